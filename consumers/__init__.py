@@ -1,0 +1,1 @@
+"""Reads queues and hands over Envelopes; knows no HTTP, hub or user."""

@@ -1,0 +1,1 @@
+"""Pushes events to browsers over Server-Sent Events."""

@@ -1,0 +1,66 @@
+"""A position in the broker's order, and whether a stream may go on from it."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import re
+from dataclasses import dataclass
+
+MAX_LENGTH = 64
+"""Characters of a cursor; browsers preflight a cross-origin ``Last-Event-ID`` of more than 128 bytes."""
+
+_FORM = re.compile(r"([A-Za-z0-9_-]{1,24})\.(\d{1,18})\.(0|[0-9a-f]{16})", re.ASCII)
+
+
+class GapReason(enum.Enum):
+    """Why a cursor cannot be continued without a possible loss."""
+
+    EPOCH = "epoch"
+    EXPIRED = "expired"
+    TRIMMED = "trimmed"
+    UNKNOWN = "unknown"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """``epoch.offset.digest``; opaque to clients."""
+
+    epoch: str
+    """One life of a broker's store."""
+    offset: int
+    """Microseconds of the store's clock, raised where needed so that no two are equal."""
+    digest: str = "0"
+    """64 bits of a hash of the Event's id, in hexadecimal; ``0`` where the position is no Event's."""
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.offset}.{self.digest}"
+
+
+def digest(event_id: str) -> str:
+    """The last field of an Event's cursor."""
+    return hashlib.blake2b(event_id.encode(), digest_size=8).hexdigest()
+
+
+def parse(text: str) -> Cursor | None:
+    """Read what ``str`` of a Cursor wrote; None for anything else."""
+    match = _FORM.fullmatch(text) if len(text) <= MAX_LENGTH else None
+    return Cursor(match[1], int(match[2]), match[3]) if match else None
+
+
+def judge(cursor: Cursor | None, *, position: Cursor, floor: int, age_seconds: float) -> GapReason | None:
+    """Why the cursor cannot be continued; None where nothing after it can be missing.
+
+    ``position`` is the store's newest, ``floor`` the highest offset removed from any of the stream's channels.
+    A None for the cursor stands for one that could not be read.
+    """
+    if cursor is None:
+        return GapReason.UNKNOWN
+    if cursor.epoch != position.epoch:
+        return GapReason.EPOCH
+    if cursor.offset > position.offset:
+        return GapReason.UNKNOWN
+    if position.offset - cursor.offset > age_seconds * 1_000_000:
+        return GapReason.EXPIRED
+    return GapReason.TRIMMED if cursor.offset < floor else None

@@ -1,0 +1,22 @@
+"""The exceptions of this package.
+
+ServiceError
+├── Unavailable     the broker cannot be reached; what was being done may be tried again
+└── NotUnderstood   a message that no retry can help
+"""
+
+
+class ServiceError(Exception):
+    """Any failure that the service names."""
+
+
+class Unavailable(ServiceError):  # noqa: N818  the word of the Broker contract
+    """The broker cannot be reached now."""
+
+
+class NotUnderstood(ServiceError):  # noqa: N818  the vocabulary's word for the outcome
+    """A message that cannot be routed; ``reason`` is a metric's label, never text of the message."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
