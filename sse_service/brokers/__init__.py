@@ -1,0 +1,1 @@
+"""Carry events between tasks and keep their recent history."""

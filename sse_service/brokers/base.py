@@ -1,0 +1,72 @@
+"""The Broker contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sse_service.cursor import Cursor, GapReason
+    from sse_service.events import Event, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An Event as the broker stored it."""
+
+    cursor: Cursor
+    event: Event
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a replay gave."""
+
+    entries: tuple[Entry, ...]
+    """In the broker's order, each once, whatever number of the asked channels it went to."""
+    upto: Cursor
+    """Nothing at or below this is missing: the last entry where the page is full, else the broker's position."""
+    gap: GapReason | None = None
+    """Why what lies between the given cursor and the first entry may not be complete."""
+
+
+class Listener(Protocol):
+    """What a broker hands live events to."""
+
+    def __call__(self, entry: Entry, /) -> None:
+        """Take one entry; called in the broker's order, never waits, raises nothing."""
+        ...
+
+
+class Broker(Protocol):
+    """One total order of events over all channels, with bounded history."""
+
+    async def publish(self, routes: Sequence[Route]) -> None:
+        """Store all Routes of one receive, in order, and hand each to the listeners of its channels.
+
+        Returns when all are stored. Idempotent: within the dedupe window an event id with the same channels is
+        stored once. Raises Unavailable when nothing can be said of what was stored; calling again is safe.
+        """
+        ...
+
+    async def subscribe(self, channel: str) -> None:
+        """Return when every event stored from now on for the channel reaches the listener. Raises Unavailable."""
+        ...
+
+    def unsubscribe(self, channel: str) -> None:
+        """Say that the channel's events are wanted no more; one or more may still come."""
+        ...
+
+    async def replay(self, channels: Sequence[str], after: Cursor | None, limit: int) -> Page:
+        """Give at most ``limit`` entries of the channels after a cursor; after a gap, what is held since its time.
+
+        A None for the cursor is one that could not be read: a gap, and all that is held. Raises Unavailable.
+        """
+        ...
+
+    async def position(self) -> Cursor:
+        """Reserve and give a position: no later event gets an offset at or below it. Raises Unavailable."""
+        ...

@@ -1,0 +1,58 @@
+"""A channel's recent entries, bounded in number and age, with the floor below which some are gone."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sse_service.brokers.base import Entry
+
+
+@dataclass(slots=True, kw_only=True)
+class History:
+    """The entries of one channel, oldest first."""
+
+    max_events: int
+    age_us: int
+    """Microseconds of offset time that an entry is kept."""
+    floor: int = 0
+    """Highest offset removed."""
+    entries: list[Entry] = field(default_factory=list)
+
+    def append(self, entry: Entry) -> int:
+        """Take the newest entry and return the bytes of text that left."""
+        self.entries.append(entry)
+        over = len(self.entries) - self.max_events
+        return self._remove(max(over, 0)) + self.expire(entry.cursor.offset)
+
+    def expire(self, now: int) -> int:
+        """Remove what is older than the age, and return its bytes of text."""
+        return self._remove(bisect_right(self.entries, now - self.age_us - 1, key=_offset))
+
+    def drop_oldest(self) -> int:
+        """Remove the oldest entry, and return its bytes of text."""
+        return self._remove(1)
+
+    def after(self, offset: int, limit: int) -> list[Entry]:
+        """At most ``limit`` entries above the offset."""
+        start = bisect_right(self.entries, offset, key=_offset)
+        return self.entries[start : start + limit]
+
+    def _remove(self, count: int) -> int:
+        gone = self.entries[:count]
+        if gone:
+            del self.entries[:count]
+            self.floor = gone[-1].cursor.offset
+        return sum(map(size, gone))
+
+
+def size(entry: Entry) -> int:
+    """Bytes of text that an entry counts for."""
+    event = entry.event
+    return sum(len(text.encode()) for text in (event.id, event.data, event.type, event.subject) if text)
+
+
+def _offset(entry: Entry) -> int:
+    return entry.cursor.offset
