@@ -1,0 +1,89 @@
+"""Signs and verifies HS256 tokens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jwt
+
+from sse_service.auth.base import Principal
+from sse_service.errors import Forbidden, InvalidToken
+
+MIN_SECRET_BYTES = 32
+"""RFC 7518 §3.2: a key at least as long as the hash's output."""
+
+MAX_GROUPS = 100
+"""Groups of one token; each is a channel that the stream joins."""
+
+
+class Tokens:
+    """The first secret signs, all verify, so that a secret can be replaced while its tokens live on."""
+
+    def __init__(
+        self,
+        *,
+        secrets: Sequence[str],
+        issuer: str | None = None,
+        audience: str | None = None,
+        user_claim: str = "sub",
+        groups_claim: str = "groups",
+    ) -> None:
+        """Raises ValueError for no secret or a short one."""
+        if not secrets or any(len(secret.encode()) < MIN_SECRET_BYTES for secret in secrets):
+            raise ValueError(f"every secret must have at least {MIN_SECRET_BYTES} bytes")
+        self._secrets = tuple(secrets)
+        self._issuer = issuer
+        self._audience = audience
+        self._user_claim = user_claim
+        self._groups_claim = groups_claim
+
+    def sign(self, user: str, *, groups: Sequence[str] = (), ttl_seconds: int = 3600) -> str:
+        """Make a token that ``verify`` takes."""
+        claims: dict[str, Any] = {
+            self._user_claim: user,
+            self._groups_claim: list(groups),
+            "exp": int(time.time()) + ttl_seconds,
+        }
+        if self._issuer is not None:
+            claims["iss"] = self._issuer
+        if self._audience is not None:
+            claims["aud"] = self._audience
+        return jwt.encode(claims, self._secrets[0], algorithm="HS256")
+
+    def verify(self, token: str) -> Principal:
+        """Read a token.
+
+        Raises InvalidToken for one that does not hold, without saying why to the caller's caller: an attacker
+        learns nothing from it; and Forbidden for one that holds but names too many groups.
+        """
+        claims = self._claims(token)
+        user, groups = claims.get(self._user_claim), claims.get(self._groups_claim) or []
+        if isinstance(user, int) and not isinstance(user, bool):
+            user = str(user)
+        if not isinstance(user, str) or not user:
+            raise InvalidToken
+        if not isinstance(groups, list) or not all(isinstance(g, str) and g for g in groups):
+            raise InvalidToken
+        if len(groups) > MAX_GROUPS:
+            raise Forbidden(f"a token may name at most {MAX_GROUPS} groups")
+        return Principal(user, tuple(dict.fromkeys(groups)), int(claims["exp"]))
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        for secret in self._secrets:
+            try:
+                # The algorithm is ours, never the token's: "none" and key confusion end here (RFC 8725 §3.1).
+                return jwt.decode(
+                    token,
+                    secret,
+                    algorithms=["HS256"],
+                    issuer=self._issuer,
+                    audience=self._audience,
+                    options={"require": ["exp"], "verify_sub": False},
+                )
+            except jwt.InvalidSignatureError:
+                continue
+            except (jwt.InvalidTokenError, ValueError):
+                break
+        raise InvalidToken
