@@ -1,0 +1,60 @@
+"""This task's registry of who listens to which channel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sse_service.brokers.base import Entry
+
+
+class Subscriber(Protocol):
+    """What the Hub delivers to."""
+
+    def offer(self, entry: Entry, /) -> None:
+        """Take one entry; never waits, raises nothing."""
+        ...
+
+
+class Hub:
+    """Delivers each entry to the subscribers of its channels, each once."""
+
+    def __init__(self) -> None:
+        # Channel -> its subscribers, in order of joining; a dict because a set has no order.
+        self._members: dict[str, dict[Subscriber, None]] = {}
+
+    def join(self, subscriber: Subscriber, channels: Sequence[str]) -> list[str]:
+        """Register, and return the channels that had no subscriber before: the broker must be told of them."""
+        new = [channel for channel in channels if channel not in self._members]
+        for channel in channels:
+            self._members.setdefault(channel, {})[subscriber] = None
+        return new
+
+    def leave(self, subscriber: Subscriber, channels: Sequence[str]) -> list[str]:
+        """Undo ``join``, and return the channels that have no subscriber any more. Idempotent."""
+        empty = []
+        for channel in channels:
+            members = self._members.get(channel, {})
+            if members.pop(subscriber, self) is None and not members:
+                del self._members[channel]
+                empty.append(channel)
+        return empty
+
+    def dispatch(self, entry: Entry) -> None:
+        """Offer the entry to everyone it is for; one who joined two of its channels gets it once.
+
+        A subscriber may leave, or another join, while it is being offered to.
+        """
+        channels = entry.channels
+        if len(channels) == 1:
+            everyone = list(self._members.get(channels[0], ()))
+        else:
+            everyone = list(dict.fromkeys(s for channel in channels for s in self._members.get(channel, ())))
+        for subscriber in everyone:
+            subscriber.offer(entry)
+
+    def __len__(self) -> int:
+        """How many subscribers there are."""
+        return len({subscriber for members in self._members.values() for subscriber in members})
