@@ -43,7 +43,7 @@ class Router:
 
         Raises NotUnderstood for what no retry can help.
         """
-        if _is_s3_test(envelope.body):
+        if self.is_notice(envelope):
             return []
         named = _named_by(envelope.attributes, user_keys=("user_id",))
         if envelope.attributes.get("broadcast") == "true":
@@ -56,6 +56,10 @@ class Router:
         event_id = _text(envelope.attributes.get("event_id"), "id") or envelope.event_id
         event = self._checked(Event(event_id, envelope.text, kind, subject, envelope.time))
         return [Route(event, named)] if named else []
+
+    def is_notice(self, envelope: Envelope) -> bool:
+        """Whether the message is S3's own test of a new notification, which is for nobody and no fault."""
+        return _is_s3_test(envelope.body)
 
     def _route_s3(self, envelope: Envelope, records: list[dict[str, Any]], named: tuple[str, ...]) -> list[Route]:
         routes = []
