@@ -37,7 +37,10 @@ class Hub:
         empty = []
         for channel in channels:
             members = self._members.get(channel, {})
-            if members.pop(subscriber, self) is None and not members:
+            if subscriber not in members:
+                continue
+            del members[subscriber]
+            if not members:
                 del self._members[channel]
                 empty.append(channel)
         return empty
