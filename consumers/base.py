@@ -33,11 +33,42 @@ class Handler(Protocol):
         ...
 
 
+class Observer(Protocol):
+    """Counts what a Consumer does. Never given text of a message; its methods neither wait nor raise."""
+
+    def received(self, messages: int) -> None:
+        """One receive was answered, with so many messages, 0 included."""
+        ...
+
+    def deleted(self, messages: int) -> None:
+        """The queue confirmed that so many messages are deleted."""
+        ...
+
+    def failed(self, operation: str, code: str) -> None:
+        """A call failed, or its part for one message.
+
+        ``operation`` is ``receive``, ``delete``, ``extend`` or ``attributes``; ``code`` is AWS's error code or the
+        exception's class, at most 64 letters, digits, dots and dashes.
+        """
+        ...
+
+    def rejected(self, reason: str) -> None:
+        """The Consumer itself gave a message up to the queue's redrive policy.
+
+        ``reason`` is one that NotUnderstood names, or ``held_too_long``. What the Handler did not understand is the
+        Handler's to count.
+        """
+        ...
+
+
 class Consumer(Protocol):
     """The long-running reader of one queue."""
 
     async def run(self) -> None:
-        """Read until stopped; returns when the last open poll is answered and what it brought is handled."""
+        """Read until stopped; returns when what the last open poll brought is handled and its deletes are confirmed.
+
+        An absent dependency is waited for. Raises only what no retry can help, as an error of the Handler.
+        """
         ...
 
     def stop(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -29,15 +30,22 @@ class Envelope:
     attributes: Mapping[str, Any]
     """SNS or SQS message attributes by name; a ``String.Array`` is a list."""
     time: str | None = None
-    """When it was published, RFC 3339, as the wrapper says."""
+    """When it was published, RFC 3339: as the wrapper says, else when SQS took it."""
     source: str | None = None
     type: str | None = None
     subject: str | None = None
 
 
-def unwrap(*, message_id: str, body: str, attributes: Mapping[str, Mapping[str, Any]] | None = None) -> Envelope:
+def unwrap(
+    *,
+    message_id: str,
+    body: str,
+    attributes: Mapping[str, Mapping[str, Any]] | None = None,
+    sent_ms: int | None = None,
+) -> Envelope:
     """Make an Envelope of an SQS message with its ``MessageAttributes``.
 
+    ``sent_ms`` is SQS's own ``SentTimestamp``, milliseconds since 1970, for a message whose wrapper tells no time.
     Raises NotUnderstood for a broken SNS envelope, for U+0000, and for text that is no UTF-8.
     """
     try:
@@ -56,6 +64,8 @@ def unwrap(*, message_id: str, body: str, attributes: Mapping[str, Mapping[str, 
         found = {name: _attribute(a.get("DataType"), a.get("StringValue")) for name, a in (attributes or {}).items()}
     if "\0" in body:
         raise NotUnderstood("nul")
+    if time is None and sent_ms is not None:
+        time = _rfc3339(sent_ms)
     plain = Envelope(
         message_id=message_id,
         event_id=event_id,
@@ -113,17 +123,29 @@ def _inner(plain: Envelope) -> Envelope:
         cut, event_id, kind = value.get("data"), f"{value['source']} {value['id']}", value["type"]
     else:
         return plain
+    try:
+        text = as_text(cut)
+    except TypeError:
+        raise NotUnderstood("data") from None
     return Envelope(
         message_id=plain.message_id,
         event_id=event_id if isinstance(event_id, str) and event_id else plain.event_id,
         body=cut,
-        text=as_text(cut),
+        text=text,
         attributes=plain.attributes,
         time=_string(value.get("time")) or plain.time,
         source=_string(value["source"]),
         type=kind,
         subject=_string(value.get("subject")) or plain.subject,
     )
+
+
+def _rfc3339(milliseconds: int) -> str | None:
+    try:
+        moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 _CLOUD = ("id", "source", "type")
@@ -134,7 +156,10 @@ def _string(value: Any) -> str | None:
 
 
 def as_text(value: Any) -> str:
-    """A string as it is, null as empty, anything else as compact JSON."""
+    """A string as it is, null as empty, anything else as compact JSON.
+
+    Raises TypeError for what is nested too deep: orjson reads 1024 levels, but writes 254.
+    """
     if value is None:
         return ""
     return value if isinstance(value, str) else orjson.dumps(value).decode()

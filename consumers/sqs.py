@@ -1,31 +1,30 @@
-"""Reads one SQS queue: long polls side by side, deletes in batches, holds what cannot be stored yet."""
+"""Reads one SQS queue by long polls side by side; deletes what is done, holds what cannot be stored yet."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import aiohttp
-from botocore.exceptions import BotoCoreError, ClientError
-
+from consumers.backoff import backoff
 from consumers.base import Outcome
 from consumers.envelope import Envelope, unwrap
-from consumers.errors import NotUnderstood
+from consumers.errors import CallFailed, NotUnderstood
+from consumers.sqs_answers import Received, messages
+from consumers.sqs_calls import FAULTS, SQSCalls
+from consumers.sqs_deletes import Deletes
+from consumers.sqs_holds import BATCH, Holds
+from consumers.sqs_queue import ask_queue
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
-    from consumers.base import Handler
+    from consumers.base import Handler, Observer
 
-FAULTS = (ClientError, BotoCoreError, aiohttp.ClientError, OSError, TimeoutError)
-"""What a call to SQS may raise."""
-
-BATCH = 10
-"""Messages of one receive or one delete (AWS's limit)."""
+__all__ = ["FAULTS", "SQSConsumer"]
 
 _log = logging.getLogger(__name__)
 
@@ -39,174 +38,185 @@ class SQSConsumer:
         connect: Callable[[], AbstractAsyncContextManager[SQSClient]],
         queue_url: str,
         handler: Handler,
+        observer: Observer,
+        dedupe_seconds: float,
         pollers: int = 2,
         wait_seconds: int = 20,
         retry_seconds: float = 20,
         flush_seconds: float = 0.1,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Raises ValueError for a FIFO queue: its order by group is not kept by polls side by side."""
+        """Raises ValueError for a FIFO queue: its order by group is not kept by polls side by side.
+
+        ``connect`` makes a client of a new session, and is called again when credentials are refused.
+        ``dedupe_seconds`` is how long a repeated message is known; a queue that may redeliver for longer is warned of.
+        ``wait_seconds`` is a long poll's length, at most SQS's 20; ``retry_seconds`` caps every back-off;
+        ``flush_seconds`` is how long an incomplete batch of deletes gathers. ``clock`` measures in seconds how long
+        messages are held.
+        """
         if queue_url.endswith(".fifo"):
             raise ValueError("a FIFO queue is not supported")
-        self._connect = connect
         self._url = queue_url
         self._handler = handler
+        self._observer = observer
+        self._dedupe = dedupe_seconds
         self._pollers = pollers
         self._wait = wait_seconds
         self._retry = retry_seconds
-        self._flush = flush_seconds
+        self._clock = clock
         self._stopping = asyncio.Event()
-        # Receipt handles that wait to be deleted; bounded, so that a queue that takes no deletes stops receives.
-        self._done: asyncio.Queue[str] = asyncio.Queue(100)
-        # Receipt handles in hand, whose visibility is extended.
-        self._held: set[str] = set()
-        self._visibility = 30
+        self._calls = SQSCalls(connect=connect, observer=observer, retry_seconds=retry_seconds)
+        self._holds = Holds(
+            calls=self._calls, queue_url=queue_url, observer=observer, retry_seconds=retry_seconds, clock=clock
+        )
+        self._deletes = Deletes(
+            calls=self._calls,
+            queue_url=queue_url,
+            observer=observer,
+            holds=self._holds,
+            flush_seconds=flush_seconds,
+            retry_seconds=retry_seconds,
+        )
         self.ready = False
-        """True after the first successful receive."""
+        """Whether the last receive that was answered, or failed, succeeded."""
 
     def stop(self) -> None:
         """Begin no further receive."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Read until stopped; cancelling leaves what is held to the visibility timeout."""
-        async with self._connect() as client:
-            await self._ask_queue(client)
-            keeper = asyncio.create_task(self._extend(client))
-            deleter = asyncio.create_task(self._delete(client))
-            try:
-                async with asyncio.TaskGroup() as polls:
-                    for _ in range(self._pollers):
-                        polls.create_task(self._poll(client))
-                await self._done.join()
-            finally:
-                keeper.cancel()
-                deleter.cancel()
-                await asyncio.gather(keeper, deleter, return_exceptions=True)
+        """Read until stopped; to be called once.
 
-    async def _ask_queue(self, client: SQSClient) -> None:
+        What the Handler answers NOT_NOW keeps it from returning. Cancelling is safe: what is held comes again after
+        the visibility timeout.
+        """
         try:
-            answer = await client.get_queue_attributes(
-                QueueUrl=self._url, AttributeNames=["VisibilityTimeout", "RedrivePolicy"]
-            )
-        except FAULTS as error:
-            _log.warning("queue attributes unknown, assuming a visibility timeout of 30 s: %s", _name(error))
-            return
-        attributes = answer.get("Attributes", {})
-        self._visibility = int(attributes.get("VisibilityTimeout", 30))
-        if "RedrivePolicy" not in attributes:
-            _log.warning("the queue has no redrive policy: what is not understood stays in it until it expires")
+            async with asyncio.TaskGroup() as outer:
+                connection = outer.create_task(self._calls.run())
+                try:
+                    await self._read()
+                finally:
+                    connection.cancel()
+        except BaseExceptionGroup as group:
+            raise _only(group) from None
 
-    async def _poll(self, client: SQSClient) -> None:
+    async def _read(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                self._holds.visibility = await ask_queue(
+                    calls=self._calls, queue_url=self._url, dedupe_seconds=self._dedupe
+                )
+                break
+            except CallFailed:
+                failures += 1
+                await self._pause(failures)
+        async with asyncio.TaskGroup() as tasks:
+            extending = tasks.create_task(self._holds.run())
+            deleting = tasks.create_task(self._deletes.run())
+            await asyncio.wait([tasks.create_task(self._poll()) for _ in range(self._pollers)])
+            self._deletes.close()
+            await asyncio.wait([deleting])
+            extending.cancel()
+
+    async def _poll(self) -> None:
+        # The first receive does not wait, or an idle queue would keep the task unready for a long poll's length.
         wait, failures = 0, 0
         while not self._stopping.is_set():
             try:
-                answer = await client.receive_message(
-                    QueueUrl=self._url,
-                    MaxNumberOfMessages=BATCH,
-                    WaitTimeSeconds=wait,
-                    MessageAttributeNames=["All"],
-                )
-            except FAULTS as error:
+                received, malformed = await self._receive(wait)
+            except CallFailed:
+                self.ready = False
                 failures += 1
-                _log.warning("receive failed: %s", _name(error))
                 await self._pause(failures)
                 continue
             self.ready, wait, failures = True, self._wait, 0
-            if messages := answer.get("Messages"):
-                await self._handle(messages)
+            self._observer.received(len(received))
+            for _ in range(malformed):
+                self._observer.failed("receive", "MalformedMessage")
+                _log.warning("a receive brought a message without id, handle or body")
+            if received:
+                await self._handle(received)
 
-    async def _handle(self, messages: list[Any]) -> None:
-        handles, left = {}, []
-        for message in messages:
-            try:
-                envelope = unwrap(
-                    message_id=message["MessageId"], body=message["Body"], attributes=message.get("MessageAttributes")
-                )
-            except NotUnderstood as error:
-                _log.warning("message %s not understood: %s", message["MessageId"], error.reason)
-                continue
-            handles[envelope.message_id] = message["ReceiptHandle"]
-            left.append(envelope)
-        self._held.update(handles.values())
+    async def _receive(self, wait: int) -> tuple[list[Received], int]:
+        async def send(client: SQSClient) -> tuple[list[Received], int]:
+            answer = await client.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=BATCH,
+                WaitTimeSeconds=wait,
+                MessageAttributeNames=["All"],
+                MessageSystemAttributeNames=["SentTimestamp"],
+            )
+            return messages(answer)
+
+        return await self._calls.call("receive", send)
+
+    async def _handle(self, received: Sequence[Received]) -> None:
+        """Call the Handler until each message is done, not understood, or held for as long as SQS allows."""
+        left = self._unwrap(received)
+        self._holds.hold(handle for _, handle in left)
+        until = self._clock() + self._holds.longest
         failures = 0
         while left:
-            left = await self._answer(left, handles)
-            if left:
-                failures += 1
-                await asyncio.sleep(_backoff(failures, self._retry))
+            left = await self._answer(left)
+            if not left:
+                return
+            failures += 1
+            await asyncio.sleep(backoff(failures, self._retry))
+            if self._clock() > until:
+                self._let_go(left)
+                return
 
-    async def _answer(self, envelopes: list[Envelope], handles: dict[str, str]) -> list[Envelope]:
+    def _unwrap(self, received: Sequence[Received]) -> list[tuple[Envelope, str]]:
+        """The Envelopes, each with its receipt handle; what is not understood is left to the redrive policy."""
+        unwrapped = []
+        for message in received:
+            _log.debug("message %s received", message.message_id)
+            try:
+                envelope = unwrap(
+                    message_id=message.message_id,
+                    body=message.body,
+                    attributes=message.attributes,
+                    sent_ms=message.sent_ms,
+                )
+            except NotUnderstood as error:
+                self._observer.rejected(error.reason)
+                _log.warning("message %s not understood: %s", message.message_id, error.reason)
+                continue
+            unwrapped.append((envelope, message.handle))
+        return unwrapped
+
+    async def _answer(self, pairs: list[tuple[Envelope, str]]) -> list[tuple[Envelope, str]]:
         """Act on the Handler's outcomes; what is left must be tried again."""
-        left = []
-        for envelope, outcome in zip(envelopes, await self._handler(envelopes), strict=True):
-            handle = handles[envelope.message_id]
+        done, left = [], []
+        outcomes = await self._handler([envelope for envelope, _ in pairs])
+        for pair, outcome in zip(pairs, outcomes, strict=True):
             if outcome is Outcome.DONE:
-                await self._done.put(handle)
+                done.append(pair[1])
             elif outcome is Outcome.NOT_UNDERSTOOD:
-                self._held.discard(handle)
+                self._holds.release([pair[1]])
             else:
-                left.append(envelope)
+                left.append(pair)
+        if done:
+            await self._deletes.add(done)
         return left
 
-    async def _delete(self, client: SQSClient) -> None:
-        """Delete in batches that gather over several receives; a handle that no retry can help comes again."""
-        while True:
-            batch = [await self._done.get()]
-            try:
-                async with asyncio.timeout(self._flush):
-                    while len(batch) < BATCH:
-                        batch.append(await self._done.get())
-            except TimeoutError:
-                pass
-            failures, left = 0, batch
-            while left:
-                left = await self._delete_batch(client, left)
-                if left:
-                    failures += 1
-                    await asyncio.sleep(_backoff(failures, self._retry))
-            self._held.difference_update(batch)
-            for _ in batch:
-                self._done.task_done()
-
-    async def _delete_batch(self, client: SQSClient, handles: list[str]) -> list[str]:
-        entries: list[Any] = [{"Id": str(n), "ReceiptHandle": handle} for n, handle in enumerate(handles)]
-        try:
-            answer = await client.delete_message_batch(QueueUrl=self._url, Entries=entries)
-        except FAULTS as error:
-            _log.warning("delete failed: %s", _name(error))
-            return handles
-        failed = {int(f["Id"]): f for f in answer.get("Failed", [])}
-        for failure in failed.values():
-            _log.warning("delete of one message failed: %s", failure["Code"])
-        return [handles[n] for n, failure in failed.items() if not failure["SenderFault"]]
-
-    async def _extend(self, client: SQSClient) -> None:
-        while True:
-            await asyncio.sleep(self._visibility / 3)
-            held = list(self._held)
-            for start in range(0, len(held), BATCH):
-                entries: list[Any] = [
-                    {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": self._visibility}
-                    for n, handle in enumerate(held[start : start + BATCH])
-                ]
-                try:
-                    await client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
-                except FAULTS as error:
-                    _log.warning("extending visibility failed: %s", _name(error))
+    def _let_go(self, pairs: list[tuple[Envelope, str]]) -> None:
+        self._holds.release(handle for _, handle in pairs)
+        for envelope, _ in pairs:
+            self._observer.rejected("held_too_long")
+            _log.warning("message %s held too long, left to the queue", envelope.message_id)
 
     async def _pause(self, failures: int) -> None:
         try:
-            async with asyncio.timeout(_backoff(failures, self._retry)):
+            async with asyncio.timeout(backoff(failures, self._retry)):
                 await self._stopping.wait()
         except TimeoutError:
             pass
 
 
-def _backoff(failures: int, cap: float) -> float:
-    """Seconds: full jitter, doubling from 0.2 to the cap."""
-    return random.uniform(0, min(cap, 0.2 * 2 ** min(failures, 20)))  # noqa: S311  spreads load, hides nothing
-
-
-def _name(error: Exception) -> str:
-    """A fault's code or class; its text may quote a request."""
-    return str(error.response["Error"].get("Code")) if isinstance(error, ClientError) else type(error).__name__
+def _only(error: BaseException) -> BaseException:
+    """What the task groups wrapped, where it is one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -5,12 +5,15 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
+import secrets
 from dataclasses import dataclass
 
 MAX_LENGTH = 64
 """Characters of a cursor; browsers preflight a cross-origin ``Last-Event-ID`` of more than 128 bytes."""
 
 _FORM = re.compile(r"([A-Za-z0-9_-]{1,24})\.(\d{1,18})\.(0|[0-9a-f]{16})", re.ASCII)
+
+_EPOCH = re.compile(r"([0-9a-f]{1,15})-[0-9a-f]{8}")
 
 
 class GapReason(enum.Enum):
@@ -43,6 +46,17 @@ def digest(event_id: str) -> str:
     return hashlib.blake2b(event_id.encode(), digest_size=8).hexdigest()
 
 
+def new_epoch(began: int) -> str:
+    """Name a life of a store: the offset at which it began, in hexadecimal, and 32 random bits."""
+    return f"{began:x}-{secrets.token_hex(4)}"
+
+
+def began(epoch: str) -> int:
+    """The offset at which the life began; 0 where its name does not say."""
+    match = _EPOCH.fullmatch(epoch)
+    return int(match[1], 16) if match else 0
+
+
 def parse(text: str) -> Cursor | None:
     """Read what ``str`` of a Cursor wrote; None for anything else."""
     match = _FORM.fullmatch(text) if len(text) <= MAX_LENGTH else None
@@ -57,7 +71,7 @@ def judge(cursor: Cursor | None, *, position: Cursor, floor: int, age_seconds: f
     """
     if cursor is None:
         return GapReason.UNKNOWN
-    if cursor.epoch != position.epoch:
+    if cursor.epoch != position.epoch or cursor.offset < began(position.epoch):
         return GapReason.EPOCH
     if cursor.offset > position.offset:
         return GapReason.UNKNOWN

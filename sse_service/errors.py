@@ -3,8 +3,10 @@
 ServiceError
 ├── Unavailable     the broker cannot be reached; what was being done may be tried again
 ├── NotUnderstood   a message that no retry can help
+├── InvalidSettings a setting that is wrong, missing, or contradicts another: the start is refused
 ├── InvalidToken    a token that does not hold: 401
-└── Forbidden       a token that holds and asks too much: 403
+├── Forbidden       a token that holds and asks too much: 403
+└── Overloaded      no stream may be opened now
 """
 
 
@@ -24,9 +26,21 @@ class NotUnderstood(ServiceError):  # noqa: N818  the vocabulary's word for the 
         self.reason = reason
 
 
+class InvalidSettings(ServiceError):  # noqa: N818  one word for what is wrong, as its siblings
+    """Settings with which nothing starts; the text is one line that names the variables and holds no secret."""
+
+
 class InvalidToken(ServiceError):  # noqa: N818  RFC 6750's word
     """A token that does not hold."""
 
 
 class Forbidden(ServiceError):  # noqa: N818  RFC 9110's word
     """A token that holds and asks too much."""
+
+
+class Overloaded(ServiceError):  # noqa: N818  what the answer says
+    """No stream may be opened now; ``reason`` is ``limit`` or ``drain``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
@@ -16,6 +17,37 @@ HEARTBEAT = b":\n"
 
 _LINE_END = re.compile(r"\r\n|\n|\r")  # WHATWG HTML §9.2.5; str.splitlines() knows six more
 _RESERVED = frozenset({"open", "error"})  # an EventSource's own handlers would fire
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One Event as all its streams get it: encoded once per process."""
+
+    cursor: Cursor
+    offset: int
+    """The cursor's; here because every stream asks for it."""
+    type: str
+    """As an EventSource calls it: ``message`` where the event has no name."""
+    subject: str | None
+    chunk: bytes
+    """The block, chunk-coded."""
+
+
+def frame(item: Event, cursor: Cursor) -> Frame:
+    """Encode an Event for all its streams."""
+    return Frame(
+        cursor, cursor.offset, delivered_type(item.type) or "message", item.subject, chunk(event(item, cursor))
+    )
+
+
+def chunk(block: bytes) -> bytes:
+    """The block in HTTP/1.1's chunked coding (RFC 9112 §7.1), so that it is coded once and not per stream."""
+    return b"%x\r\n%b\r\n" % (len(block), block)
+
+
+def unchunk(coded: bytes) -> bytes:
+    """What ``chunk`` coded, for a client of HTTP/1.0, which knows no transfer coding."""
+    return coded[coded.index(b"\n") + 1 : -2]
 
 
 def delivered_type(name: str | None) -> str | None:

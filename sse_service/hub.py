@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
+
+from sse_service import frames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sse_service.brokers.base import Entry
+    from sse_service.frames import Frame
+    from sse_service.metrics import Metrics
 
 
 class Subscriber(Protocol):
     """What the Hub delivers to."""
 
-    def offer(self, entry: Entry, /) -> None:
-        """Take one entry; never waits, raises nothing."""
+    def offer(self, frame: Frame, /) -> None:
+        """Take one Frame; never waits, raises nothing."""
         ...
 
 
 class Hub:
     """Delivers each entry to the subscribers of its channels, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, metrics: Metrics) -> None:
+        self._metrics = metrics
         # Channel -> its subscribers, in order of joining; a dict because a set has no order.
         self._members: dict[str, dict[Subscriber, None]] = {}
 
@@ -55,9 +62,23 @@ class Hub:
             everyone = list(self._members.get(channels[0], ()))
         else:
             everyone = list(dict.fromkeys(s for channel in channels for s in self._members.get(channel, ())))
+        if not everyone:
+            return
+        frame = frames.frame(entry.event, entry.cursor)
         for subscriber in everyone:
-            subscriber.offer(entry)
+            subscriber.offer(frame)
+        self._metrics.events_delivered.inc(len(everyone))
+        if (age := _age_seconds(entry.event.time)) is not None:
+            self._metrics.publish_to_write_seconds.observe(age)
 
     def __len__(self) -> int:
         """How many subscribers there are."""
         return len({subscriber for members in self._members.values() for subscriber in members})
+
+
+def _age_seconds(published: str | None) -> float | None:
+    """Seconds since an RFC 3339 time; None where there is none, or it is no time."""
+    try:
+        return max(time.time() - datetime.fromisoformat(published or "").timestamp(), 0)
+    except ValueError:
+        return None

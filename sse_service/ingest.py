@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from consumers.envelope import Envelope
     from sse_service.brokers.base import Broker
     from sse_service.events import Route
-    from sse_service.routing import Router
+    from sse_service.metrics import Metrics
+    from sse_service.routing import Router, Routing
 
 _log = logging.getLogger(__name__)
 
@@ -22,30 +23,45 @@ _log = logging.getLogger(__name__)
 class Ingest:
     """Stores one receive's events in one call, so that their order is the queue's."""
 
-    def __init__(self, *, router: Router, broker: Broker, discard_unrouted: bool = False) -> None:
+    def __init__(self, *, router: Router, broker: Broker, metrics: Metrics, discard_unrouted: bool = False) -> None:
         self._router = router
         self._broker = broker
+        self._metrics = metrics
         self._discard_unrouted = discard_unrouted
 
     async def __call__(self, envelopes: Sequence[Envelope]) -> list[Outcome]:
         """Answer DONE only for what the broker has stored, or what is to be thrown away."""
-        routes: list[Route] = []
-        outcomes = [self._route(envelope, routes) for envelope in envelopes]
+        routings = [self._route(envelope) for envelope in envelopes]
+        stored = await self._store([route for routing in routings if routing for route in routing.routes])
+        return [self._answer(*pair, stored=stored) for pair in zip(envelopes, routings, strict=True)]
+
+    def _route(self, envelope: Envelope) -> Routing | None:
+        """What the message comes to; None where it is left to the dead-letter queue."""
+        try:
+            routing = self._router.route(envelope)
+            if routing.unrouted and not routing.routes and not self._discard_unrouted:
+                raise NotUnderstood("unrouted")
+        except NotUnderstood as error:
+            self._metrics.rejected(error.reason)
+            _log.warning("message %s not understood: %s", envelope.message_id, error.reason)
+            return None
+        return routing
+
+    async def _store(self, routes: list[Route]) -> bool:
         try:
             await self._broker.publish(routes)
         except Unavailable:
-            return [Outcome.NOT_NOW if outcome is Outcome.DONE else outcome for outcome in outcomes]
-        return outcomes
+            return False
+        return True
 
-    def _route(self, envelope: Envelope, routes: list[Route]) -> Outcome:
-        try:
-            found = self._router.route(envelope)
-        except NotUnderstood as error:
-            _log.warning("message %s not understood: %s", envelope.message_id, error.reason)
+    def _answer(self, envelope: Envelope, routing: Routing | None, *, stored: bool) -> Outcome:
+        if routing is None:
             return Outcome.NOT_UNDERSTOOD
-        if not found and not self._router.is_notice(envelope) and not self._discard_unrouted:
-            _log.warning("message %s names nobody", envelope.message_id)
-            return Outcome.NOT_UNDERSTOOD
-        routes += found
-        _log.debug("message %s: event %s, %d routes", envelope.message_id, envelope.event_id, len(found))
+        if routing.routes and not stored:
+            return Outcome.NOT_NOW
+        for route in routing.routes:
+            _log.debug("message %s: event %s to %d channels", envelope.message_id, route.event.id, len(route.channels))
+        if routing.unrouted:
+            self._metrics.events_dropped.labels("unrouted").inc(routing.unrouted)
+            _log.debug("message %s: %d events name nobody", envelope.message_id, routing.unrouted)
         return Outcome.DONE

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
 
-from consumers.envelope import as_text
+from sse_service import routing_s3
 from sse_service.errors import NotUnderstood
 from sse_service.events import BROADCAST, Event, Route, group_channel, user_channel
 from sse_service.frames import data_size
+from sse_service.overrides import Evaluator, Overrides
+from sse_service.routing_values import data, identifier, is_empty, names, truth, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,142 +20,146 @@ if TYPE_CHECKING:
 MAX_NAMES = 100
 """Users and groups of one message."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a line end in a field would inject another field (CWE-93)
-_KEY_PART = re.compile(r"(\{user\}|\*)")
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """What one message comes to."""
+
+    routes: tuple[Route, ...] = ()
+    unrouted: int = 0
+    """Events that name nobody; a notice, as S3's own test, holds no event at all."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The values, as found, that say whom an event is for."""
+
+    users: tuple[Any, ...] = ()
+    groups: tuple[Any, ...] = ()
+    broadcast: bool = False
+
+    def __bool__(self) -> bool:
+        return self.broadcast or not all(map(is_empty, (*self.users, *self.groups)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One event as the defaults find it, its values unread: an overridden one never is."""
+
+    named: _Named
+    fields: Mapping[str, Any]
+    """``type``, ``subject``, ``data`` and ``id``."""
+    view: Mapping[str, Any]
+    """What overrides are asked over."""
+    time: str | None
+    suffix: str = ""
+
+
 class Router:
-    """Routes by message attributes, then by what the body names."""
+    """Routes by message attributes, then by what the body names; an operator's overrides stand before both.
 
-    max_event_bytes: int = 262_144
-    """Limit on the encoded ``data:`` lines; SNS takes messages of 256 KiB."""
-    s3_key_pattern: str | None = None
-    """As ``users/{user}/*``: ``{user}`` is one path segment, ``*`` any text. Unset, S3 names nobody."""
-    _key: re.Pattern[str] | None = field(init=False, default=None)
+    An override replaces what was found for its own field and leaves the other fields as they were. It is asked over
+    ``{attributes, body, subject, source, type, id, time}``. Of an S3 notification each record is asked by itself:
+    there ``body`` is the record, ``type`` its ``eventName``, ``subject`` the decoded key.
+    """
 
-    def __post_init__(self) -> None:
-        if self.s3_key_pattern is not None:
-            object.__setattr__(self, "_key", _key_pattern(self.s3_key_pattern))
+    def __init__(
+        self, *, max_event_bytes: int = 262_144, s3_key_pattern: str | None = None, overrides: Overrides | None = None
+    ) -> None:
+        """Take the limit on the encoded ``data:`` lines (SNS takes messages of 256 KiB), and where S3's users stand.
 
-    def route(self, envelope: Envelope) -> list[Route]:
-        """Give zero or more Routes; none where the message names nobody.
+        Without a key pattern S3 names nobody. Raises ValueError for a pattern or an expression that is none.
+        """
+        self._max_event_bytes = max_event_bytes
+        self._key = routing_s3.key_pattern(s3_key_pattern) if s3_key_pattern is not None else None
+        self._overrides = Evaluator(overrides or Overrides())
+
+    def route(self, envelope: Envelope) -> Routing:
+        """Give the message's Routes, and how many of its events name nobody.
 
         Raises NotUnderstood for what no retry can help.
         """
-        if self.is_notice(envelope):
-            return []
-        named = _named_by(envelope.attributes, user_keys=("user_id",))
-        if envelope.attributes.get("broadcast") == "true":
-            named = (*named, BROADCAST)
-        if (records := _s3_records(envelope.body)) is not None:
-            return self._route_s3(envelope, records, named)
-        named = named or _named_by_body(envelope.body)
-        kind = _text(envelope.attributes.get("event_type"), "type") or envelope.type
-        subject = _text(envelope.attributes.get("subject"), "subject") or envelope.subject
-        event_id = _text(envelope.attributes.get("event_id"), "id") or envelope.event_id
-        event = self._checked(Event(event_id, envelope.text, kind, subject, envelope.time))
-        return [Route(event, named)] if named else []
+        if routing_s3.is_test(envelope.body):
+            return Routing()
+        records = routing_s3.records(envelope.body)
+        found = [_plain(envelope)] if records is None else self._of_s3(envelope, records)
+        routes = [Route(self._event(event), self._channels(event)) for event in found]
+        routed = tuple(route for route in routes if route.channels)
+        return Routing(routed, len(routes) - len(routed))
 
-    def is_notice(self, envelope: Envelope) -> bool:
-        """Whether the message is S3's own test of a new notification, which is for nobody and no fault."""
-        return _is_s3_test(envelope.body)
-
-    def _route_s3(self, envelope: Envelope, records: list[dict[str, Any]], named: tuple[str, ...]) -> list[Route]:
-        routes = []
-        base = _text(envelope.attributes.get("event_id"), "id") or envelope.event_id
+    def _of_s3(self, envelope: Envelope, records: list[dict[str, Any]]) -> list[_Found]:
+        found = []
         for number, record in enumerate(records):
-            key = _s3_key(record)
-            event = Event(
-                base if len(records) == 1 else f"{base}#{number}",
-                as_text(record),
-                _text(record.get("eventName"), "type"),
-                key,
-                _text(record.get("eventTime"), "time"),
-            )
+            key, kind, time = routing_s3.key(record), record.get("eventName"), word(record.get("eventTime"), "time")
             match = self._key.fullmatch(key) if self._key else None
-            channels = named or ((user_channel(match["user"]),) if match else ())
-            self._checked(event)
-            if channels:
-                routes.append(Route(event, channels))
-        return routes
+            found.append(
+                _Found(
+                    named=_by_attributes(envelope.attributes) or _Named((match["user"],) if match else ()),
+                    fields={"type": kind, "subject": key, "data": record, "id": _id(envelope)},
+                    view={**_view(envelope), "body": record, "type": kind, "subject": key, "time": time},
+                    time=time,
+                    suffix=f"#{number}" if len(records) > 1 else "",
+                )
+            )
+        return found
 
-    def _checked(self, event: Event) -> Event:
-        for name, value in (("id", event.id), ("type", event.type), ("subject", event.subject)):
-            if value is not None and _CONTROL.search(value):
-                raise NotUnderstood(name)
-        if data_size(event.data) > self.max_event_bytes:
+    def _event(self, found: _Found) -> Event:
+        event = Event(
+            id=identifier(self._value("id", found)) + found.suffix,
+            data=data(self._value("data", found)),
+            type=word(self._value("type", found), "type"),
+            subject=word(self._value("subject", found), "subject"),
+            time=found.time,
+        )
+        if data_size(event.data) > self._max_event_bytes:
             raise NotUnderstood("size")
-        if "\0" in event.data:
-            raise NotUnderstood("nul")
         return event
 
-
-def _named_by(fields: Mapping[str, Any], *, user_keys: tuple[str, ...]) -> tuple[str, ...]:
-    users = [name for key in user_keys for name in _names(fields.get(key))]
-    groups = _names(fields.get("group"))
-    if len(users) + len(groups) > MAX_NAMES:
-        raise NotUnderstood("names")
-    return tuple(dict.fromkeys([*map(user_channel, users), *map(group_channel, groups)]))
-
-
-def _named_by_body(body: Any) -> tuple[str, ...]:
-    """The first place that names anybody: the top, ``detail``, ``data``."""
-    if not isinstance(body, dict):
-        return ()
-    for place in (body, body.get("detail"), body.get("data")):
-        if isinstance(place, dict) and (named := _named_by(place, user_keys=("user_id", "userId"))):
-            return named
-    return ()
-
-
-def _names(value: Any) -> list[str]:
-    """A string, an integer, or a list of these; null and empty name nobody."""
-    names = []
-    for item in value if isinstance(value, list) else [value]:
-        if item is None or item == "":
-            continue
-        if isinstance(item, bool) or not isinstance(item, str | int):
+    def _channels(self, found: _Found) -> tuple[str, ...]:
+        ask, named = self._overrides, found.named
+        users = names([ask.value("user", found.view)] if "user" in ask else named.users)
+        groups = names([ask.value("group", found.view)] if "group" in ask else named.groups)
+        everyone = truth(ask.value("broadcast", found.view)) if "broadcast" in ask else named.broadcast
+        if len(users) + len(groups) > MAX_NAMES:
             raise NotUnderstood("names")
-        names.append(str(item))
-    return names
+        channels = [*map(user_channel, users), *map(group_channel, groups), *([BROADCAST] if everyone else [])]
+        return tuple(dict.fromkeys(channels))
+
+    def _value(self, field: str, found: _Found) -> Any:
+        return self._overrides.value(field, found.view) if field in self._overrides else found.fields[field]
 
 
-def _text(value: Any, name: str) -> str | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise NotUnderstood(name)
-    return value
+def _plain(envelope: Envelope) -> _Found:
+    attributes = envelope.attributes
+    fields = {
+        "type": attributes.get("event_type") or envelope.type,
+        "subject": attributes.get("subject") or envelope.subject,
+        "data": envelope.text,
+        "id": _id(envelope),
+    }
+    named = _by_attributes(attributes) or _by_body(envelope.body)
+    return _Found(named, fields, _view(envelope), envelope.time)
 
 
-def _is_s3_test(body: Any) -> bool:
-    return isinstance(body, dict) and body.get("Service") == "Amazon S3" and body.get("Event") == "s3:TestEvent"
+def _id(envelope: Envelope) -> Any:
+    return envelope.attributes.get("event_id") or envelope.event_id
 
 
-def _s3_records(body: Any) -> list[dict[str, Any]] | None:
-    records = body.get("Records") if isinstance(body, dict) else None
-    if not isinstance(records, list) or not records:
-        return None
-    if not all(isinstance(r, dict) and r.get("eventSource") == "aws:s3" for r in records):
-        return None
-    return records
+def _view(envelope: Envelope) -> dict[str, Any]:
+    fields = ("attributes", "body", "subject", "source", "type", "time")
+    return {"id": envelope.event_id, **{name: getattr(envelope, name) for name in fields}}
 
 
-def _s3_key(record: dict[str, Any]) -> str:
-    """The decoded key: notifications carry it URL-encoded, with ``+`` for a space."""
-    try:
-        key = record["s3"]["object"]["key"]
-    except (KeyError, TypeError):
-        raise NotUnderstood("s3") from None
-    if not isinstance(key, str):
-        raise NotUnderstood("s3")
-    return unquote_plus(key)
+def _by_attributes(fields: Mapping[str, Any]) -> _Named:
+    return _Named((fields.get("user_id"),), (fields.get("group"),), fields.get("broadcast") == "true")
 
 
-def _key_pattern(pattern: str) -> re.Pattern[str]:
-    """Raises ValueError unless ``{user}`` stands in the pattern exactly once."""
-    if pattern.count("{user}") != 1:
-        raise ValueError("must contain {user} exactly once")
-    parts = {"{user}": "(?P<user>[^/]+)", "*": ".*"}
-    return re.compile("".join(parts.get(p, re.escape(p)) for p in _KEY_PART.split(pattern)), re.DOTALL)
+def _by_body(body: Any) -> _Named:
+    """The first place that names anybody: the top, ``detail``, ``data``; a body alone never reaches everyone."""
+    places = (body, body.get("detail"), body.get("data")) if isinstance(body, dict) else ()
+    for place in places:
+        if isinstance(place, dict):
+            named = _Named((place.get("user_id"), place.get("userId")), (place.get("group"),))
+            if named:
+                return named
+    return _Named()

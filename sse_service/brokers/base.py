@@ -28,7 +28,8 @@ class Page:
     entries: tuple[Entry, ...]
     """In the broker's order, each once, whatever number of the asked channels it went to."""
     upto: Cursor
-    """Nothing at or below this is missing: the last entry where the page is full, else the broker's position."""
+    """Nothing at or below this is missing, and no entry is above it: the last entry where the page is full, else the
+    broker's position."""
     gap: GapReason | None = None
     """Why what lies between the given cursor and the first entry may not be complete."""
 
@@ -61,7 +62,7 @@ class Broker(Protocol):
         ...
 
     async def replay(self, channels: Sequence[str], after: Cursor | None, limit: int) -> Page:
-        """Give at most ``limit`` entries of the channels after a cursor; after a gap, what is held since its time.
+        """Give at most ``limit`` entries, 1 or more, of the channels after a cursor; after a gap, since its time.
 
         A None for the cursor is one that could not be read: a gap, and all that is held. Raises Unavailable.
         """
@@ -69,4 +70,12 @@ class Broker(Protocol):
 
     async def position(self) -> Cursor:
         """Reserve and give a position: no later event gets an offset at or below it. Raises Unavailable."""
+        ...
+
+    def delivered(self) -> Cursor:
+        """Give a position at or below which the listener was handed every event of its channels already.
+
+        Never ahead of the listener, so that a stream which was offered all that the listener got may tell it to its
+        client. It stays young on a silent system. Never waits, raises nothing.
+        """
         ...

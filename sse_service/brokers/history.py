@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sse_service.brokers.base import Entry
+
+
+ENTRY_BYTES = 512
+"""What an entry takes beside its text: measured at 406 bytes with CPython 3.11, and a place in the list."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,17 +27,17 @@ class History:
     entries: list[Entry] = field(default_factory=list)
 
     def append(self, entry: Entry) -> int:
-        """Take the newest entry and return the bytes of text that left."""
+        """Take the newest entry and return the bytes that left."""
         self.entries.append(entry)
         over = len(self.entries) - self.max_events
         return self._remove(max(over, 0)) + self.expire(entry.cursor.offset)
 
     def expire(self, now: int) -> int:
-        """Remove what is older than the age, and return its bytes of text."""
+        """Remove what is older than the age, and return its bytes."""
         return self._remove(bisect_right(self.entries, now - self.age_us - 1, key=_offset))
 
     def drop_oldest(self) -> int:
-        """Remove the oldest entry, and return its bytes of text."""
+        """Remove the oldest entry, and return its bytes."""
         return self._remove(1)
 
     def after(self, offset: int, limit: int) -> list[Entry]:
@@ -49,9 +54,12 @@ class History:
 
 
 def size(entry: Entry) -> int:
-    """Bytes of text that an entry counts for."""
+    """Bytes of memory that an entry counts for, in each of its channels.
+
+    Not the UTF-8 length: one character outside Latin-1 doubles what a Python string takes, an emoji makes it fourfold.
+    """
     event = entry.event
-    return sum(len(text.encode()) for text in (event.id, event.data, event.type, event.subject) if text)
+    return ENTRY_BYTES + sum(map(sys.getsizeof, (event.id, event.data, event.type, event.subject, event.time)))
 
 
 def _offset(entry: Entry) -> int:

@@ -1,14 +1,23 @@
 """An event-stream parser written from WHATWG HTML §9.2.6, independent of the encoder."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Message(NamedTuple):
+    """One dispatch."""
+
+    type: str
+    data: str
+    id: str
+    """The last event id at that moment."""
 
 
 @dataclass
 class Parsed:
     """What a browser would have dispatched, and what it remembers."""
 
-    events: list[tuple[str, str, str]] = field(default_factory=list)
-    """Type, data and last event id of each dispatch."""
+    events: list[Message] = field(default_factory=list)
     last_id: str = ""
     retry: int | None = None
 
@@ -21,7 +30,7 @@ def parse(stream: bytes) -> Parsed:
         if line == "":
             parsed.last_id = pending
             if data:
-                parsed.events.append((kind or "message", data.removesuffix("\n"), pending))
+                parsed.events.append(Message(kind or "message", data.removesuffix("\n"), pending))
             kind, data = "", ""
             continue
         if line.startswith(":"):

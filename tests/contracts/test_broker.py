@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sse_service.brokers.base import Broker, Entry, Page
 from sse_service.brokers.memory import MemoryBroker
 from sse_service.cursor import Cursor, GapReason
 from sse_service.events import Event, Route
+from sse_service.metrics import Metrics
 
 
 class Clock:
@@ -34,7 +37,8 @@ class Setup:
     def __init__(self, make: Make, **settings: object) -> None:
         self.clock = Clock()
         self.live: list[Entry] = []
-        self.broker = make(listener=self.live.append, clock=self.clock, **settings)
+        self.metrics = Metrics()
+        self.broker = make(listener=self.live.append, metrics=self.metrics, clock=self.clock, **settings)
 
     def publish(self, *routes: Route) -> None:
         asyncio.run(self.broker.publish(routes))
@@ -118,10 +122,10 @@ def test_what_was_trimmed_by_number_is_a_gap_then_what_is_held(make: Make) -> No
 
 
 def test_bytes_are_bounded_over_all_channels_and_what_left_is_a_gap(make: Make) -> None:
-    setup = Setup(make, history_bytes=100)
-    setup.publish(route("a", data="x" * 60), route("b", "user:2", data="x" * 60))
+    setup = Setup(make, history_bytes=10_000)
+    before = setup.position()
+    setup.publish(route("a", data="x" * 6_000), route("b", "user:2", data="x" * 6_000))
     assert ids(setup.replay(None, "user:1", "user:2").entries) == ["b"]
-    before = Cursor(setup.live[0].cursor.epoch, setup.live[0].cursor.offset - 1)
     assert setup.replay(before).gap is GapReason.TRIMMED
 
 
@@ -161,3 +165,141 @@ def test_subscribing_returns_and_unsubscribing_never_waits(make: Make) -> None:
     setup.publish(route("a"))
     setup.broker.unsubscribe("user:1")
     assert ids(setup.live) == ["a"]
+
+
+def test_events_of_no_length_are_bounded_by_bytes_too(make: Make) -> None:
+    setup = Setup(make, history_bytes=10_000)
+    setup.publish(*(route(str(n), data="") for n in range(100)))
+    assert len(setup.replay(None).entries) < 50
+
+
+def test_a_replay_gives_nothing_above_upto_and_the_listener_gets_all_above(make: Make) -> None:
+    setup = Setup(make)
+    after = setup.position()
+    setup.publish(*(route(str(n), f"user:{n % 2}", "broadcast") for n in range(6)))
+    for limit in (1, 2, 6, 7):
+        page = setup.replay(after, "user:0", "broadcast", limit=limit)
+        assert len(page.entries) == min(limit, 6)
+        assert all(entry.cursor.offset <= page.upto.offset for entry in page.entries)
+    setup.publish(route("later"))
+    assert setup.live[-1].cursor.offset > page.upto.offset
+
+
+def test_an_entry_of_many_channels_neither_repeats_nor_shortens_a_page(make: Make) -> None:
+    setup = Setup(make)
+    after = setup.position()
+    setup.publish(route("a", "user:1", "user:2", "user:3"), route("b", "user:3"), route("c", "user:1", "user:3"))
+    page = setup.replay(after, "user:1", "user:2", "user:3", limit=2)
+    assert ids(page.entries) == ["a", "b"]
+    assert page.upto == page.entries[-1].cursor
+    assert ids(setup.replay(page.upto, "user:1", "user:2", "user:3", limit=2).entries) == ["c"]
+
+
+def test_age_makes_no_gap_for_a_cursor_that_is_younger(make: Make) -> None:
+    setup = Setup(make, history_seconds=10)
+    setup.publish(route("a"))
+    setup.clock.now += 11
+    middle = setup.position()
+    setup.publish(route("b"))
+    setup.clock.now += 5
+    page = setup.replay(middle)
+    assert page.gap is None
+    assert ids(page.entries) == ["b"]
+
+
+def test_everything_at_or_below_delivered_was_handed_to_the_listener(make: Make) -> None:
+    setup = Setup(make)
+    setup.publish(route("a"), route("b"))
+    delivered = setup.broker.delivered()
+    assert delivered.offset >= setup.live[-1].cursor.offset
+    setup.clock.now -= 60
+    setup.publish(route("c"))
+    assert setup.live[-1].cursor.offset > delivered.offset
+    assert setup.replay(delivered).gap is None
+    assert ids(setup.replay(delivered).entries) == ["c"]
+
+
+def test_delivered_never_falls_and_stays_young_on_a_silent_system(make: Make) -> None:
+    setup = Setup(make, history_seconds=10)
+    first = setup.broker.delivered()
+    setup.clock.now -= 5
+    assert setup.broker.delivered().offset == first.offset
+    setup.clock.now += 65
+    assert setup.replay(setup.broker.delivered()).gap is None
+
+
+def test_a_used_id_with_other_data_is_not_delivered_again_but_counted_apart(make: Make) -> None:
+    setup = Setup(make)
+    setup.publish(route("a"), route("a", data="other"), route("a"))
+    assert ids(setup.live) == ["a"]
+    text = setup.metrics.render().decode()
+    assert 'sse_duplicates_total{kind="same"} 1.0' in text
+    assert 'sse_duplicates_total{kind="differing"} 1.0' in text
+    assert "sse_events_stored_total 1.0" in text
+
+
+def test_a_clock_that_steps_back_after_the_start_makes_no_cursor_unprovable(make: Make) -> None:
+    setup = Setup(make)
+    setup.clock.now -= 60
+    here = setup.position()
+    setup.publish(route("a"))
+    assert setup.replay(here).gap is None
+    assert ids(setup.replay(here).entries) == ["a"]
+    assert setup.replay(setup.live[0].cursor).gap is None
+
+
+def test_a_cursor_from_before_the_stores_beginning_is_a_gap(make: Make) -> None:
+    setup = Setup(make)
+    here = setup.position()
+    setup.publish(route("a"))
+    page = setup.replay(Cursor(here.epoch, here.offset - 60_000_000))
+    assert page.gap is GapReason.EPOCH
+    assert ids(page.entries) == ["a"]
+
+
+CHANNELS = ("user:1", "user:2", "group:1", "broadcast")
+STEP = st.one_of(
+    st.lists(st.sampled_from(CHANNELS), min_size=1, max_size=3, unique=True).map(tuple),
+    st.integers(-3, 8),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(STEP, min_size=10, max_size=40),
+    mine=st.sets(st.sampled_from(CHANNELS), min_size=1),
+    limit=st.integers(1, 5),
+)
+def test_from_any_position_all_that_followed_is_replayed_or_a_gap_is_told(
+    make: Make, steps: list[tuple[str, ...] | int], mine: set[str], limit: int
+) -> None:
+    """Events of random channels, with seconds that pass or go back between them, past every bound of the history."""
+    setup = Setup(make, history_events=3, history_seconds=20, history_bytes=8_000)
+    cursors = [setup.position()]
+    for number, step in enumerate(steps):
+        if isinstance(step, int):
+            setup.clock.now += step
+        else:
+            setup.publish(route(str(number), *step, data="x" * 500))
+            cursors.append(setup.live[-1].cursor)
+        cursors += [setup.position(), setup.broker.delivered()]
+    for after in cursors:
+        expected = [e for e in setup.live if e.cursor.offset > after.offset and mine.intersection(e.channels)]
+        entries, gap = paged(setup, after, mine, limit)
+        if gap is None:
+            assert entries == expected
+        else:
+            assert set(entries) <= set(expected)
+
+
+def paged(setup: Setup, after: Cursor, channels: set[str], limit: int) -> tuple[list[Entry], GapReason | None]:
+    entries: list[Entry] = []
+    gap = None
+    while True:
+        page = setup.replay(after, *channels, limit=limit)
+        gap = gap or page.gap
+        entries += page.entries
+        assert all(entry.cursor.offset <= page.upto.offset for entry in page.entries)
+        if len(page.entries) < limit:
+            return entries, gap
+        after = page.upto

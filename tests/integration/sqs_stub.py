@@ -1,57 +1,170 @@
-"""SQS over HTTP, as far as a consumer needs it, with faults on demand."""
+"""SQS over HTTP, as far as a consumer needs it, with faults on demand.
 
+As a program, ``python -m tests.integration.sqs_stub --port 0`` prints its URL and takes messages by ``POST /put``: one
+``{"body": …, "attributes": …}``, or a list of these.
+"""
+
+from __future__ import annotations
+
+import argparse
 import asyncio
 import json
 from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is said in place of the next answer to an action."""
+
+    status: int = 200
+    body: Any = None
+    """JSON, or bytes as they are."""
+    content_type: str = "application/x-amz-json-1.0"
+
+
+class LostReply:
+    """The action is done, but its answer never arrives."""
+
+
 class SQSStub:
-    """One queue; ``faults`` are answers that take the place of the next ones of an action."""
+    """One queue; ``faults`` take the place of the next answers to an action."""
 
     def __init__(self) -> None:
         self.waiting: deque[dict[str, Any]] = deque()
         self.deleted: list[str] = []
         self.extended: list[str] = []
         self.batches: list[int] = []
-        self.faults: dict[str, deque[Any]] = {}
-        self.attributes = {"VisibilityTimeout": "30", "RedrivePolicy": "{}"}
+        self.keys: list[str] = []
+        """The access key of each call."""
+        self.faults: dict[str, deque[Answer | LostReply]] = {}
+        self.attributes = {"VisibilityTimeout": "30", "RedrivePolicy": '{"maxReceiveCount":5}'}
         self.changed = asyncio.Condition()
+        self.in_flight: dict[str, tuple[dict[str, Any], float]] = {}
+        """Messages by receipt handle, with the loop's time at which they are visible again."""
+        self.hurried = False
+        """Answer empty receives at once, so that a stop needs no long poll's length."""
+        self._sent = 0
 
-    def send(self, message_id: str, body: str = "x") -> None:
-        """Put a message; its receipt handle is ``r-`` and the id."""
-        self.waiting.append({"MessageId": message_id, "ReceiptHandle": f"r-{message_id}", "Body": body})
+    def send(self, message_id: str, body: str = "x", **fields: Any) -> None:
+        """Put a message; its receipt handle is ``r-`` and the id, with a ``+`` for each redelivery."""
+        self.waiting.append({"MessageId": message_id, "ReceiptHandle": f"r-{message_id}", "Body": body, **fields})
 
-    async def until(self, predicate: Any) -> None:
+    async def until(self, predicate: Callable[[], bool]) -> None:
         """Wait until something holds, at most ten seconds."""
         async with asyncio.timeout(10), self.changed:
             await self.changed.wait_for(predicate)
 
-    async def __call__(self, request: web.Request) -> web.Response:
+    async def put(self, request: web.Request) -> web.Response:
+        """``POST /put``."""
+        given = json.loads(await request.read())
+        for message in given if isinstance(given, list) else [given]:
+            self._sent += 1
+            self.send(str(self._sent), message["body"], MessageAttributes=message.get("attributes", {}))
+        await self.tell()
+        return web.Response(status=204)
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         action = request.headers["X-Amz-Target"].removeprefix("AmazonSQS.")
+        self.keys.append(request.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
         asked = json.loads(await request.read())
-        if faults := self.faults.get(action):
-            status, body = faults.popleft()
-        else:
-            status, body = 200, await self.answer(action, asked)
+        faults = self.faults.get(action)
+        fault = faults.popleft() if faults else None
+        if not isinstance(fault, Answer):
+            body = await self._answer(action, asked)
+            await self.tell()
+            if isinstance(fault, LostReply):
+                assert request.transport is not None
+                request.transport.abort()
+            return web.json_response(body, content_type="application/x-amz-json-1.0")
+        await self.tell()
+        raw = fault.body if isinstance(fault.body, bytes) else json.dumps(fault.body).encode()
+        return web.Response(body=raw, status=fault.status, content_type=fault.content_type)
+
+    async def tell(self) -> None:
+        """Wake open polls, after `send`."""
         async with self.changed:
             self.changed.notify_all()
-        return web.json_response(body, status=status, content_type="application/x-amz-json-1.0")
 
-    async def answer(self, action: str, asked: dict[str, Any]) -> dict[str, Any]:
+    async def _answer(self, action: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         if action == "GetQueueAttributes":
             return {"Attributes": self.attributes}
         if action == "ReceiveMessage":
-            if not self.waiting and asked["WaitTimeSeconds"]:
-                await asyncio.sleep(0.05)
-            count = min(len(self.waiting), asked["MaxNumberOfMessages"])
-            return {"Messages": [self.waiting.popleft() for _ in range(count)]}
+            return await self._receive(asked)
         handles = [entry["ReceiptHandle"] for entry in asked["Entries"]]
         if action == "DeleteMessageBatch":
+            for handle in handles:
+                self.in_flight.pop(handle, None)
             self.deleted += handles
             self.batches.append(len(handles))
         else:
+            for entry in asked["Entries"]:
+                if found := self.in_flight.get(entry["ReceiptHandle"]):
+                    self._hide(found[0], entry["ReceiptHandle"], entry["VisibilityTimeout"])
             self.extended += handles
         return {"Successful": [{"Id": entry["Id"]} for entry in asked["Entries"]], "Failed": []}
+
+    async def _receive(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(asked["WaitTimeSeconds"]), self.changed:
+                await self.changed.wait_for(lambda: bool(self.waiting) or self.hurried)
+        except TimeoutError:
+            pass
+        count = min(len(self.waiting), asked["MaxNumberOfMessages"])
+        # SQS leaves the list out where there is none.
+        if not count:
+            return {}
+        taken = [self.waiting.popleft() for _ in range(count)]
+        for message in taken:
+            self._hide(message, message["ReceiptHandle"], float(self.attributes["VisibilityTimeout"]))
+        return {"Messages": taken}
+
+    def _hide(self, message: dict[str, Any], handle: str, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self.in_flight[handle] = (message, loop.time() + seconds)
+        loop.call_later(seconds, self._expire, handle)
+
+    def _expire(self, handle: str) -> None:
+        found = self.in_flight.get(handle)
+        if found is None or found[1] > asyncio.get_running_loop().time() + 0.01:
+            return
+        self._redeliver(handle)
+        self._telling = asyncio.ensure_future(self.tell())
+
+    def _redeliver(self, handle: str) -> None:
+        message, _ = self.in_flight.pop(handle)
+        self.waiting.append({**message, "ReceiptHandle": f"{handle}+"})
+
+    async def redeliver(self) -> None:
+        """Let every visibility timeout run out now, last received first: a queue that repeats and reorders."""
+        for handle in reversed(list(self.in_flight)):
+            self._redeliver(handle)
+        await self.tell()
+
+    async def hurry(self) -> None:
+        """Answer open and later receives without waiting."""
+        self.hurried = True
+        await self.tell()
+
+
+async def serve(port: int) -> None:
+    """Run the stub until the process is ended."""
+    stub = SQSStub()
+    app = web.Application(client_max_size=2**30)
+    app.router.add_post("/put", stub.put)
+    app.router.add_post("/{path:.*}", stub)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    asyncio.run(serve(parser.parse_args().port))

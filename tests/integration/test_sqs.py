@@ -1,8 +1,13 @@
 """The consumer against SQS over HTTP, with the client code of production."""
 
+from __future__ import annotations
+
 import asyncio
+import json
+import logging
+import socket
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,10 +19,14 @@ from aiohttp import web
 from consumers.base import Outcome
 from consumers.envelope import Envelope
 from consumers.sqs import SQSConsumer
-from tests.integration.sqs_stub import SQSStub
+from tests.integration.sqs_stub import Answer, LostReply, SQSStub
 
 URL = "http://127.0.0.1/000000000000/events"
-ERROR = {"__type": "com.amazonaws.sqs#RequestThrottled", "message": "slow down"}
+SESSION = get_session()
+"""Shared, for it reads the API's description from disk once."""
+THROTTLED = Answer(400, {"__type": "com.amazonaws.sqs#RequestThrottled", "message": "slow down"})
+EXPIRED = Answer(403, {"__type": "com.amazon.coral.service#ExpiredTokenException", "message": "expired"})
+DENIED = Answer(403, {"__type": "com.amazon.coral.service#AccessDeniedException", "message": "no"})
 
 
 class Recorder:
@@ -26,122 +35,396 @@ class Recorder:
     def __init__(self, *answers: Outcome) -> None:
         self.answers = deque(answers)
         self.seen: list[str] = []
+        self.envelopes: list[Envelope] = []
+        self._called = asyncio.Event()
 
-    async def __call__(self, envelopes: Sequence[Envelope]) -> list[Outcome]:
+    async def until(self, predicate: Callable[[], bool]) -> None:
+        """Wait for calls until something holds, at most ten seconds."""
+        async with asyncio.timeout(10):
+            while not predicate():
+                await self._called.wait()
+                self._called.clear()
+
+    async def __call__(self, envelopes: Sequence[Envelope], /) -> list[Outcome]:
         self.seen += [e.message_id for e in envelopes]
+        self.envelopes += envelopes
+        self._called.set()
         return [self.answers.popleft() if self.answers else Outcome.DONE for _ in envelopes]
 
 
-@asynccontextmanager
-async def consuming(stub: SQSStub, handler: Recorder, **settings: Any) -> AsyncIterator[SQSConsumer]:
-    runner = web.ServerRunner(web.Server(stub))
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    config = AioConfig(retries={"mode": "standard", "total_max_attempts": 1})
+class Counts:
+    """An Observer that remembers."""
 
-    def connect() -> Any:
-        return get_session().create_client(
+    def __init__(self) -> None:
+        self.messages = self.gone = 0
+        self.failures: list[tuple[str, str]] = []
+        self.reasons: list[str] = []
+        self._failed = asyncio.Event()
+
+    async def until(self, predicate: Callable[[], bool]) -> None:
+        """Wait for failures and rejections until something holds, at most ten seconds."""
+        async with asyncio.timeout(10):
+            while not predicate():
+                await self._failed.wait()
+                self._failed.clear()
+
+    def received(self, messages: int, /) -> None:
+        self.messages += messages
+
+    def deleted(self, messages: int, /) -> None:
+        self.gone += messages
+
+    def failed(self, operation: str, code: str, /) -> None:
+        self.failures.append((operation, code))
+        self._failed.set()
+
+    def rejected(self, reason: str, /) -> None:
+        self.reasons.append(reason)
+        self._failed.set()
+
+
+class Queue:
+    """The stub behind a port that can be closed and opened again, and a consumer of it."""
+
+    def __init__(self, handler: Recorder | None = None) -> None:
+        self.stub = SQSStub()
+        self.handler = handler or Recorder()
+        self.counts = Counts()
+        self.connections = 0
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._runner: web.ServerRunner | None = None
+
+    async def up(self) -> None:
+        self._runner = web.ServerRunner(web.Server(self.stub))
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+
+    async def down(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def connect(self) -> Any:
+        self.connections += 1
+        return SESSION.create_client(
             "sqs",
             region_name="us-east-1",
-            endpoint_url=f"http://127.0.0.1:{port}",
-            aws_access_key_id="x",
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            aws_access_key_id=f"key{self.connections}",
             aws_secret_access_key="x",
-            config=config,
+            config=AioConfig(retries={"mode": "standard", "total_max_attempts": 1}, proxies={}),
         )
 
-    consumer = SQSConsumer(
-        connect=connect, queue_url=URL, handler=handler, wait_seconds=1, retry_seconds=0.01, **settings
-    )
-    task = asyncio.create_task(consumer.run())
-    try:
-        yield consumer
-        consumer.stop()
-        async with asyncio.timeout(10):
-            await task
-    finally:
-        task.cancel()
-        await runner.cleanup()
+    def consumer(self, **settings: Any) -> SQSConsumer:
+        values = {"wait_seconds": 1, "retry_seconds": 0.01, "pollers": 1, "dedupe_seconds": 900, **settings}
+        return SQSConsumer(connect=self.connect, queue_url=URL, handler=self.handler, observer=self.counts, **values)
+
+    @asynccontextmanager
+    async def consuming(self, *, absent: bool = False, **settings: Any) -> AsyncIterator[SQSConsumer]:
+        if not absent:
+            await self.up()
+        consumer = self.consumer(**settings)
+        task = asyncio.create_task(consumer.run())
+        try:
+            yield consumer
+            consumer.stop()
+            await self.stub.hurry()
+            async with asyncio.timeout(10):
+                await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await self.down()
 
 
-def run(test: Callable[[], Any]) -> None:
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(test())
 
 
 def test_what_is_done_is_deleted_in_batches_across_receives() -> None:
     async def test() -> None:
-        stub, handler = SQSStub(), Recorder()
+        queue = Queue()
         for n in range(25):
-            stub.send(str(n))
-        async with consuming(stub, handler, flush_seconds=1, pollers=1) as consumer:
-            await stub.until(lambda: len(stub.deleted) == 25)
+            queue.stub.send(str(n))
+        async with queue.consuming(flush_seconds=1) as consumer:
+            await queue.stub.until(lambda: len(queue.stub.deleted) == 25)
             assert consumer.ready
-        assert handler.seen == [str(n) for n in range(25)]
-        assert stub.batches == [10, 10, 5]
+        assert queue.handler.seen == [str(n) for n in range(25)]
+        assert queue.stub.batches == [10, 10, 5]
+        assert (queue.counts.messages, queue.counts.gone) == (25, 25)
 
     run(test)
 
 
 def test_what_is_not_understood_is_left_and_the_good_around_it_are_deleted() -> None:
     async def test() -> None:
-        stub, handler = SQSStub(), Recorder(Outcome.DONE, Outcome.NOT_UNDERSTOOD)
-        stub.send("a")
-        stub.send("broken", '{"Type": "Notification", "TopicArn": "t"}')
-        stub.send("b")
-        stub.send("c")
-        async with consuming(stub, handler, pollers=1):
-            await stub.until(lambda: len(stub.deleted) == 2)
-        assert handler.seen == ["a", "b", "c"]
-        assert sorted(stub.deleted) == ["r-a", "r-c"]
+        queue = Queue(Recorder(Outcome.DONE, Outcome.NOT_UNDERSTOOD))
+        queue.stub.send("a")
+        queue.stub.send("broken", '{"Type": "Notification", "TopicArn": "t"}')
+        queue.stub.send("b")
+        queue.stub.send("c")
+        async with queue.consuming():
+            await queue.stub.until(lambda: len(queue.stub.deleted) == 2)
+        assert queue.handler.seen == ["a", "b", "c"]
+        assert sorted(queue.stub.deleted) == ["r-a", "r-c"]
+        assert queue.counts.reasons == ["envelope"]
+
+    run(test)
+
+
+def test_a_wrapped_body_too_deep_to_be_written_is_not_understood() -> None:
+    async def test() -> None:
+        queue = Queue()
+        deep = "[" * 300 + "]" * 300
+        queue.stub.send("deep", '{"detail-type":"t","source":"s","id":"1","detail":' + deep + "}")
+        queue.stub.send("good")
+        async with queue.consuming():
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-good"])
+        assert queue.counts.reasons == ["data"]
 
     run(test)
 
 
 def test_not_now_is_held_extended_and_tried_again_in_place() -> None:
     async def test() -> None:
-        stub, handler = SQSStub(), Recorder(*[Outcome.NOT_NOW] * 10_000)
-        stub.attributes["VisibilityTimeout"] = "1"
-        stub.send("a")
-        async with consuming(stub, handler):
-            await stub.until(lambda: "r-a" in stub.extended)
-            assert stub.deleted == []
-            handler.answers.clear()
-            await stub.until(lambda: stub.deleted == ["r-a"])
-        assert set(handler.seen) == {"a"}
+        queue = Queue(Recorder(*[Outcome.NOT_NOW] * 10_000))
+        queue.stub.attributes["VisibilityTimeout"] = "1"
+        for name in "ab":
+            queue.stub.send(name)
+        async with queue.consuming():
+            await queue.stub.until(lambda: "r-a" in queue.stub.extended)
+            assert queue.stub.deleted == []
+            queue.handler.answers.clear()
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a", "r-b"])
+        assert queue.handler.seen[-2:] == ["a", "b"]
+
+    run(test)
+
+
+def test_what_was_held_as_long_as_sqs_allows_is_let_go_of() -> None:
+    async def test() -> None:
+        queue, now = Queue(Recorder(*[Outcome.NOT_NOW] * 10_000)), [0.0]
+        queue.stub.send("a")
+        async with queue.consuming(clock=lambda: now[0]):
+            await queue.handler.until(lambda: len(queue.handler.seen) > 2)
+            now[0] = 12 * 3600 - 30
+            calls = len(queue.handler.seen)
+            await queue.handler.until(lambda: len(queue.handler.seen) > calls)
+            now[0] += 1
+            await queue.counts.until(lambda: queue.counts.reasons == ["held_too_long"])
+            queue.handler.answers.clear()
+            queue.stub.send("b")
+            await queue.stub.tell()
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-b"])
+        assert queue.handler.seen[-1] == "b"
 
     run(test)
 
 
 def test_throttling_a_broken_server_and_partial_failures_lose_nothing() -> None:
     async def test() -> None:
-        stub, handler = SQSStub(), Recorder()
+        queue = Queue()
         failed = [{"Id": "0", "SenderFault": False, "Code": "InternalError"}]
-        stub.faults["GetQueueAttributes"] = deque([(403, ERROR)])
-        stub.faults["ReceiveMessage"] = deque([(400, ERROR), (500, {}), (503, {})])
-        stub.faults["DeleteMessageBatch"] = deque([(500, {}), (200, {"Successful": [], "Failed": failed})])
-        stub.send("a")
-        async with consuming(stub, handler):
-            await stub.until(lambda: stub.deleted == ["r-a"])
-        assert handler.seen == ["a"]
+        queue.stub.faults["GetQueueAttributes"] = deque([DENIED])
+        queue.stub.faults["ReceiveMessage"] = deque([THROTTLED, Answer(500, {}), Answer(503, {})])
+        queue.stub.faults["DeleteMessageBatch"] = deque([Answer(500, {}), Answer(200, {"Failed": failed})])
+        queue.stub.send("a")
+        async with queue.consuming():
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
+        assert queue.handler.seen == ["a"]
+        assert ("attributes", "AccessDeniedException") in queue.counts.failures
+        assert ("receive", "RequestThrottled") in queue.counts.failures
+        assert ("delete", "InternalError") in queue.counts.failures
+        assert queue.counts.gone == 1
 
     run(test)
 
 
 def test_a_handle_that_is_no_good_any_more_is_given_up() -> None:
     async def test() -> None:
-        stub, handler = SQSStub(), Recorder()
+        queue = Queue()
         failed = [{"Id": "0", "SenderFault": True, "Code": "ReceiptHandleIsInvalid"}]
-        stub.faults["DeleteMessageBatch"] = deque([(200, {"Successful": [], "Failed": failed})])
-        stub.attributes.pop("RedrivePolicy")
-        stub.send("a")
-        async with consuming(stub, handler):
-            await stub.until(lambda: not stub.faults["DeleteMessageBatch"])
-        assert stub.deleted == []
+        queue.stub.faults["DeleteMessageBatch"] = deque([Answer(200, {"Failed": failed})])
+        queue.stub.send("a")
+        async with queue.consuming():
+            await queue.stub.until(lambda: not queue.stub.faults["DeleteMessageBatch"])
+        assert queue.stub.deleted == []
+        assert queue.counts.gone == 0
 
     run(test)
 
 
+def test_a_delete_whose_reply_is_lost_is_sent_again() -> None:
+    async def test() -> None:
+        queue = Queue()
+        queue.stub.faults["DeleteMessageBatch"] = deque([LostReply()])
+        queue.stub.send("a")
+        async with queue.consuming():
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a", "r-a"])
+        assert queue.handler.seen == ["a"]
+
+    run(test)
+
+
+def test_a_queue_that_is_absent_at_start_is_waited_for() -> None:
+    async def test() -> None:
+        queue = Queue()
+        queue.stub.send("a")
+        async with queue.consuming(absent=True) as consumer:
+            await queue.counts.until(lambda: len(queue.counts.failures) > 2)
+            assert not consumer.ready
+            await queue.up()
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
+            assert consumer.ready
+
+    run(test)
+
+
+def test_a_queue_that_goes_away_and_comes_back_is_read_on() -> None:
+    async def test() -> None:
+        queue = Queue()
+        async with queue.consuming() as consumer:
+            await queue.stub.until(lambda: len(queue.stub.keys) > 1)
+            await queue.down()
+            await queue.counts.until(lambda: bool(queue.counts.failures))
+            assert not consumer.ready
+            queue.stub.send("a")
+            await queue.up()
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
+            assert consumer.ready
+
+    run(test)
+
+
+def test_expired_credentials_make_a_new_client_that_looks_them_up_anew() -> None:
+    async def test() -> None:
+        queue = Queue()
+        queue.stub.faults["ReceiveMessage"] = deque([EXPIRED])
+        queue.stub.faults["DeleteMessageBatch"] = deque([EXPIRED])
+        queue.stub.send("a")
+        async with queue.consuming():
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
+        assert queue.stub.keys[0] == "key1"
+        assert queue.stub.keys[-1] == "key3"
+        assert queue.connections == 3
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, b"<html>Bad gateway</html>", "text/html"),
+        Answer(200, b"[]"),
+        Answer(200, b"\xff\xfe"),
+        Answer(200, {"Messages": "x"}),
+        Answer(200, {"Messages": [1]}),
+        Answer(200, {"Messages": [{"MessageId": "m"}]}),
+        Answer(200, {"Messages": [{"MessageId": 1, "ReceiptHandle": 2, "Body": 3}]}),
+        Answer(200, {"Messages": {"a": 1}}),
+    ],
+)
+def test_an_answer_that_is_none_is_a_failure_and_the_next_good_one_is_read(answer: Answer) -> None:
+    async def test() -> None:
+        queue = Queue()
+        queue.stub.faults["GetQueueAttributes"] = deque([Answer(200, {"Attributes": {"VisibilityTimeout": "x"}})])
+        # The second one: the first receive does not wait, so its being empty at once means nothing.
+        queue.stub.faults["ReceiveMessage"] = deque([Answer(200, {}), answer])
+        async with queue.consuming(wait_seconds=2):
+            await queue.stub.until(lambda: not queue.stub.faults["ReceiveMessage"])
+            queue.stub.send("a")
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
+        assert [operation for operation, _ in queue.counts.failures] == ["attributes", "receive"]
+        assert queue.handler.seen == ["a"]
+
+    run(test)
+
+
+def test_a_message_that_cannot_be_read_does_not_lose_its_neighbours() -> None:
+    async def test() -> None:
+        queue = Queue()
+        good = {"MessageId": "m", "ReceiptHandle": "r-m", "Body": "x"}
+        queue.stub.faults["ReceiveMessage"] = deque([Answer(200, {"Messages": [{"MessageId": "broken"}, good]})])
+        async with queue.consuming():
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-m"])
+        assert queue.handler.seen == ["m"]
+
+    run(test)
+
+
+def test_a_message_without_a_wrapper_has_the_time_at_which_sqs_got_it() -> None:
+    async def test() -> None:
+        queue = Queue()
+        queue.stub.send("a", Attributes={"SentTimestamp": "1795595683528"})
+        async with queue.consuming():
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
+        assert queue.handler.envelopes[0].time == "2026-11-25T08:34:43.528Z"
+
+    run(test)
+
+
+def test_a_queue_that_may_show_an_event_twice_or_never_rejects_is_warned_about(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test(redrive: dict[str, int] | None) -> None:
+        queue = Queue()
+        queue.stub.attributes = {"VisibilityTimeout": "300"}
+        if redrive is not None:
+            queue.stub.attributes["RedrivePolicy"] = json.dumps(redrive)
+        async with queue.consuming(dedupe_seconds=900):
+            await queue.stub.until(lambda: len(queue.stub.keys) > 1)
+
+    asyncio.run(test({"maxReceiveCount": 5}))
+    assert "may redeliver a message for 1500 s" in caplog.text
+    caplog.clear()
+    asyncio.run(test(None))
+    assert "no redrive policy" in caplog.text
+
+
+def test_a_fault_of_the_handler_ends_the_consumer() -> None:
+    class Broken(Recorder):
+        async def __call__(self, envelopes: Sequence[Envelope], /) -> list[Outcome]:
+            raise RuntimeError("a bug")
+
+    async def test() -> None:
+        queue = Queue(Broken())
+        queue.stub.send("a")
+        await queue.up()
+        try:
+            with pytest.raises(RuntimeError, match="a bug"):
+                await queue.consumer().run()
+        finally:
+            await queue.down()
+
+    run(test)
+
+
+def test_bodies_and_receipt_handles_are_never_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "consumers")
+
+    async def test() -> None:
+        queue = Queue()
+        queue.stub.faults["ReceiveMessage"] = deque([THROTTLED])
+        queue.stub.faults["DeleteMessageBatch"] = deque([THROTTLED])
+        queue.stub.send("id-of-the-message", '{"Type": "Notification", "TopicArn": "canary"}')
+        queue.stub.send("good", "canary")
+        async with queue.consuming():
+            await queue.stub.until(lambda: len(queue.stub.deleted) == 1)
+
+    run(test)
+    ours = [r.getMessage() for r in caplog.records if r.name.startswith("consumers")]
+    assert any("id-of-the-message" in line for line in ours)
+    assert not any("canary" in line or "r-" in line for line in ours)
+
+
 def test_a_fifo_queue_is_refused() -> None:
     with pytest.raises(ValueError, match="FIFO"):
-        SQSConsumer(connect=lambda: pytest.fail("connected"), queue_url="https://q/1/a.fifo", handler=Recorder())
+        SQSConsumer(
+            connect=lambda: pytest.fail("connected"),
+            queue_url="https://q/1/a.fifo",
+            handler=Recorder(),
+            observer=Counts(),
+            dedupe_seconds=900,
+        )

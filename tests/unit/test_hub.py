@@ -3,7 +3,9 @@
 from sse_service.brokers.base import Entry
 from sse_service.cursor import Cursor
 from sse_service.events import Event
+from sse_service.frames import Frame
 from sse_service.hub import Hub
+from sse_service.metrics import Metrics
 
 
 class Client:
@@ -13,18 +15,18 @@ class Client:
         self.got: list[str] = []
         self.leaves: Hub | None = None
 
-    def offer(self, entry: Entry) -> None:
-        self.got.append(entry.event.id)
+    def offer(self, frame: Frame) -> None:
+        self.got.append(frame.subject or "")
         if self.leaves is not None:
             self.leaves.leave(self, ["user:1"])
 
 
-def entry(event_id: str, *channels: str) -> Entry:
-    return Entry(Cursor("life", 1), Event(event_id, "x"), channels)
+def entry(event_id: str, *channels: str, time: str | None = None) -> Entry:
+    return Entry(Cursor("life", 1), Event(event_id, "x", subject=event_id, time=time), channels)
 
 
 def test_an_entry_reaches_only_the_members_of_its_channels() -> None:
-    hub, mine, theirs = Hub(), Client(), Client()
+    hub, mine, theirs = Hub(metrics=Metrics()), Client(), Client()
     hub.join(mine, ["user:1"])
     hub.join(theirs, ["user:2"])
     hub.dispatch(entry("a", "user:1"))
@@ -33,14 +35,14 @@ def test_an_entry_reaches_only_the_members_of_its_channels() -> None:
 
 
 def test_one_who_joined_two_of_its_channels_gets_an_entry_once() -> None:
-    hub, client = Hub(), Client()
+    hub, client = Hub(metrics=Metrics()), Client()
     hub.join(client, ["user:1", "broadcast"])
     hub.dispatch(entry("a", "user:1", "broadcast"))
     assert client.got == ["a"]
 
 
 def test_the_first_to_join_and_the_last_to_leave_are_told() -> None:
-    hub, one, two = Hub(), Client(), Client()
+    hub, one, two = Hub(metrics=Metrics()), Client(), Client()
     assert hub.join(one, ["user:1", "broadcast"]) == ["user:1", "broadcast"]
     assert hub.join(two, ["broadcast"]) == []
     assert len(hub) == 2
@@ -51,10 +53,23 @@ def test_the_first_to_join_and_the_last_to_leave_are_told() -> None:
 
 
 def test_one_who_leaves_while_offered_to_keeps_nobody_from_it() -> None:
-    hub, leaver, stayer = Hub(), Client(), Client()
+    hub, leaver, stayer = Hub(metrics=Metrics()), Client(), Client()
     leaver.leaves = hub
     hub.join(leaver, ["user:1"])
     hub.join(stayer, ["user:1"])
     hub.dispatch(entry("a", "user:1"))
     hub.dispatch(entry("b", "user:1"))
     assert (leaver.got, stayer.got) == (["a"], ["a", "b"])
+
+
+def test_deliveries_are_counted_with_the_time_since_the_event_was_published() -> None:
+    metrics = Metrics()
+    hub = Hub(metrics=metrics)
+    for _ in range(2):
+        hub.join(Client(), ["user:1"])
+    hub.dispatch(entry("a", "user:1", time="2026-11-23T23:20:29.832Z"))
+    hub.dispatch(entry("b", "user:1", time="no time"))
+    hub.dispatch(entry("c", "user:2"))
+    text = metrics.render().decode()
+    assert "sse_events_delivered_total 4.0" in text
+    assert "sse_publish_to_write_seconds_count 1.0" in text

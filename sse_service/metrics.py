@@ -1,0 +1,113 @@
+"""What this process counts, in the form that Prometheus reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+# A flag of the whole process: without it, each series has a second one that says when it was made.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+"""The media type of what ``Metrics.render`` gives."""
+
+CLOSED = ("client", "drain", "slow", "expired", "limit", "max_age", "error")
+"""Why a stream ended: the client left, or a CloseReason."""
+REFUSED = ("unauthorized", "forbidden", "invalid", "limit", "drain")
+"""Why a request got no stream: 401, 403, 400, or an overload answer."""
+REJECTED = (
+    *("attribute", "encoding", "envelope", "nul"),
+    *("broadcast", "data", "id", "names", "override", "s3", "size", "subject", "time", "type", "unrouted"),
+)
+"""Why a message was left to the dead-letter queue: its wrapper or text, then its routing."""
+GAPS = ("epoch", "expired", "trimmed", "unknown", "lost")
+"""The values of GapReason."""
+
+
+class Metrics:
+    """Counters of one process, in a registry of their own, so that two services in one process do not mix.
+
+    It is the observer that a consumer reports to. Labels that are known are made at once, so that a zero is seen.
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(namespace="sse", registry=self._registry)
+        self.streams_open = Gauge("sse_streams_open", "Streams open now.", registry=self._registry)
+        self.streams_opened = self._counter("streams_opened", "Streams begun.")
+        self.streams_closed = self._labelled("streams_closed", "Streams ended, by reason.", CLOSED)
+        self.requests_refused = self._labelled("requests_refused", "Requests that got no stream, by reason.", REFUSED)
+        self.events_stored = self._counter("events_stored", "Events that the broker stored, duplicates left out.")
+        self.events_delivered = self._counter("events_delivered", "Events handed to streams, once for each stream.")
+        self.events_dropped = self._labelled("events_dropped", "Events thrown away, by reason.", ("unrouted",))
+        self.messages_rejected = self._labelled(
+            "messages_rejected", "Messages left to the dead-letter queue, by reason.", REJECTED
+        )
+        self.duplicates = self._labelled(
+            "duplicates",
+            "Events that came again: the same, or differing in data or type under a used id.",
+            ("same", "differing"),
+            label="kind",
+        )
+        self.sqs_receives = self._counter("sqs_receives", "Receives that SQS answered, empty ones included.")
+        self.sqs_messages_received = self._counter("sqs_messages_received", "Messages that SQS handed over.")
+        self.sqs_messages_deleted = self._counter("sqs_messages_deleted", "Messages deleted from the queue.")
+        self.sqs_failures = Counter(
+            "sse_sqs_failures",
+            "Calls to SQS that failed, by operation and AWS's error code or the error's class.",
+            ("operation", "code"),
+            registry=self._registry,
+        )
+        self.publish_to_write_seconds = Histogram(
+            "sse_publish_to_write_seconds",
+            "Seconds from the time in the event's wrapper to its being handed to streams.",
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+            registry=self._registry,
+        )
+        self.replay_events = Histogram(
+            "sse_replay_events",
+            "Events of one replay.",
+            buckets=(0, 1, 2, 5, 10, 25, 50, 100, 200, 500, 1_000, 5_000),
+            registry=self._registry,
+        )
+        self.gaps = self._labelled("gaps", "Gaps told to streams, by reason.", GAPS)
+
+    def render(self) -> bytes:
+        """The exposition, to be served as CONTENT_TYPE."""
+        return generate_latest(self._registry)
+
+    def received(self, messages: int) -> None:
+        """Count a receive that was answered."""
+        self.sqs_receives.inc()
+        self.sqs_messages_received.inc(messages)
+
+    def deleted(self, messages: int) -> None:
+        """Count messages that are gone from the queue."""
+        self.sqs_messages_deleted.inc(messages)
+
+    def failed(self, operation: str, code: str) -> None:
+        """Count a call that failed."""
+        self.sqs_failures.labels(operation, code).inc()
+
+    def rejected(self, reason: str) -> None:
+        """Count a message that no retry can help."""
+        self.messages_rejected.labels(reason).inc()
+
+    def _counter(self, name: str, meaning: str) -> Counter:
+        return Counter(f"sse_{name}", meaning, registry=self._registry)
+
+    def _labelled(self, name: str, meaning: str, known: Iterable[str], label: str = "reason") -> Counter:
+        counter = Counter(f"sse_{name}", meaning, (label,), registry=self._registry)
+        for value in known:
+            counter.labels(value)
+        return counter

@@ -1,0 +1,285 @@
+"""What an operator can set, read once from the environment and checked before anything starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from sse_service.auth.tokens import MIN_SECRET_BYTES
+from sse_service.errors import InvalidSettings
+from sse_service.overrides import compiled
+from sse_service.routing_s3 import key_pattern
+
+PREFIX = "SSE_"
+
+MAX_HEARTBEAT_SECONDS = 50
+"""An ALB's idle timeout is 60 s by default; ten are left for a busy network."""
+
+_COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 6265 §4.1.1: an HTTP token
+_DOMAIN = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+_TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_.-]+")
+_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\]")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def _form(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(f"must be {meaning}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _items(value: Any) -> Any:
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+def _secrets(value: Any) -> Any:
+    return value.split(",") if isinstance(value, str) else value
+
+
+def _word(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if text != text.strip():
+        raise ValueError("must have no space or line end around a secret: the signer's would have none")
+    if len(text.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"every secret must have at least {MIN_SECRET_BYTES} bytes (RFC 7518 §3.2)")
+    return value
+
+
+def _origin(value: str) -> str:
+    """An origin as browsers write it (RFC 6454 §6.2): lower case, no default port, nothing after the port."""
+    try:
+        parts = urlsplit(value.lower())
+        scheme, port = parts.scheme, parts.port
+    except ValueError:
+        scheme, port = "", None
+    host = parts.netloc.removesuffix(f":{port}") if scheme in _DEFAULT_PORTS else ""
+    if not _HOST.fullmatch(host) or f"{scheme}://{parts.netloc}" != value.lower():
+        raise ValueError("must be exact origins, as https://app.example.com: no *, no path")
+    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS[scheme]) else f"{scheme}://{host}:{port}"
+
+
+def _network(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        network = ip_network(value)
+    except ValueError:
+        raise ValueError("must be networks, as 10.0.0.0/16, with no bit set behind the prefix") from None
+    if network.prefixlen == 0:
+        # Anyone's X-Forwarded-For would be believed.
+        raise ValueError("must not trust every address")
+    return network
+
+
+def _heartbeat(value: int) -> int:
+    if not 1 <= value <= MAX_HEARTBEAT_SECONDS:
+        raise ValueError(f"must be 1 to {MAX_HEARTBEAT_SECONDS}, as an ALB cuts after 60 s without a byte")
+    return value
+
+
+def _queue(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError("must be a queue's URL, as https://sqs.eu-west-1.amazonaws.com/123456789012/events")
+    if value.endswith(".fifo"):
+        raise ValueError("must be a standard queue: FIFO queues are not supported")
+    return value
+
+
+def _broker(value: str) -> str:
+    if value != "memory://":
+        raise ValueError("must be memory://, the only broker so far")
+    return value
+
+
+def _expression(value: str) -> str:
+    compiled(value)
+    return value
+
+
+def _key_pattern(value: str) -> str:
+    key_pattern(value)
+    return value
+
+
+Expression = Annotated[str, AfterValidator(_expression)] | None
+
+
+class Settings(BaseSettings):
+    """Frozen. Environment names are the fields' in upper case after ``SSE_``; an empty one is unset.
+
+    Raises InvalidSettings. Given by keyword, a value stands before the environment's.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        validate_default=False,
+    )
+
+    queue_url: Annotated[str, AfterValidator(_queue)] = ""
+    """URL of the standard SQS queue that is read; `serve` needs it."""
+    topic_arn: Annotated[str, _form(_TOPIC, "a topic's ARN, as arn:aws:sns:eu-west-1:123456789012:events")] = ""
+    """ARN of the SNS topic to which `publish` sends."""
+    single_task: Annotated[bool, BeforeValidator(_word)] = False
+    """`true` says that no second task reads the queue, not even during a deploy; the memory broker needs it."""
+    broker_url: Annotated[str, AfterValidator(_broker)] = "memory://"
+    """Where history is kept; `memory://`, in the process, is the only one so far."""
+    jwt_secret: Annotated[
+        tuple[Annotated[SecretStr, AfterValidator(_secret)], ...], NoDecode, BeforeValidator(_secrets)
+    ] = ()
+    """Secrets for HS256 tokens, separated by commas, each at least 32 bytes: the first signs, all verify."""
+    jwt_issuer: str | None = None
+    """What a token's `iss` must be; unset, any."""
+    jwt_audience: str | None = None
+    """What a token's `aud` must name; unset, a token that has one is refused."""
+    user_claim: str = "sub"
+    """The token's claim that holds the user's id."""
+    groups_claim: str = "groups"
+    """The token's claim that holds the list of the user's groups."""
+    cookie_name: Annotated[str, _form(_COOKIE, "letters, digits, - and _")] = "sse_session"
+    """Name of the session cookie."""
+    cookie_samesite: Annotated[Literal["lax", "strict", "none"], BeforeValidator(_word)] = "lax"
+    """The cookie's `SameSite`: `lax`, `strict` or `none`; browsers take `none` only over HTTPS."""
+    cookie_domain: Annotated[str, _form(_DOMAIN, "a host's name, as example.com")] | None = None
+    """The cookie's `Domain`; unset, the cookie is for the service's own host only."""
+    s3_key_pattern: Annotated[str, AfterValidator(_key_pattern)] | None = None
+    """Where the user's id stands in an S3 key, as `users/{user}/*`; unset, S3 notifications name nobody."""
+    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_items)] = ()
+    """Origins whose pages may open streams, separated by commas, as `https://app.example.com`."""
+    trusted_proxies: Annotated[
+        tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], NoDecode, BeforeValidator(_items)
+    ] = ()
+    """Networks of proxies whose `X-Forwarded-*` are believed, separated by commas, as `10.0.0.0/16`."""
+    heartbeat_seconds: Annotated[int, AfterValidator(_heartbeat)] = 15
+    """Seconds of silence after which a stream gets a comment; at most 50, as an ALB cuts after 60 s without a byte."""
+    history_events: Annotated[int, Field(ge=1, le=100_000)] = 200
+    """Events that are kept for each channel."""
+    history_seconds: Annotated[int, Field(ge=1, le=14 * 86_400)] = 3600
+    """Seconds that an event is kept; at most 14 days, as in SQS."""
+    history_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
+    """Bytes of memory that the events of all channels together may take."""
+    dedupe_seconds: Annotated[int, Field(ge=1, le=14 * 86_400)] = 900
+    """Seconds in which an event that comes again is one; at least the queue's visibility timeout x maxReceiveCount."""
+    max_event_bytes: Annotated[int, Field(ge=1, le=8 * 1024 * 1024)] = 262_144
+    """Bytes of an event's encoded `data:` lines; a larger one goes to the dead-letter queue."""
+    stream_queue_events: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """Events that wait for one slow reader before it is served from history."""
+    stream_queue_bytes: Annotated[int, Field(ge=1)] = 262_144
+    """Bytes that wait for one slow reader before it is served from history."""
+    max_streams: Annotated[int, Field(ge=1)] = 10_000
+    """Streams that this task holds open; more are told to come back."""
+    drain_seconds: Annotated[int, Field(ge=0, le=110)] = 20
+    """Seconds over which streams are closed after SIGTERM; at most 110, as ECS kills after at most 120 s."""
+    sqs_pollers: Annotated[int, Field(ge=1, le=16)] = 2
+    """Long polls side by side, each for up to 10 messages."""
+    admin_port: Annotated[int, Field(ge=0, le=65_535)] = 8001
+    """Port of `/metrics`; 0 takes any that is free."""
+    admin_host: str = "127.0.0.1"
+    """Address on which the admin port listens."""
+    log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_word)] = "info"
+    """`debug`, `info`, `warning`, `error` or `critical`; at `debug` one line for each event."""
+    log_format: Annotated[Literal["json", "text"], BeforeValidator(_word)] = "json"
+    """`json`, one object a line, or `text`."""
+    route_user: Expression = None
+    """JMESPath that alone gives the users: a string, an integer, or a list of these."""
+    route_group: Expression = None
+    """JMESPath that alone gives the groups: a string, an integer, or a list of these."""
+    route_broadcast: Expression = None
+    """JMESPath that alone says whether the event is for everyone: `true` or `"true"`."""
+    route_type: Expression = None
+    """JMESPath that alone gives the event's type, a string."""
+    route_subject: Expression = None
+    """JMESPath that alone gives the event's subject, a string."""
+    route_data: Expression = None
+    """JMESPath that alone gives the event's data, of any kind."""
+    route_id: Expression = None
+    """JMESPath that alone gives the event's id, a string or an integer."""
+    unrouted: Annotated[Literal["dead-letter", "discard"], BeforeValidator(_word)] = "dead-letter"
+    """What happens to a message that names nobody: `dead-letter` or `discard`."""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            # From None: the chained error would hold what was set, secrets included.
+            raise InvalidSettings("; ".join(_lines(error))) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if not isinstance(value, str) or value.strip()}
+
+    @model_validator(mode="after")
+    def _agree(self) -> Settings:
+        if self.history_bytes < self.max_event_bytes:
+            raise ValueError("SSE_HISTORY_BYTES: must be at least SSE_MAX_EVENT_BYTES, or a large event is never kept")
+        if self.cookie_name.startswith("__Host-") and self.cookie_domain is not None:
+            raise ValueError("SSE_COOKIE_DOMAIN: must be unset, as browsers refuse a __Host- cookie with a domain")
+        return self
+
+    def require(self, *names: str) -> None:
+        """Raise InvalidSettings, with the variables' names, where one of these fields is not set."""
+        if missing := [PREFIX + name.upper() for name in names if not getattr(self, name)]:
+            raise InvalidSettings("; ".join(f"{name}: must be set" for name in missing))
+
+    def for_serving(self) -> None:
+        """Raise InvalidSettings where `serve` could not keep its promises with these settings."""
+        self.require("queue_url", "jwt_secret")
+        if self.broker_url == "memory://" and not self.single_task:
+            raise InvalidSettings(
+                "SSE_SINGLE_TASK: must be true with SSE_BROKER_URL=memory://, and then this must be the queue's only "
+                "reader, also during a deploy: a second one would take events that the streams here never see"
+            )
+
+
+def unknown(environ: Mapping[str, str]) -> list[str]:
+    """The names in the environment that look like settings and are none."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    return sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+
+
+def table() -> list[tuple[str, str, str]]:
+    """Each setting's variable, its default (empty where it is unset), and its meaning."""
+    return [
+        (PREFIX + name.upper(), _default(field.default), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value in (None, ()) else str(value)
+
+
+def _lines(error: ValidationError) -> list[str]:
+    """One text for each variable that is wrong, none of them with its value."""
+    found = []
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        text = item["msg"].removeprefix("Value error, ").replace("Input should ", "must ", 1)
+        found.append(f"{PREFIX}{str(item['loc'][0]).upper()}: {text}" if item["loc"] else text)
+    return list(dict.fromkeys(found))
