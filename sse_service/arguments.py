@@ -1,0 +1,45 @@
+"""The command line's words."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+
+def parser() -> argparse.ArgumentParser:
+    """One command each; ``command`` is its name."""
+    root = argparse.ArgumentParser(prog="sse-service", description="Pushes SNS/SQS events to browsers.")
+    commands = root.add_subparsers(required=True, metavar="COMMAND", dest="command")
+
+    serve = commands.add_parser("serve", help="run the service; settings come from SSE_* in the environment")
+
+    dev = commands.add_parser("dev", help="run the service with an embedded SNS, SQS and S3, and a demo page")
+
+    for command in (serve, dev):
+        command.add_argument("--host", default="127.0.0.1", help="address to listen on [127.0.0.1]")
+        command.add_argument(
+            "--port", type=int, default=8000, help="port to listen on; 0 takes any that is free [8000]"
+        )
+
+    token = commands.add_parser("token", help="print a token signed with the first SSE_JWT_SECRET")
+    token.add_argument("user", metavar="USER")
+    token.add_argument("--groups", default="", help="separated by commas")
+    token.add_argument("--ttl", type=_seconds, default=3600, help="how long it holds, as 30s, 10m, 1h or 1d [1h]")
+
+    publish = commands.add_parser("publish", help="send one event to SSE_TOPIC_ARN")
+    whom = publish.add_mutually_exclusive_group()
+    whom.add_argument("--user")
+    whom.add_argument("--group")
+    whom.add_argument("--broadcast", action="store_true")
+    publish.add_argument("--type", help="the event's name in the browser")
+    publish.add_argument("--subject", help="the upload or job that it is about")
+    publish.add_argument("--id", help="by which copies of the event are recognised")
+    publish.add_argument("data", metavar="DATA")
+    return root
+
+
+def _seconds(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,9})([smhd])", text, re.ASCII)
+    if match is None:
+        raise argparse.ArgumentTypeError("must be a time as 30s, 10m, 1h or 1d")
+    return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]

@@ -1,0 +1,46 @@
+"""AWS clients, set up by AWS's own environment variables and the task's role."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+
+if TYPE_CHECKING:
+    from types_aiobotocore_sqs import SQSClient
+
+LONG_POLL_SECONDS = 20
+"""SQS's maximum: fewest requests."""
+
+
+def connect_sqs(*, pollers: int) -> AbstractAsyncContextManager[SQSClient]:
+    """Make a client of a new session, which looks credentials up anew, for so many polls side by side."""
+    config = AioConfig(
+        connect_timeout=3,
+        read_timeout=LONG_POLL_SECONDS + 10,
+        retries={"mode": "standard", "total_max_attempts": 2},
+        # One for each poll and for what goes on beside: with fewer, a delete waits for a poll to end.
+        max_pool_connections=pollers * 2 + 4,
+        parameter_validation=False,
+        user_agent="sse-service",
+    )
+    client: AbstractAsyncContextManager[SQSClient] = AioSession().create_client(
+        "sqs", region_name=region(), config=config
+    )
+    return client
+
+
+async def publish(topic_arn: str, message: str, attributes: dict[str, str]) -> None:
+    """Send a message with string attributes to an SNS topic; raises what botocore raises."""
+    typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+    async with AioSession().create_client("sns", region_name=region()) as sns:
+        await sns.publish(TopicArn=topic_arn, Message=message, MessageAttributes=typed)
+
+
+def region() -> str | None:
+    """Give the region; ECS and Lambda set ``AWS_REGION``, which botocore does not read."""
+    found: str | None = os.environ.get("AWS_REGION") or AioSession().get_config_variable("region")
+    return found

@@ -1,0 +1,158 @@
+"""One HTTP connection: uvicorn's own, with a limit on the request's head, and what it lends to a stream."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from sse_service import frames
+from sse_service.sink import Progress
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+MAX_HEAD_BYTES = 16 * 1024
+"""Request line and headers; what an ALB passes on is at most 64 KiB, what a browser sends with cookies far less."""
+
+EXTENSION = "sse_service.connection"
+"""Key in the ASGI scope's ``extensions`` under which a request finds its Loan."""
+
+LINGER_SECONDS = 30
+"""How long the last bytes of a closing connection may take to leave."""
+
+_TCP_INFO = struct.Struct("=24xI92xQ16xI")  # linux/tcp.h: tcpi_unacked 24, tcpi_bytes_acked 120, tcpi_notsent_bytes 144
+
+
+class Loan:
+    """What a connection lends to one response, as its Sink: the transport, written to without a task or a wait."""
+
+    __slots__ = ("_connection", "_cycle", "_plain", "on_writable")
+
+    def __init__(self, connection: Connection, cycle: RequestResponseCycle) -> None:
+        self._connection = connection
+        self._cycle = cycle
+        self._plain = cycle.scope["http_version"] == "1.0"
+        self.on_writable: Callable[[], None] | None = None
+        if self._plain:
+            # uvicorn would chunk its answer to HTTP/1.0 too; there the close is the end (RFC 9112 §6.3)
+            cycle.chunked_encoding = False
+
+    def write(self, chunk: bytes) -> bool:
+        """Hand a chunk-coded block to the transport; False: hold back until ``on_writable``. Never waits."""
+        connection = self._connection
+        connection.transport.write(frames.unchunk(chunk) if self._plain else chunk)
+        return not connection.flow.write_paused
+
+    def wake(self) -> None:
+        """Let the response's ``receive()`` return, that it may end."""
+        self._cycle.message_event.set()
+
+    def abort(self) -> None:
+        """Close at once and throw away what was not sent: ``close()`` would wait for a peer that never reads."""
+        self._connection.transport.abort()
+
+    def progress(self) -> Progress:
+        """Ask the kernel (TCP_INFO)."""
+        transport = self._connection.transport
+        if transport.is_closing():
+            return Progress(0, pending=transport.get_write_buffer_size() > 0)
+        sock = transport.get_extra_info("socket")
+        raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        unacked, acknowledged, unsent = _TCP_INFO.unpack(raw)
+        return Progress(acknowledged, pending=bool(unacked or unsent or transport.get_write_buffer_size()))
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's protocol class, which refuses a head over 16 KiB with 431 and lends itself to streams."""
+
+    _loan: Loan | None = None
+    _linger: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _unfinished_bytes = 0
+    _head_open = False
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; a line that does not end is counted by what came, for the parser keeps it all."""
+        goes_on = self._head_open
+        super().data_received(data)
+        if goes_on and self._head_open and not self.transport.is_closing():
+            self._unfinished_bytes += len(data)
+            if self._unfinished_bytes > MAX_HEAD_BYTES:
+                self._refuse_head()
+
+    def on_message_begin(self) -> None:
+        """Begin to count."""
+        super().on_message_begin()
+        self._head_bytes, self._unfinished_bytes, self._head_open = 0, 0, True
+
+    def on_url(self, url: bytes) -> None:
+        """Count the request line."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count a header line, with its colon and line end."""
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Offer the connection to this request."""
+        self._head_open = False
+        super().on_headers_complete()
+        extensions: dict[str, Any] = {EXTENSION: (self, self.cycle)}
+        self.scope["extensions"] = extensions
+
+    def lend(self, cycle: RequestResponseCycle) -> Loan:
+        """Give the running response what a stream needs."""
+        self._loan = Loan(self, cycle)
+        return self._loan
+
+    def on_response_complete(self) -> None:
+        """A closing connection waits for its peer to take the last bytes, but not for ever."""
+        super().on_response_complete()
+        if self.transport.is_closing() and self._linger is None:
+            self._linger = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The transport's buffer is low again."""
+        super().resume_writing()
+        if self._loan is not None and self._loan.on_writable is not None:
+            self._loan.on_writable()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of the stream."""
+        self._loan = None
+        if self._linger is not None:
+            self._linger.cancel()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser refused; 431 (RFC 6585 §5) where the head was too long."""
+        if self._head_bytes <= MAX_HEAD_BYTES:
+            super().send_400_response(msg)
+        else:
+            self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        self.transport.write(
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.close()
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise ValueError("head too long")
+
+
+def lend(scope: Any) -> Loan:
+    """The Loan of the connection that a request came by."""
+    connection, cycle = scope["extensions"][EXTENSION]
+    loan: Loan = connection.lend(cycle)
+    return loan

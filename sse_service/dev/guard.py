@@ -1,0 +1,61 @@
+"""What every request to the demo's back end passes: same-origin checks, bounded JSON, errors as problems."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from sse_service.auth.origin import may_use_cookie
+from sse_service.problems import problem
+
+MAX_JSON_BYTES = 4096
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Refused(Exception):  # noqa: N818  an answer, not a fault
+    """A request that is answered with a problem (RFC 9457)."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+def guarded(endpoint: Endpoint) -> Endpoint:
+    """The endpoint behind the checks."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            # The browser sends the cookie whichever page asked (CSRF).
+            if not may_use_cookie(request, allowed=(), safe=request.method in ("GET", "HEAD")):
+                raise Refused(403, "only the demo's own page may do this")
+            response = await endpoint(request)
+        except Refused as refused:
+            response = problem(refused.status, refused.detail)
+        except ClientDisconnect:
+            response = Response(status_code=400)
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    return answer
+
+
+async def read_json(request: Request) -> Any:
+    """The body's value; the content type is one that a foreign page cannot send without a preflight (CSRF)."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Refused(415, "send the request with Content-Type: application/json")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_JSON_BYTES:
+            raise Refused(413, f"the body has more than {MAX_JSON_BYTES} bytes")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Refused(400, "the body is no JSON") from None

@@ -1,0 +1,173 @@
+"""HTTP in: what each path answers."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from typing import TYPE_CHECKING, Literal
+
+from starlette.responses import JSONResponse, Response
+
+from sse_service import frames, resume
+from sse_service.errors import Forbidden, InvalidToken, Overloaded
+from sse_service.problems import problem
+from sse_service.stream import EventStream
+from sse_service.subscription import Narrowing
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from sse_service.auth.requests import RequestAuth
+    from sse_service.health import Health
+    from sse_service.metrics import Metrics
+    from sse_service.resume import Start
+    from sse_service.streams import Streams
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CURSOR_QUERIES = ("lastEventId", "last_event_id", "lastEventID")
+"""What clients send that cannot set the header: Yaffle's polyfill, Mercure 1, Mercure 0."""
+
+
+class Events:
+    """``GET /events``."""
+
+    def __init__(self, *, auth: RequestAuth, streams: Streams, metrics: Metrics) -> None:
+        self._auth = auth
+        self._streams = streams
+        self._metrics = metrics
+
+    async def __call__(self, request: Request) -> Response:
+        """Open the caller's stream."""
+        try:
+            principal = self._auth.principal(request)
+            narrowing, start = _narrowing(request), _start(request)
+            self._streams.admit()
+        except InvalidToken as error:
+            self._metrics.requests_refused.labels("unauthorized").inc()
+            return unauthorized(error)
+        except Forbidden as error:
+            self._metrics.requests_refused.labels("forbidden").inc()
+            return problem(403, str(error))
+        except ValueError as error:
+            self._metrics.requests_refused.labels("invalid").inc()
+            return problem(400, str(error))
+        except Overloaded as error:
+            self._metrics.requests_refused.labels(error.reason).inc()
+            return _overloaded(request, error)
+        return EventStream(streams=self._streams, principal=principal, start=start, narrowing=narrowing)
+
+
+class Session:
+    """``/session``: a bearer token in, a cookie out, because an EventSource cannot set headers."""
+
+    def __init__(
+        self,
+        *,
+        auth: RequestAuth,
+        cookie_name: str,
+        same_site: Literal["lax", "strict", "none"],
+        domain: str | None,
+        secure: bool,
+    ) -> None:
+        self._auth = auth
+        self._cookie_name = cookie_name
+        self._same_site = same_site
+        self._domain = domain
+        self._secure = secure
+
+    async def create(self, request: Request) -> Response:
+        """Set the cookie; one that was sent along is replaced."""
+        try:
+            token, principal = self._auth.bearer(request)
+        except InvalidToken as error:
+            return unauthorized(error)
+        except Forbidden as error:
+            return problem(403, str(error))
+        response = Response(status_code=204, headers={"Cache-Control": "no-store"})
+        self._set(response, token, max_age=principal.expires - int(time.time()))
+        return response
+
+    async def delete(self, request: Request) -> Response:
+        """Expire the cookie."""
+        try:
+            self._auth.check_origin(request)
+        except Forbidden as error:
+            return problem(403, str(error))
+        response = Response(status_code=204, headers={"Cache-Control": "no-store"})
+        self._set(response, "", max_age=0)
+        return response
+
+    def _set(self, response: Response, value: str, *, max_age: int) -> None:
+        response.set_cookie(
+            self._cookie_name,
+            value,
+            max_age=max_age,
+            domain=self._domain,
+            secure=self._secure,
+            httponly=True,
+            samesite=self._same_site,
+        )
+
+
+class Probes:
+    """``/healthz`` and ``/readyz``."""
+
+    def __init__(self, *, health: Health) -> None:
+        self._health = health
+
+    async def healthz(self, _: Request) -> Response:
+        """Whether the load balancer should send requests here."""
+        if self._health.draining:
+            return JSONResponse({"status": "draining"}, 503, headers={"Connection": "close"})
+        healthy = self._health.healthy()
+        return JSONResponse({"status": "ok" if healthy else "starting"}, 200 if healthy else 503)
+
+    async def readyz(self, _: Request) -> Response:
+        """Each dependency by name."""
+        found = self._health.ready()
+        ready = all(found.values()) and not self._health.draining
+        states = {name: "ok" if ok else "unavailable" for name, ok in found.items()}
+        status = "draining" if self._health.draining else "ready" if ready else "unready"
+        return JSONResponse({"status": status, "dependencies": states}, 200 if ready else 503)
+
+
+def unauthorized(error: InvalidToken) -> Response:
+    """401 with the challenge that RFC 6750 §3 asks for."""
+    detail = str(error) or "the token does not hold: it is malformed, expired, or signed with another secret"
+    # The error only where one token was there to be wrong
+    challenge = "Bearer" if str(error) else 'Bearer error="invalid_token"'
+    return problem(401, detail, headers={"WWW-Authenticate": challenge})
+
+
+def _overloaded(request: Request, error: Overloaded) -> Response:
+    """An EventSource gives up for good on any status but 200, so it is told within a stream when to come back."""
+    seconds = random.randint(1, 10)  # noqa: S311  spreads load
+    if "text/event-stream" in request.headers.get("accept", "").lower():
+        block = frames.close(error.reason, reconnect=True, retry_ms=seconds * 1000)
+        headers = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no", "Connection": "close"}
+        return Response(block, headers=headers, media_type="text/event-stream")
+    detail = "too many open streams" if error.reason == "limit" else "this task is ending"
+    return problem(503, f"{detail}: try again", headers={"Retry-After": str(seconds), "Connection": "close"})
+
+
+def _start(request: Request) -> Start:
+    query = request.query_params
+    # Browsers send the id as UTF-8, Starlette reads headers as Latin-1: our ids are ASCII, anything else is unreadable.
+    given = [request.headers.get("last-event-id"), *(query.get(name) for name in _CURSOR_QUERIES)]
+    return resume.read(last_event_id=next((text for text in given if text), None), since=query.get("since"))
+
+
+def _narrowing(request: Request) -> Narrowing | None:
+    """Raises ValueError for an empty name or a control character."""
+    query = request.query_params
+    types, subject = query.get("types"), query.get("subject")
+    for name, value in (("types", types), ("subject", subject)):
+        if value is not None and (not value or _CONTROL.search(value)):
+            raise ValueError(f"{name} must not be empty, and must not hold control characters")
+    if types is None and subject is None:
+        return None
+    names = frozenset(types.split(",")) if types is not None else frozenset()
+    if "" in names:
+        raise ValueError("types must be names, separated by commas")
+    return Narrowing(types=names, subject=subject)

@@ -1,0 +1,127 @@
+"""uvicorn's server, whose exit signal first drains."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from sse_service.connection import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+    from types import FrameType
+
+    from sse_service.drain import Drain
+
+BACKLOG = 4096
+"""Connections that wait to be accepted; Linux cuts it to net.core.somaxconn."""
+
+SEND_BUFFER_BYTES = 64 * 1024
+"""What the kernel may hold for one reader (it takes twice of it); without it, one that stalls swallows megabytes."""
+
+CLOSE_SECONDS = 3
+"""What connections have, after the drain, to take their last bytes."""
+
+
+KEEP_ALIVE_SECONDS = 75
+"""Above an ALB's idle timeout of 60 s, or it sends a request into a connection that is just closing (502)."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the listening socket; raises OSError, with one line to show."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Inherited by every connection that is accepted.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise OSError(f"cannot listen on {host} port {port}: {error.strerror}") from error
+    return sock
+
+
+def config(app: Any, *, trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
+    """What every server here has in common."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=CLOSE_SECONDS + 1,
+    )
+
+
+class Server(uvicorn.Server):
+    """Drains on the first signal, closes at once on the second."""
+
+    def __init__(self, config: uvicorn.Config, *, drain: Drain, at_once: bool) -> None:
+        """``at_once`` closes the streams without pacing whatever the signal."""
+        super().__init__(config)
+        self._drain = drain
+        self._at_once = at_once
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._draining: asyncio.Task[None] | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until drained; then abort what is still connected."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the drain.
+
+        The signal is not kept as uvicorn would: it raises it again at the end, and the exit status would not be 0.
+        """
+        if self._loop is None:
+            self.should_exit = True
+        else:
+            # A signal may come between any two instructions, also before the start-up is done.
+            self._loop.call_soon_threadsafe(self._begin, self._at_once or sig == signal.SIGINT)
+
+    def _begin(self, hurry: bool) -> None:
+        if hurry or self._draining is not None:
+            self._drain.hurry()
+        if self._draining is None:
+            self._draining = asyncio.get_running_loop().create_task(self._end())
+
+    async def _end(self) -> None:
+        try:
+            await self._drain.run()
+        finally:
+            self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close what is left, and cut those that do not take their last bytes."""
+        loop = asyncio.get_running_loop()
+        cut = loop.call_later(CLOSE_SECONDS, self._abort_all)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cut.cancel()
+
+    def _abort_all(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+
+class QuietServer(uvicorn.Server):
+    """A second server in the process, which leaves the signals to the first (only one may catch them)."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # uvicorn's is a generator
+        """Catch none."""
+        return contextlib.nullcontext()

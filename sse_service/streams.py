@@ -1,0 +1,99 @@
+"""The open streams of this task."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sse_service.errors import Overloaded
+from sse_service.events import BROADCAST, group_channel, user_channel
+from sse_service.subscription import Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sse_service.auth.base import Principal
+    from sse_service.brokers.base import Broker
+    from sse_service.catchup import CatchUp
+    from sse_service.hub import Hub
+    from sse_service.metrics import Metrics
+    from sse_service.resume import Start
+    from sse_service.sink import Sink
+    from sse_service.subscription import Narrowing, QueueLimits
+
+_log = logging.getLogger(__name__)
+
+
+class Streams:
+    """Admits streams, and holds each as long as its response lasts."""
+
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        broker: Broker,
+        catchup: CatchUp,
+        metrics: Metrics,
+        queue_limits: QueueLimits,
+        max_streams: int,
+    ) -> None:
+        self._hub = hub
+        self._broker = broker
+        self._catchup = catchup
+        self._metrics = metrics
+        self._queue_limits = queue_limits
+        self._max_streams = max_streams
+        # In order of opening; a dict because a set has no order.
+        self._open: dict[Subscription, None] = {}
+        self.draining = False
+        """Whether new streams are turned away because the task ends."""
+
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    def snapshot(self) -> list[Subscription]:
+        """Give those that are open now."""
+        return list(self._open)
+
+    def admit(self) -> None:
+        """Raises Overloaded where no stream may be opened now."""
+        if self.draining:
+            raise Overloaded("drain")
+        if len(self._open) >= self._max_streams:
+            raise Overloaded("limit")
+
+    @contextmanager
+    def open(
+        self, *, sink: Sink, principal: Principal, start: Start, narrowing: Narrowing | None
+    ) -> Iterator[Subscription]:
+        """Deliver to the Sink until the block ends."""
+        # Only what the verified token says: a client cannot widen it.
+        channels = (user_channel(principal.user), *map(group_channel, principal.groups), BROADCAST)
+        subscription = Subscription(
+            sink=sink,
+            principal=principal,
+            channels=channels,
+            start=start,
+            narrowing=narrowing,
+            limits=self._queue_limits,
+            on_behind=self._catchup.add,
+        )
+        self._open[subscription] = None
+        self._metrics.streams_open.set(len(self._open))
+        self._metrics.streams_opened.inc()
+        _log.debug("a stream of user %s opens, %d channels", principal.user, len(channels))
+        self._hub.join(subscription, channels)
+        self._catchup.add(subscription)
+        try:
+            yield subscription
+        finally:
+            subscription.leave()
+            for channel in self._hub.leave(subscription, channels):
+                self._broker.unsubscribe(channel)
+            del self._open[subscription]
+            self._metrics.streams_open.set(len(self._open))
+            reason = subscription.close_reason.value if subscription.close_reason else "client"
+            self._metrics.streams_closed.labels(reason).inc()
+            _log.debug("a stream of user %s has ended: %s", principal.user, reason)

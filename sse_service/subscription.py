@@ -1,0 +1,271 @@
+"""One client's bounded view of its channels: live or replaying, offering Frames to its Sink."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sse_service import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sse_service.auth.base import Principal
+    from sse_service.cursor import Cursor
+    from sse_service.frames import Frame
+    from sse_service.resume import Start
+    from sse_service.sink import Sink
+
+
+class CloseReason(enum.Enum):
+    """Why the server ended a stream."""
+
+    DRAIN = "drain"
+    SLOW = "slow"
+    EXPIRED = "expired"
+    LIMIT = "limit"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narrowing:
+    """What a client wants to see of its own events."""
+
+    types: frozenset[str] = frozenset()
+    """Names as delivered, ``message`` for events without one; empty is all."""
+    subject: str | None = None
+
+    def wants(self, frame: Frame) -> bool:
+        """Whether the client asked for this one."""
+        return (not self.types or frame.type in self.types) and (self.subject is None or frame.subject == self.subject)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueLimits:
+    """What one slow reader may cost."""
+
+    events: int = 100
+    bytes: int = 262_144
+
+
+class _State(enum.Enum):
+    REPLAYING = "replaying"
+    LIVE = "live"
+    CLOSED = "closed"
+
+
+class Subscription:
+    """Takes each of its events once, in the broker's order.
+
+    *Live*, a Frame is written as it is offered, or queued while the Sink holds back. *Replaying*, only the newest
+    offset offered is noted: the catch-up reads everything from History, and joins live when it has reached that.
+    """
+
+    __slots__ = (
+        "_noted",
+        "_on_behind",
+        "_queue",
+        "_queued_bytes",
+        "_state",
+        "channels",
+        "close_reason",
+        "fresh",
+        "held",
+        "joined",
+        "last",
+        "last_id",
+        "limits",
+        "narrowing",
+        "principal",
+        "replayed_events",
+        "silent_seconds",
+        "sink",
+        "start",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        *,
+        sink: Sink,
+        principal: Principal,
+        channels: Sequence[str],
+        start: Start,
+        narrowing: Narrowing | None,
+        limits: QueueLimits,
+        on_behind: Callable[[Subscription], None],
+    ) -> None:
+        """``on_behind`` is called when this must be caught up and its Sink takes more."""
+        self.sink = sink
+        sink.on_writable = self._writable
+        self.principal = principal
+        self.channels = tuple(channels)
+        self.start: Start | None = start
+        """Where the client wants to begin; None once it was told."""
+        self.narrowing = narrowing
+        self.limits = limits
+        self._on_behind = on_behind
+        self._state = _State.REPLAYING
+        self._queue: asyncio.Queue[Frame] | None = None
+        self._queued_bytes = 0
+        # Newest offset offered while replaying.
+        self._noted = 0
+        self.last: Cursor | None = None
+        """All of this stream's events at or below were written or queued."""
+        self.joined = 0
+        """Where it last joined live: what is offered at or below is the overlap of replay and live."""
+        self.last_id = 0
+        """Offset of the last id written."""
+        self.replayed_events = 0
+        """Entries read from History since it was last live."""
+        self.held = False
+        """Whether the Sink holds back."""
+        self.waiting = False
+        """Whether the catch-up has this in its queue or in hand."""
+        self.fresh = True
+        """Whether anything was written since the timer last looked."""
+        self.silent_seconds = 0
+        self.close_reason: CloseReason | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server has ended this stream."""
+        return self._state is _State.CLOSED
+
+    @property
+    def live(self) -> bool:
+        """Whether everything offered was written or queued."""
+        return self._state is _State.LIVE
+
+    @property
+    def idle(self) -> bool:
+        """Live, with nothing queued: a position may be told."""
+        return self._state is _State.LIVE and not self.held
+
+    def offer(self, frame: Frame) -> None:
+        """Take one live Frame; never waits, raises nothing."""
+        if self._state is not _State.LIVE:
+            self._noted = max(self._noted, frame.offset)
+            return
+        assert self.last is not None  # noqa: S101  live is only entered with a position
+        if frame.offset <= self.last.offset and frame.cursor.epoch == self.last.epoch:
+            if frame.offset > self.joined:
+                self.fall_behind()
+            return
+        if self.narrowing is not None and not self.narrowing.wants(frame):
+            self.last = frame.cursor
+        elif not self.held:
+            self.last = frame.cursor
+            self.last_id = frame.offset
+            self._write(frame.chunk)
+        elif self._enqueue(frame):
+            self.last = frame.cursor
+        else:
+            self.fall_behind()
+            self._noted = frame.offset
+
+    def replayed(self, frame: Frame) -> bool:
+        """Take one Frame from History; False: it was not taken, the Sink holds back or the stream is over."""
+        if self.held or self._state is _State.CLOSED:
+            return False
+        self.replayed_events += 1
+        if self.narrowing is None or self.narrowing.wants(frame):
+            self.last_id = frame.offset
+            self._write(frame.chunk)
+        self.last = frame.cursor
+        return True
+
+    def begin(self, cursor: Cursor) -> None:
+        """Be told where the replay begins: after the greeting, or after a gap."""
+        self.start = None
+        self.last = cursor
+
+    def fall_behind(self) -> None:
+        """Go on from History; what is queued is written first."""
+        if self._state is _State.LIVE:
+            self._state = _State.REPLAYING
+            self._noted = 0
+            self._ask_for_more()
+
+    def join(self, upto: Cursor) -> bool:
+        """Go live where the replay has reached all that was offered meanwhile; False: there is more to read."""
+        if self._state is not _State.REPLAYING or upto.offset < self._noted:
+            return False
+        self.last = upto
+        self.joined = upto.offset
+        self._state = _State.LIVE
+        return True
+
+    def tell(self, block: bytes, cursor: Cursor | None = None) -> None:
+        """Write a service event, with the position that its id carries."""
+        if self._state is _State.CLOSED:
+            return
+        if cursor is not None:
+            self.last_id = cursor.offset
+        self._write(frames.chunk(block))
+
+    def heartbeat(self) -> None:
+        """Write the comment that keeps a silent stream open."""
+        if not self.held:
+            self._write(_HEARTBEAT)
+
+    def _writable(self) -> None:
+        """The Sink takes more: empty the queue, then go on."""
+        self.held = False
+        queue = self._queue
+        while queue is not None and not self.held and not queue.empty():
+            frame = queue.get_nowait()
+            self._queued_bytes -= len(frame.chunk)
+            self.last_id = frame.offset
+            self._write(frame.chunk)
+        self._ask_for_more()
+
+    def close(self, reason: CloseReason, *, reconnect: bool = True, retry_ms: int | None = None) -> None:
+        """End the stream with ``stream.close``; what is queued is left to the resume. Idempotent."""
+        if self._state is _State.CLOSED:
+            return
+        self.tell(frames.close(reason.value, reconnect=reconnect, retry_ms=retry_ms))
+        self._end(reason)
+
+    def cut(self, reason: CloseReason) -> None:
+        """End the stream without a word: its reader takes none."""
+        if self._state is not _State.CLOSED:
+            self._end(reason)
+        self.sink.abort()
+
+    def leave(self) -> None:
+        """The client has gone, or the response has ended: take nothing more."""
+        self._state = _State.CLOSED
+        self._queue = None
+        self.sink.on_writable = None
+
+    def _end(self, reason: CloseReason) -> None:
+        self._state = _State.CLOSED
+        self._queue = None
+        self.close_reason = reason
+        self.sink.wake()
+
+    def _write(self, chunk: bytes) -> None:
+        self.fresh = True
+        if not self.sink.write(chunk):
+            self.held = True
+
+    def _enqueue(self, frame: Frame) -> bool:
+        """Queue a Frame; an empty queue takes one of any size, or a maximal event would never pass."""
+        if self._queue is None:
+            self._queue = asyncio.Queue(self.limits.events)
+        size = len(frame.chunk)
+        if self._queue.full() or (not self._queue.empty() and self._queued_bytes + size > self.limits.bytes):
+            return False
+        self._queue.put_nowait(frame)
+        self._queued_bytes += size
+        return True
+
+    def _ask_for_more(self) -> None:
+        if self._state is _State.REPLAYING and not self.held and not self.waiting:
+            self._on_behind(self)
+
+
+_HEARTBEAT = frames.chunk(frames.HEARTBEAT)

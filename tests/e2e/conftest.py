@@ -1,0 +1,69 @@
+"""A real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+TIMEOUT_MS = 20_000
+
+NewPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_page(browser: Browser) -> Iterator[NewPage]:
+    """Opens pages, each in a profile of its own or beside another; none of them may report an error."""
+    contexts: list[BrowserContext] = []
+    errors: list[str] = []
+
+    def make(*, beside: Page | None = None, width: int = 1000) -> Page:
+        if beside is None:
+            contexts.append(browser.new_context(viewport={"width": width, "height": 800}))
+            contexts[-1].set_default_timeout(TIMEOUT_MS)
+        page = (beside.context if beside is not None else contexts[-1]).new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+def launch(playwright: Playwright) -> Browser:
+    """Chromium: the one that $CHROMIUM names, else the system's, else Playwright's own."""
+    found = os.environ.get("CHROMIUM") or next(filter(runs, NAMES), None)
+    try:
+        return playwright.chromium.launch(executable_path=found and shutil.which(found), args=ARGUMENTS)
+    except Error as error:
+        how = "apt-get install chromium, or playwright install chromium, or set CHROMIUM=/path/to/it"
+        pytest.fail(f"needs Chromium: {how}\n{error.message}")
+
+
+def runs(name: str) -> bool:
+    """Whether it is a browser: Ubuntu's chromium-browser may only say that it must be installed."""
+    path = shutil.which(name)
+    return path is not None and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0

@@ -1,0 +1,190 @@
+"""The page's recipe against a service that does what it is told, one answer at a time."""
+
+import json
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route
+
+from sse_service.dev.assets import PAGE
+from tests.e2e.conftest import NewPage
+
+ORIGIN = "http://app.test"
+HTML = '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/app.js"></script>'
+APP = """
+import { follow } from "/push.js";
+window.seen = [];
+const note = (...said) => window.seen.push(said.join(" "));
+const ask = async (path) => {
+  const answer = await fetch(path);
+  if (answer.status === 401) return null;
+  if (!answer.ok) throw new Error(answer.status);
+  return answer.json();
+};
+window.push = follow({
+  types: ["step"],
+  session: () => ask("/token"),
+  load: async () => note("load", await ask("/state")),
+  apply: (event) => note("apply", event.data),
+  status: (text) => note(text),
+  stranger: (user) => note("stranger", user),
+});
+"""
+
+
+def block(kind: str, data: Any, **fields: Any) -> str:
+    lines = "".join(f"{name}: {value}\n" for name, value in fields.items())
+    return f"event: {kind}\ndata: {json.dumps(data)}\n{lines}\n"
+
+
+def ready(*, resumed: bool = False, user: str = "ann", retry: int = 600_000) -> str:
+    """The long retry keeps the browser from coming back by itself."""
+    return block("stream.ready", {"resumed": resumed, "user": user}, retry=retry)
+
+
+class Service:
+    """Answers in turn; the last answer of a path is repeated."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.asked: list[str] = []
+        self.answers: dict[str, deque[tuple[int, str]]] = {
+            "/": deque([(200, HTML)]),
+            "/app.js": deque([(200, APP)]),
+            "/push.js": deque([(200, (PAGE / "push.js").read_text())]),
+            "/token": deque([(200, json.dumps({"user": "ann", "expires_in": 900}))]),
+            "/state": deque([(200, '"one"')]),
+            "/events": deque([(200, ready())]),
+        }
+        self.held: dict[str, Callable[[], None]] = {}
+        page.route("**/*", self._answer)
+
+    def _answer(self, route: Route) -> None:
+        url = route.request.url.removeprefix(ORIGIN)
+        path = url.partition("?")[0]
+        self.asked.append(url)
+        answers = self.answers[path]
+        status, body = answers.popleft() if len(answers) > 1 else answers[0]
+        kind = {"/": "text/html", "/events": "text/event-stream"}.get(path, "application/json")
+        kind = "text/javascript" if path.endswith(".js") else kind
+        if status == 0:
+            self.held[path] = lambda: route.fulfill(status=200, content_type=kind, body=body)
+        else:
+            route.fulfill(status=status, content_type=kind, body=body)
+
+    def count(self, path: str) -> int:
+        return sum(url.partition("?")[0] == path for url in self.asked)
+
+    def start(self, **answers: list[tuple[int, str]]) -> None:
+        for name, given in answers.items():
+            self.answers[f"/{name}"] = deque(given)
+        self.page.goto(f"{ORIGIN}/")
+
+    def wait_for_held(self, path: str) -> None:
+        """Wait until a request is there whose answer is held back."""
+        while path not in self.held:
+            self.page.wait_for_timeout(10)
+
+    def saw(self, *said: str) -> None:
+        """Wait until the page has shown these, in this order, others between them."""
+        self.page.wait_for_function(
+            "said => (window.seen ?? []).reduce((n, one) => n + (one === said[n]), 0) === said.length",
+            arg=list(said),
+        )
+
+    @property
+    def seen(self) -> list[str]:
+        seen: list[str] = self.page.evaluate("window.seen")
+        return seen
+
+
+@pytest.fixture
+def service(new_page: NewPage) -> Service:
+    return Service(new_page())
+
+
+def test_ready_and_gap_together_are_one_fetch_and_events_wait_for_it(service: Service) -> None:
+    gap = block("stream.gap", {"reason": "epoch"}, id="e.1.0")
+    service.start(events=[(200, ready() + gap + block("step", 1) + block("step", 2))], state=[(0, '"state"')])
+    service.wait_for_held("/state")
+    assert "live" in service.seen
+    assert not [said for said in service.seen if said.startswith("apply")]
+    service.held["/state"]()
+    service.saw("load state", "apply 1", "apply 2")
+    assert service.count("/state") == 1
+
+
+def test_a_stream_that_resumed_needs_no_fetch(service: Service) -> None:
+    service.start(events=[(200, ready(resumed=True) + block("step", 1))])
+    service.saw("live", "apply 1")
+    assert service.count("/state") == 0
+
+
+def test_a_failed_fetch_of_the_state_is_tried_again_while_events_wait(service: Service) -> None:
+    service.start(events=[(200, ready() + block("step", 1))], state=[(500, ""), (200, '"late"')])
+    service.saw("load late", "apply 1")
+    assert service.seen.count("apply 1") == 1
+
+
+def test_an_expired_stream_is_opened_again_with_a_new_token_where_it_ended(service: Service) -> None:
+    closed = block("step", 1, id="e.1.a") + block("stream.close", {"reason": "expired", "reconnect": False})
+    service.start(events=[(200, ready() + closed), (200, ready(resumed=True) + block("step", 2, id="e.2.b"))])
+    service.saw("live", "reconnecting", "live", "apply 2")
+    assert service.count("/token") == 2
+    assert [url for url in service.asked if url.startswith("/events")] == ["/events", "/events?lastEventId=e.1.a"]
+
+
+def test_a_refused_stream_is_opened_again_with_a_new_token(service: Service) -> None:
+    service.start(events=[(401, ""), (503, ""), (200, ready())])
+    service.saw("connecting", "reconnecting", "live", "load one")
+    assert service.count("/token") == 3
+
+
+def test_an_absent_back_end_is_asked_again(service: Service) -> None:
+    service.start(token=[(503, ""), (200, json.dumps({"user": "ann", "expires_in": 900}))])
+    service.saw("connecting", "reconnecting", "live")
+
+
+def test_a_stream_that_names_another_user_is_left(service: Service) -> None:
+    service.start(events=[(200, ready(user="bob") + block("step", 1))])
+    service.saw("stopped", "stranger bob")
+    assert "apply 1" not in service.seen
+
+
+def test_a_token_that_names_another_user_is_left(service: Service) -> None:
+    bob = json.dumps({"user": "bob", "expires_in": 900})
+    ann = json.dumps({"user": "ann", "expires_in": 900})
+    service.start(token=[(200, ann), (200, bob)])
+    service.saw("live")
+    service.page.evaluate("window.push.reopen()")
+    service.saw("live", "stopped", "stranger bob")
+
+
+def test_who_is_signed_out_is_told(service: Service) -> None:
+    service.start(token=[(401, "")])
+    service.saw("connecting", "stopped", "stranger ")
+    assert service.count("/events") == 0
+
+
+def test_the_session_is_renewed_before_it_expires(service: Service) -> None:
+    service.page.clock.install()
+    service.start()
+    service.saw("live")
+    service.page.clock.run_for(1000)
+    assert service.count("/token") == 1
+    with service.page.expect_request("**/token"):
+        service.page.clock.run_for(720_000)
+    assert service.count("/events") == 1
+
+
+def test_after_stop_nothing_is_asked_any_more(service: Service) -> None:
+    service.page.clock.install()
+    service.start()
+    service.saw("live", "load one")
+    service.page.evaluate("window.push.stop()")
+    service.saw("stopped")
+    asked = len(service.asked)
+    service.page.clock.run_for(3_600_000)
+    assert len(service.asked) == asked

@@ -1,0 +1,147 @@
+"""``serve`` beside an emulator, killed and started again under an open page of one's own."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from sse_service.auth.tokens import Tokens
+from sse_service.dev import resources
+from sse_service.dev.assets import PAGE
+from sse_service.dev.emulator import Emulator
+from sse_service.dev.server import Server
+from tests.e2e.conftest import NewPage
+from tests.integration.process import Process
+
+SECRET = "a-secret-of-the-tests-long-enough-for-HS256"
+HTML = """<!doctype html><link rel="icon" href="data:,"><p id="status"></p><ol id="seen"></ol>
+<script type="module" src="/app/app.js"></script>"""
+APP = """
+import { follow } from "/app/push.js";
+const add = (text) => document.querySelector("#seen").append(
+  Object.assign(document.createElement("li"), { textContent: text }));
+follow({
+  types: ["step"],
+  session: async () => {
+    const { token, ...answer } = await (await fetch("/app/token")).json();
+    const opened = await fetch("/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
+    if (!opened.ok) throw new Error(opened.status);
+    return answer;
+  },
+  load: async () => add((await (await fetch("/app/state")).json()).state),
+  apply: (event) => add(event.data),
+  status: (text) => { document.querySelector("#status").textContent = text; },
+  stranger: (user) => add(`stranger ${user}`),
+});
+"""
+
+
+def elsewhere(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine in a thread: Playwright's loop runs in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+@pytest.fixture
+def aws() -> Iterator[Emulator]:
+    server = Server()
+    try:
+        yield elsewhere(make(Emulator(endpoint_url=server.url)))
+    finally:
+        server.stop()
+
+
+async def make(aws: Emulator) -> Emulator:
+    """With a short visibility timeout: the poll of a killed reader hides what it takes for that long."""
+    aws = await resources.make(aws)
+    async with aws.client("sqs") as sqs:
+        await sqs.set_queue_attributes(QueueUrl=aws.queue_url, Attributes={"VisibilityTimeout": "3"})
+    return aws
+
+
+def publish(aws: Emulator, *texts: str) -> None:
+    async def send() -> None:
+        attributes = {
+            name: {"DataType": "String", "StringValue": value}
+            for name, value in (("user_id", "ann"), ("event_type", "step"))
+        }
+        async with aws.client("sns") as sns:
+            for text in texts:
+                await sns.publish(TopicArn=aws.topic_arn, Message=text, MessageAttributes=attributes)
+
+    elsewhere(send())
+
+
+@contextmanager
+def serve(aws: Emulator, port: int) -> Iterator[Process]:
+    env = {
+        **aws.environment,
+        "SSE_QUEUE_URL": aws.queue_url,
+        "SSE_JWT_SECRET": SECRET,
+        "SSE_SINGLE_TASK": "true",
+        "SSE_SQS_POLLERS": "1",
+        "SSE_DRAIN_SECONDS": "1",
+        "SSE_ADMIN_PORT": "0",
+    }
+    with Process("sse_service", "serve", "--port", str(port), env=env) as process:
+        process.wait_for(r"listening on")
+        yield process
+
+
+def open_app(page: Page, url: str) -> None:
+    """The page's own back end, at the service's origin as behind one load balancer."""
+    answers = {
+        "": ("text/html", HTML),
+        "app.js": ("text/javascript", APP),
+        "push.js": ("text/javascript", (PAGE / "push.js").read_text()),
+        "state": ("application/json", '{"state": "state"}'),
+    }
+
+    def answer(route: Route) -> None:
+        name = route.request.url.removeprefix(f"{url}/app/")
+        if name == "token":
+            token = Tokens(secrets=[SECRET]).sign("ann")
+            route.fulfill(json={"token": token, "user": "ann", "expires_in": 3600})
+        else:
+            kind, body = answers[name]
+            route.fulfill(content_type=kind, body=body)
+
+    page.route("**/app/**", answer)
+    page.goto(f"{url}/app/")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_page_outlives_a_restart_and_misses_nothing(aws: Emulator, new_page: NewPage, how: signal.Signals) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    page = new_page()
+    status, seen = page.locator("#status"), page.locator("#seen li")
+    with serve(aws, port) as first:
+        open_app(page, f"http://127.0.0.1:{port}")
+        expect(status).to_have_text("live")
+        publish(aws, "1", "2")
+        expect(seen).to_have_text(["state", "1", "2"])
+        first.signal(how)
+        first.wait()
+    expect(status).to_have_text("reconnecting")
+    publish(aws, "3", "4")
+    with serve(aws, port) as second:
+        # A new process has lost its history and says so: the state is fetched, and what waited in the queue comes.
+        expect(status).to_have_text("live")
+        for text in ("3", "4"):
+            expect(seen.filter(has_text=text)).to_have_count(1)
+        texts = seen.all_text_contents()
+        assert texts[:4] == ["state", "1", "2", "state"]
+        # A killed reader may not have deleted what it had delivered: after a gap, and only there, it may come again.
+        assert set(texts[4:]) - {"1", "2"} == {"3", "4"}
+        assert len(set(texts[4:])) == len(texts[4:])
+        publish(aws, "5")
+        expect(seen.filter(has_text="5")).to_have_count(1)
+        second.signal(signal.SIGTERM)
+        assert second.wait() == 0

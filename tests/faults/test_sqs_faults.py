@@ -1,0 +1,124 @@
+"""The consumer among faults: what the queue repeats, what is cut, what ends it and what must not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+import pytest
+
+from consumers.base import Outcome
+from tests.integration.sqs_stub import Answer
+from tests.integration.test_sqs import EXPIRED, Counts, Queue, Recorder, run
+
+
+def test_what_comes_again_and_in_another_order_is_handled_and_deleted_again() -> None:
+    async def test() -> None:
+        queue = Queue(Recorder(*[Outcome.NOT_UNDERSTOOD] * 3))
+        for name in "abc":
+            queue.stub.send(name)
+        async with queue.consuming():
+            await queue.handler.until(lambda: len(queue.handler.seen) == 3)
+            await queue.stub.redeliver()
+            await queue.stub.until(lambda: len(queue.stub.deleted) == 3)
+        assert queue.handler.seen == ["a", "b", "c", "c", "b", "a"]
+        assert queue.stub.deleted == ["r-c+", "r-b+", "r-a+"]
+
+    run(test)
+
+
+def test_a_batch_deletes_what_it_can_and_only_the_rest_again() -> None:
+    async def test() -> None:
+        queue = Queue()
+        for name in "abc":
+            queue.stub.send(name)
+        partly = {
+            "Successful": [{"Id": "0"}],
+            "Failed": [
+                {"Id": "1", "SenderFault": False, "Code": "InternalError"},
+                {"Id": "2", "SenderFault": True, "Code": "ReceiptHandleIsInvalid"},
+            ],
+        }
+        queue.stub.faults["DeleteMessageBatch"] = deque([Answer(200, partly)])
+        async with queue.consuming():
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-b"])
+        assert queue.counts.gone == 2
+        assert queue.counts.failures == [("delete", "ReceiptHandleIsInvalid"), ("delete", "InternalError")]
+
+    run(test)
+
+
+@pytest.mark.parametrize("body", [[1], {"__type": 7}, b"<html>no</html>", b"", b"\xff"])
+def test_an_error_that_is_no_error_of_sqs_is_waited_out(body: Any) -> None:
+    async def test() -> None:
+        queue = Queue()
+        queue.stub.faults["ReceiveMessage"] = deque([Answer(status, body) for status in (400, 403, 502)])
+        queue.stub.send("a")
+        async with queue.consuming():
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
+        assert len(queue.counts.failures) == 3
+
+    run(test)
+
+
+def test_polls_that_are_refused_together_share_one_new_client() -> None:
+    async def test() -> None:
+        queue = Queue()
+        queue.stub.faults["ReceiveMessage"] = deque([EXPIRED] * 3)
+        queue.stub.send("a")
+        async with queue.consuming(pollers=3):
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
+            assert queue.connections <= 3
+
+    run(test)
+
+
+def test_a_fault_of_a_helper_ends_the_consumer_with_that_fault() -> None:
+    class Broken(Counts):
+        def deleted(self, messages: int, /) -> None:
+            raise LookupError("a bug in the deleter")
+
+    async def test() -> None:
+        queue = Queue()
+        queue.counts = Broken()
+        queue.stub.send("a")
+        await queue.up()
+        try:
+            with pytest.raises(LookupError, match="in the deleter"):
+                async with asyncio.timeout(10):
+                    await queue.consumer(pollers=3).run()
+        finally:
+            await queue.stub.hurry()
+            await queue.down()
+
+    run(test)
+
+
+def test_a_stop_flushes_what_waits_to_be_deleted() -> None:
+    async def test() -> None:
+        queue = Queue()
+        queue.stub.send("a")
+        async with queue.consuming(flush_seconds=3600):
+            await queue.handler.until(lambda: queue.handler.seen == ["a"])
+            assert queue.stub.deleted == []
+        assert queue.stub.deleted == ["r-a"]
+
+    run(test)
+
+
+@pytest.mark.filterwarnings("error")
+def test_cancelling_in_a_poll_leaves_nothing_open() -> None:
+    async def test() -> None:
+        queue = Queue()
+        await queue.up()
+        task = asyncio.create_task(queue.consumer(wait_seconds=20, pollers=3).run())
+        await queue.stub.until(lambda: len(queue.stub.keys) >= 4)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await queue.stub.hurry()
+        await queue.down()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(test)

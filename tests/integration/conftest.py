@@ -1,0 +1,20 @@
+"""A queue and a service: shared by the tests that change nothing in them, or a test's own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.chain import Chain, queue_stub, service
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[Chain]:
+    with queue_stub() as url, service(url, cors_origins="https://app.example.com") as running:
+        yield running
+
+
+@pytest.fixture
+def queue() -> Iterator[str]:
+    """A queue that no other service reads."""
+    with queue_stub() as url:
+        yield url

@@ -1,0 +1,245 @@
+"""Every answer that is no stream, and what a hostile client gets."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.integration.chain import SECRET, Chain, queue_stub, service
+
+STREAM = {"Accept": "text/event-stream"}
+
+
+def problem(response: httpx.Response) -> str:
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert body["status"] == response.status_code
+    return str(body["detail"])
+
+
+def raw(chain: Chain, request: bytes, *, until: bytes = b"") -> bytes:
+    """What comes back for bytes on a connection, to its end or to a marker."""
+    host, _, port = chain.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        answer = b""
+        try:
+            connection.sendall(request)
+            while not until or until not in answer:
+                data = connection.recv(65536)
+                if not data:
+                    break
+                answer += data
+        except ConnectionError:
+            pass
+        return answer
+
+
+def head(chain: Chain, *lines: str, version: str = "1.1", path: str = "/events") -> bytes:
+    authorization = chain.headers()["Authorization"]
+    wanted = (f"GET {path} HTTP/{version}", "Host: x", f"Authorization: {authorization}", *lines)
+    return "\r\n".join((*wanted, "", "")).encode("latin-1")
+
+
+def test_without_a_token_the_answer_is_a_challenge(chain: Chain) -> None:
+    response = chain.get("/events", headers=STREAM)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert "POST /session" in problem(response)
+
+
+@pytest.mark.parametrize("token", ["x", "a.b.c", "é"])
+def test_a_bad_token_is_401(chain: Chain, token: str) -> None:
+    response = chain.get("/events", headers={"Authorization": f"Bearer {token}".encode("latin-1")})
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_a_token_with_too_many_groups_is_forbidden(chain: Chain) -> None:
+    response = chain.get("/events", headers=chain.headers(groups=[str(n) for n in range(101)]))
+    assert response.status_code == 403
+    assert "100 groups" in problem(response)
+
+
+@pytest.mark.parametrize("query", ["since=", "since=x", "since=10", "types=", "types=a,,b", "types=a%0Ab", "subject="])
+def test_a_malformed_query_is_400(chain: Chain, query: str) -> None:
+    response = chain.get(f"/events?{query}", headers=chain.headers())
+    assert response.status_code == 400
+    problem(response)
+
+
+def test_unknown_paths_and_methods_are_problems_too(chain: Chain) -> None:
+    assert chain.get("/nothing").status_code == 404
+    problem(chain.get("/nothing"))
+    assert problem(chain.client.put(f"{chain.url}/events"))
+    assert chain.get("/").status_code == 404
+
+
+def test_headers_over_16_kib_are_refused(chain: Chain) -> None:
+    for lines in (["X-Big: " + "x" * 17_000], [f"X-{n}: {'x' * 100}" for n in range(200)]):
+        assert raw(chain, head(chain, *lines)).startswith(b"HTTP/1.1 431 ")
+    response = raw(chain, head(chain, "X-Big: " + "x" * 15_000, path="/healthz", version="1.0"))
+    assert response.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_header_that_never_ends_is_refused(chain: Chain) -> None:
+    answer = raw(chain, b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 1_000_000)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+
+
+def test_control_bytes_in_a_header_are_400(chain: Chain) -> None:
+    assert raw(chain, head(chain, "Last-Event-ID: a\x01b")).startswith(b"HTTP/1.1 400 ")
+
+
+def test_http_1_0_gets_no_chunked_coding(chain: Chain) -> None:
+    answer = raw(chain, head(chain, version="1.0", path="/events?since=all"), until=b"stream.cursor")
+    top, _, body = answer.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in top.lower()
+    assert body.startswith(b":\nevent: stream.ready\n")
+
+
+def test_head_is_answered_without_a_stream(chain: Chain) -> None:
+    response = chain.client.head(f"{chain.url}/events", headers=chain.headers())
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/event-stream")
+
+
+def test_a_stream_asked_for_in_a_pipeline_is_answered_in_its_turn(chain: Chain) -> None:
+    answer = raw(chain, head(chain, path="/healthz") + head(chain), until=b"stream.ready")
+    assert answer.index(b'{"status":"ok"}') < answer.index(b"event: stream.ready")
+
+
+def test_what_follows_a_stream_in_a_pipeline_does_not_disturb_it(chain: Chain) -> None:
+    answer = raw(chain, head(chain, path="/events?since=all") + head(chain, path="/healthz"), until=b"stream.cursor")
+    assert b'{"status":"ok"}' not in answer
+
+
+def test_a_session_puts_the_token_into_a_cookie_that_scripts_cannot_read(chain: Chain) -> None:
+    headers = chain.headers("cookie-user", ttl_seconds=600)
+    response = chain.client.post(f"{chain.url}/session", headers={**headers, "Cookie": "sse_session=old"})
+    assert response.status_code == 204
+    cookie = response.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "Secure" in cookie
+    assert "SameSite=lax" in cookie
+    assert 590 <= int(re.search(r"Max-Age=(\d+)", cookie)[1]) <= 600  # type: ignore[index]
+    value = cookie.partition(";")[0]
+    with httpx.Client(trust_env=False) as browser:
+        with browser.stream("GET", f"{chain.url}/events", headers={"Cookie": value}) as stream:
+            assert stream.status_code == 200
+        both = {"Cookie": value, **headers}
+        assert browser.get(f"{chain.url}/events", headers=both).status_code == 401
+        foreign = {"Cookie": value, "Origin": "https://app.example.com.evil"}
+        refused = browser.get(f"{chain.url}/events", headers=foreign)
+        assert refused.status_code == 403
+        assert "SSE_CORS_ORIGINS" in problem(refused)
+
+
+def test_a_session_is_ended_by_its_own_pages_only(chain: Chain) -> None:
+    response = chain.client.delete(f"{chain.url}/session", headers={"Sec-Fetch-Site": "same-origin"})
+    assert response.status_code == 204
+    assert "Max-Age=0" in response.headers["set-cookie"]
+    assert chain.client.delete(f"{chain.url}/session", headers={"Origin": "null"}).status_code == 403
+    assert chain.client.post(f"{chain.url}/session").status_code == 401
+
+
+def test_cors_names_the_allowed_origin_and_no_other(chain: Chain) -> None:
+    ask = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "last-event-id,authorization"}
+    allowed = {"Origin": "https://app.example.com"}
+    preflight = chain.client.options(f"{chain.url}/events", headers={**allowed, **ask})
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == "https://app.example.com"
+    assert preflight.headers["access-control-allow-credentials"] == "true"
+    answer = chain.get("/events", headers=allowed)
+    assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
+    for origin in ("null", "https://app.example.com.evil", "http://app.example.com"):
+        assert "access-control-allow-origin" not in chain.get("/events", headers={"Origin": origin}).headers
+        refused = chain.client.options(f"{chain.url}/events", headers={"Origin": origin, **ask})
+        assert "access-control-allow-origin" not in refused.headers
+
+
+def test_metrics_are_on_the_admin_port_only(chain: Chain) -> None:
+    assert chain.get("/metrics").status_code == 404
+    assert "sse_streams_open" in chain.client.get(f"{chain.admin}/metrics").text
+
+
+@pytest.fixture
+def small(queue: str) -> Iterator[Chain]:
+    with service(queue, max_streams="1", drain_seconds="2") as running:
+        yield running
+
+
+def test_over_the_limit_an_event_source_is_told_when_to_come_back_and_others_503(small: Chain) -> None:
+    with small.stream():
+        told = small.get("/events", headers={**small.headers(), **STREAM})
+        assert told.status_code == 200
+        assert re.fullmatch(
+            rb'event: stream.close\nretry: \d+\ndata: {"reason":"limit","reconnect":true}\n\n', told.content
+        )
+        refused = small.get("/events", headers=small.headers())
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) > 0
+        problem(refused)
+
+
+def test_sigterm_closes_every_stream_with_a_word_and_exits_with_0(small: Chain) -> None:
+    with small.stream() as stream:
+        small.process.signal(signal.SIGTERM)
+        close = stream.wait_for("stream.close")
+        assert json.loads(close.data) == {"reason": "drain", "reconnect": True}
+        assert re.search(rb"event: stream.close\nretry: \d+\n", stream.raw)
+        assert small.get("/healthz").status_code == 503
+        told = small.get("/events", headers={**small.headers(), **STREAM})
+        assert b'"reason":"drain"' in told.content
+        stream.wait_for_end()
+    assert small.process.wait() == 0
+
+
+def test_a_reader_that_never_reads_does_not_hold_up_the_end(small: Chain) -> None:
+    host, _, port = small.url.removeprefix("http://").partition(":")
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.connect((host, int(port)))
+        stalled.sendall(head(small))
+        small.wait_for_metric("sse_streams_open", 1)
+        small.put(*["x" * 100_000] * 10, user_id="42")
+        small.wait_for_metric("sse_events_delivered_total", 10)
+        small.process.signal(signal.SIGTERM)
+        assert small.process.wait() == 0
+
+
+def test_a_killed_service_that_comes_back_tells_a_gap(queue: str) -> None:
+    with service(queue) as first, first.stream() as stream:
+        first.put("1", user_id="42")
+        last = stream.wait_for("1").id
+        first.process.signal(signal.SIGKILL)
+        stream.wait_for_end()
+    # The queue of the first may still have a poll open for it.
+    with queue_stub() as other, service(other) as second, second.stream(last=last) as stream:
+        assert json.loads(stream.wait_for("stream.gap").data) == {"reason": "epoch"}
+
+
+def test_no_token_cookie_or_payload_is_logged_at_any_level(queue: str) -> None:
+    canary = "canary-payload-7361"
+    with service(queue) as running:
+        token = running.headers("someone")["Authorization"].removeprefix("Bearer ")
+        with running.stream("someone") as stream:
+            running.put(canary, user_id="someone", subject="the-subject")
+            running.put(canary + '{"cut', **{"event_type": "x\ny", "user_id": "someone"})
+            stream.wait_for(canary)
+        running.get("/events", headers={"Cookie": f"sse_session={token}"}, params={"since": canary})
+        running.get(f"/{canary}?token={token}")
+        running.client.post(f"{running.url}/session", headers={"Authorization": f"Bearer {token}"})
+        running.wait_for_metric('sse_messages_rejected_total{reason="type"}', 1)
+        running.process.signal(signal.SIGINT)
+        assert running.process.wait() == 0
+        output = running.process.output
+    assert "DEBUG" in output
+    assert "1 channels" in output
+    for secret in (canary, token, token.rpartition(".")[2], SECRET):
+        assert secret not in output

@@ -1,0 +1,59 @@
+"""A Sink that remembers, and holds back when told to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sse_service import frames
+from sse_service.sink import Progress
+from tests.conformance.parser import Message, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class MemorySink:
+    """Stands for a connection."""
+
+    def __init__(self) -> None:
+        self.on_writable: Callable[[], None] | None = None
+        self.written = b""
+        self.writes = 0
+        self.room = 1_000_000
+        """Writes until it holds back."""
+        self.state = Progress(0, pending=False)
+        self.woken = self.aborted = False
+
+    def write(self, chunk: bytes) -> bool:
+        self.written += frames.unchunk(chunk)
+        self.writes += 1
+        self.room -= 1
+        return self.room > 0
+
+    def progress(self) -> Progress:
+        return self.state
+
+    def wake(self) -> None:
+        self.woken = True
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def make_room(self, writes: int = 1_000_000) -> None:
+        self.room = writes
+        assert self.on_writable is not None
+        self.on_writable()
+
+    @property
+    def messages(self) -> list[Message]:
+        """What an EventSource would have dispatched."""
+        return parse(self.written).events
+
+    @property
+    def data(self) -> list[str]:
+        """The data of what is no service event."""
+        return [m.data for m in self.messages if not m.type.startswith("stream.")]
+
+    @property
+    def types(self) -> list[str]:
+        return [m.type for m in self.messages]

@@ -1,0 +1,88 @@
+"""The parts of one task that carry an event from the broker to its streams, on a clock that tests move."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from typing import Any
+
+from sse_service.auth.base import Principal
+from sse_service.brokers.memory import MemoryBroker
+from sse_service.catchup import CatchUp
+from sse_service.events import Event, Route
+from sse_service.hub import Hub
+from sse_service.metrics import Metrics
+from sse_service.resume import Start, read
+from sse_service.streams import Streams
+from sse_service.subscription import Narrowing, QueueLimits, Subscription
+from tests.unit.sinks import MemorySink
+
+NEVER = 2**40
+
+
+class Task:
+    """Broker, hub, catch-up and streams, wired as in production."""
+
+    def __init__(self, *, history_events: int = 1000, max_streams: int = 10, limits: QueueLimits | None = None) -> None:
+        self.now = 1_000_000.0
+        self.metrics = Metrics()
+        self.hub = Hub(metrics=self.metrics)
+        self.broker = MemoryBroker(
+            listener=self.hub.dispatch,
+            metrics=self.metrics,
+            history_events=history_events,
+            clock=lambda: self.now,
+        )
+        self.catchup = CatchUp(broker=self.broker, metrics=self.metrics)
+        self.streams = Streams(
+            hub=self.hub,
+            broker=self.broker,
+            catchup=self.catchup,
+            metrics=self.metrics,
+            queue_limits=limits or QueueLimits(),
+            max_streams=max_streams,
+        )
+
+    def run(self, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a test's body beside the catch-up."""
+
+        async def both() -> None:
+            async with asyncio.timeout(20):
+                working = asyncio.create_task(self.catchup.run())
+                try:
+                    await body()
+                finally:
+                    working.cancel()
+                    await asyncio.gather(working, return_exceptions=True)
+
+        asyncio.run(both())
+
+    def open(
+        self,
+        sink: MemorySink,
+        *,
+        user: str = "1",
+        groups: tuple[str, ...] = (),
+        expires: int = NEVER,
+        last: str | None = None,
+        since: str | None = None,
+        narrowing: Narrowing | None = None,
+    ) -> AbstractContextManager[Subscription]:
+        return self.streams.open(
+            sink=sink,
+            principal=Principal(user, groups, expires),
+            start=read(last_event_id=last, since=since) if last or since else Start(),
+            narrowing=narrowing,
+        )
+
+    async def publish(self, *texts: str, channels: tuple[str, ...] = ("user:1",), kind: str | None = None) -> None:
+        for text in texts:
+            self.now += 0.001
+            await self.broker.publish([Route(Event(text, text, kind), channels)])
+
+
+async def settled(condition: Callable[[], bool]) -> None:
+    """Let other tasks run until it is so; the caller's deadline ends what never is."""
+    while not condition():  # noqa: ASYNC110  what is waited for is state, which tells nobody
+        await asyncio.sleep(0)

@@ -1,0 +1,297 @@
+"""The one catch-up path: what was missed, then live, without a hole and without a double."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sse_service.errors import Unavailable
+from sse_service.subscription import Narrowing, QueueLimits
+from tests.conformance.parser import Message
+from tests.unit.sinks import MemorySink
+from tests.unit.task import Task, settled
+
+
+def ready(sink: MemorySink) -> dict[str, object]:
+    first: dict[str, object] = json.loads(sink.messages[0].data)
+    assert sink.types[0] == "stream.ready"
+    return first
+
+
+def gaps(sink: MemorySink) -> list[str]:
+    return [json.loads(m.data)["reason"] for m in sink.messages if m.type == "stream.gap"]
+
+
+def events(sink: MemorySink) -> list[Message]:
+    return [m for m in sink.messages if not m.type.startswith("stream.")]
+
+
+def test_a_stream_without_a_cursor_starts_live_and_is_told_its_position() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        await task.publish("before")
+        with task.open(sink) as subscription:
+            await settled(lambda: subscription.live)
+            await task.publish("after")
+
+    task.run(body)
+    assert ready(sink) == {"resumed": False, "user": "1"}
+    assert sink.messages[0].id
+    assert sink.data == ["after"]
+    assert sink.types == ["stream.ready", "message"]
+
+
+def test_a_stream_that_comes_back_gets_what_it_missed_then_a_position_then_live() -> None:
+    task, first, second = Task(), MemorySink(), MemorySink()
+
+    async def body() -> None:
+        with task.open(first) as subscription:
+            await settled(lambda: subscription.live)
+            await task.publish("a", "b")
+        await task.publish("c", "d")
+        with task.open(second, last=events(first)[0].id) as subscription:
+            await settled(lambda: subscription.live)
+            await task.publish("e")
+
+    task.run(body)
+    assert ready(second) == {"resumed": True, "user": "1"}
+    assert not second.messages[0].id
+    assert second.types == ["stream.ready", *["message"] * 3, "stream.cursor", "message"]
+    assert second.data == ["b", "c", "d", "e"]
+
+
+def test_a_history_of_many_pages_is_read_to_its_end() -> None:
+    task, sink = Task(), MemorySink()
+    texts = [str(n) for n in range(357)]
+
+    async def body() -> None:
+        await task.publish(*texts)
+        with task.open(sink, since="all") as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert sink.data == texts
+    assert gaps(sink) == []
+    assert "sse_replay_events_sum 357.0" in task.metrics.render().decode()
+
+
+def test_events_that_come_during_the_replay_follow_it_once() -> None:
+    task, sink = Task(), MemorySink()
+    texts = [str(n) for n in range(300)]
+
+    async def body() -> None:
+        await task.publish(*texts[:250])
+        with task.open(sink, since="all") as subscription:
+            await settled(lambda: len(sink.data) > 0)
+            for text in texts[250:]:
+                await task.publish(text)
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert sink.data == texts
+
+
+@pytest.mark.parametrize("last", ["nonsense", "other.5.0", "\xff" * 300])
+def test_a_cursor_that_proves_nothing_is_a_gap_then_all_that_is_held(last: str) -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        await task.publish("a", "b")
+        with task.open(sink, last=last) as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert ready(sink)["resumed"] is False
+    assert sink.types == ["stream.ready", "stream.gap", "message", "message", "stream.cursor"]
+    assert sink.messages[1].id
+
+
+def test_a_stream_cut_right_after_a_gap_misses_nothing_of_what_follows_it() -> None:
+    task, first, second = Task(), MemorySink(), MemorySink()
+
+    async def body() -> None:
+        await task.publish("a", "b")
+        with task.open(first, last="nonsense") as subscription:
+            await settled(lambda: subscription.live)
+        with task.open(second, last=first.messages[1].id) as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert first.types[1] == "stream.gap"
+    assert ready(second)["resumed"] is True
+    assert second.data == ["a", "b"]
+
+
+def test_a_history_that_was_trimmed_is_a_gap_at_connect() -> None:
+    task, first, second = Task(history_events=2), MemorySink(), MemorySink()
+
+    async def body() -> None:
+        with task.open(first) as subscription:
+            await settled(lambda: subscription.live)
+        await task.publish("a", "b", "c")
+        with task.open(second, last=first.messages[0].id) as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert gaps(second) == ["trimmed"]
+    assert second.data == ["b", "c"]
+
+
+def test_since_a_time_gives_what_was_published_from_then_on() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        task.now += 1000
+        await task.publish("old")
+        task.now += 100
+        await task.publish("young")
+        with task.open(sink, since="50s") as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert ready(sink)["resumed"] is False
+    assert gaps(sink) == []
+    assert sink.data == ["young"]
+
+
+def test_since_before_the_history_began_is_a_gap() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        task.now += 60
+        await task.publish("a")
+        with task.open(sink, since="10m") as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert gaps(sink) == ["epoch"]
+    assert sink.data == ["a"]
+
+
+def test_a_reader_that_holds_back_in_a_replay_goes_on_where_it_stopped() -> None:
+    task, sink = Task(), MemorySink()
+    texts = [str(n) for n in range(250)]
+
+    async def body() -> None:
+        await task.publish(*texts)
+        sink.room = 30
+        with task.open(sink, since="all") as subscription:
+            while not subscription.live:
+                await settled(lambda: subscription.held or subscription.live)
+                if subscription.held:
+                    await settled(lambda: not subscription.waiting)
+                    sink.make_room(30)
+
+    task.run(body)
+    assert sink.data == texts
+    assert gaps(sink) == []
+
+
+def test_a_slow_reader_past_its_queue_is_served_from_history_and_misses_nothing() -> None:
+    task, sink = Task(limits=QueueLimits(events=3)), MemorySink()
+    texts = [str(n) for n in range(50)]
+
+    async def body() -> None:
+        with task.open(sink) as subscription:
+            await settled(lambda: subscription.live)
+            sink.room = 1
+            await task.publish(*texts)
+            assert not subscription.live
+            sink.make_room()
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert sink.data == texts
+    assert gaps(sink) == []
+
+
+def test_a_slow_reader_that_history_has_overtaken_is_told_a_gap() -> None:
+    task, sink = Task(history_events=5, limits=QueueLimits(events=3)), MemorySink()
+    texts = [str(n) for n in range(50)]
+
+    async def body() -> None:
+        with task.open(sink) as subscription:
+            await settled(lambda: subscription.live)
+            sink.room = 1
+            await task.publish(*texts)
+            sink.make_room()
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert gaps(sink) == ["lost"]
+    assert sink.data == [*texts[:4], *texts[-5:]]
+
+
+def test_a_narrowed_stream_replays_only_what_it_wants_and_resumes_behind_the_rest() -> None:
+    task, first, second = Task(), MemorySink(), MemorySink()
+    done = Narrowing(types=frozenset({"done"}))
+
+    async def body() -> None:
+        await task.publish("a", kind="done")
+        await task.publish("b", "c", kind="progress")
+        with task.open(first, since="all", narrowing=done) as subscription:
+            await settled(lambda: subscription.live)
+        with task.open(second, last=first.messages[-1].id, narrowing=done) as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert first.types == ["stream.ready", "done", "stream.cursor"]
+    assert second.types == ["stream.ready", "stream.cursor"]
+
+
+def test_an_event_for_two_of_a_streams_channels_comes_once_live_and_replayed() -> None:
+    task, live, replayed = Task(), MemorySink(), MemorySink()
+
+    async def body() -> None:
+        with task.open(live, groups=("ops",)) as subscription:
+            await settled(lambda: subscription.live)
+            await task.publish("a", channels=("user:1", "group:ops", "broadcast"))
+        with task.open(replayed, groups=("ops",), since="all") as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert live.data == replayed.data == ["a"]
+
+
+def test_while_the_broker_is_away_a_stream_waits_for_its_greeting(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, sink = Task(), MemorySink()
+    away, tries = True, 0
+    subscribe = task.broker.subscribe
+
+    async def fail(channel: str) -> None:
+        nonlocal tries
+        tries += 1
+        if away:
+            raise Unavailable
+        await subscribe(channel)
+
+    monkeypatch.setattr("sse_service.catchup.RETRY_SECONDS", 0)
+    monkeypatch.setattr(task.broker, "subscribe", fail)
+
+    async def body() -> None:
+        nonlocal away
+        with task.open(sink) as subscription:
+            await settled(lambda: tries > 2)
+            assert sink.written == b""
+            away = False
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert sink.types == ["stream.ready"]
+
+
+def test_a_stream_that_ends_before_its_greeting_is_forgotten() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        with task.open(sink):
+            pass
+        with task.open(MemorySink()) as other:
+            await settled(lambda: other.live)
+
+    task.run(body)
+    assert sink.written == b""
+    assert len(task.streams) == 0
+    assert len(task.hub) == 0

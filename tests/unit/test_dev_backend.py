@@ -1,0 +1,238 @@
+"""The demo's own back end: who may ask for what."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from sse_service.auth.tokens import Tokens
+from sse_service.dev.backend import MAX_UPLOAD_BYTES, Backend
+from sse_service.dev.jobs import Job, Jobs
+
+TOKENS = Tokens(secrets=["s" * 32])
+OWN = {"Sec-Fetch-Site": "same-origin"}
+
+
+class Bucket:
+    """Keeps what is put."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.away = False
+
+    async def put_object(self, **put: Any) -> None:
+        if self.away:
+            raise ConnectionRefusedError
+        assert put["Bucket"] == "uploads"
+        self.objects[put["Key"]] = put["Body"].read()
+
+
+class Demo:
+    """A back end, and a browser's window on it."""
+
+    def __init__(self) -> None:
+        self.jobs, self.bucket = Jobs(), Bucket()
+        backend = Backend(tokens=TOKENS, jobs=self.jobs, s3=self.bucket, bucket="uploads")
+        self.transport = httpx.ASGITransport(Starlette(routes=backend.routes()))
+
+    def browser(self, **headers: str) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=self.transport, base_url="http://demo.test", headers={**OWN, **headers})
+
+
+Test = Callable[[Demo, httpx.AsyncClient], Awaitable[None]]
+
+
+def run(test: Test) -> None:
+    async def inside() -> None:
+        demo = Demo()
+        async with demo.browser() as browser:
+            await test(demo, browser)
+
+    asyncio.run(inside())
+
+
+async def sign_in(browser: httpx.AsyncClient, user: str = "ann") -> httpx.Response:
+    return await browser.post("/demo/login", json={"user": user})
+
+
+def test_signing_in_sets_a_cookie_that_no_script_reads() -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        answer = await sign_in(browser)
+        assert answer.json() == {"user": "ann"}
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+        assert "Path=/demo" in cookie
+
+    run(test)
+
+
+def test_a_signed_in_user_gets_a_token_that_the_push_service_takes() -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        await sign_in(browser, "Zoë & co")
+        answer = (await browser.post("/demo/token", json={})).json()
+        assert (answer["user"], answer["expires_in"]) == ("Zoë & co", 900)
+        assert TOKENS.verify(answer["token"]).user == "Zoë & co"
+
+    run(test)
+
+
+def test_a_push_token_is_no_session_of_the_back_end() -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        browser.cookies.set("demo_session", TOKENS.sign("ann"))
+        assert (await browser.get("/demo/jobs")).status_code == 401
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/demo/token"), ("GET", "/demo/jobs"), ("PUT", "/demo/uploads/a.txt")]
+)
+def test_nobody_is_let_in_without_signing_in(method: str, path: str) -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        answer = await browser.request(method, path, json={})
+        assert answer.status_code == 401
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert demo.bucket.objects == {}
+
+    run(test)
+
+
+def test_signing_out_forgets_the_user() -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        await sign_in(browser)
+        assert (await browser.post("/demo/logout", json={})).status_code == 204
+        assert (await browser.post("/demo/token", json={})).status_code == 401
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, [], "ann", {"user": 42}, *({"user": u} for u in ("", " ann", "a/b", "a\n", "a\0", ".", "..", "u" * 65))],
+)
+def test_a_bad_user_name_is_refused(body: Any) -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        answer = await browser.post("/demo/login", json=body)
+        assert answer.status_code == 400
+        assert "set-cookie" not in answer.headers
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [(b"{", "application/json", 400), (b"{}", "text/plain", 415), (b" " * 5000, "application/json", 413)],
+)
+def test_what_is_no_small_json_is_refused(content: bytes, kind: str, status: int) -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        answer = await browser.post("/demo/login", content=content, headers={"Content-Type": kind})
+        assert answer.status_code == status
+        assert answer.json()["detail"]
+
+    run(test)
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_another_sites_page_can_do_nothing_in_the_users_name(site: str) -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        await sign_in(browser)
+        foreign = {"Sec-Fetch-Site": site, "Origin": "https://evil.test"}
+        for method, path in (("PUT", "/demo/uploads/a"), ("POST", "/demo/login"), ("POST", "/demo/token")):
+            assert (await browser.request(method, path, json={}, headers=foreign)).status_code == 403
+        assert demo.bucket.objects == {}
+
+    run(test)
+
+
+def test_an_upload_is_put_under_the_users_key_and_nothing_else_happens() -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        await sign_in(browser, "Zoë")
+        answer = await browser.put("/demo/uploads/a%20b%25%2B.txt", content=b"text")
+        assert answer.status_code == 201
+        [(key, content)] = demo.bucket.objects.items()
+        assert answer.json() == {"key": key, "name": "a b%+.txt"}
+        assert key.startswith("users/Zoë/")
+        assert key.endswith("/a b%+.txt")
+        assert content == b"text"
+        assert demo.jobs.of("Zoë") == []
+
+    run(test)
+
+
+def test_two_uploads_of_one_name_do_not_replace_each_other() -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        await sign_in(browser)
+        for _ in range(2):
+            await browser.put("/demo/uploads/a.txt", content=b"text")
+        assert len(demo.bucket.objects) == 2
+
+    run(test)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_file_over_the_limit_is_refused_whether_it_says_so_or_not(declared: bool) -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        async def chunks() -> Any:
+            for _ in range(MAX_UPLOAD_BYTES // 2**20):
+                yield bytes(2**20)
+            yield b"x"
+
+        await sign_in(browser)
+        headers = {"Content-Length": str(MAX_UPLOAD_BYTES + 1)} if declared else {}
+        answer = await browser.put("/demo/uploads/a", content=chunks(), headers=headers)
+        assert answer.status_code == 413
+        assert demo.bucket.objects == {}
+
+    run(test)
+
+
+@pytest.mark.parametrize("name", ["a%0Ab", "n" * 256])
+def test_a_bad_file_name_is_refused(name: str) -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        await sign_in(browser)
+        assert (await browser.put(f"/demo/uploads/{name}", content=b"x")).status_code == 400
+
+    run(test)
+
+
+def test_an_absent_storage_is_told() -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        await sign_in(browser)
+        demo.bucket.away = True
+        assert (await browser.put("/demo/uploads/a", content=b"x")).status_code == 502
+
+    run(test)
+
+
+def test_the_state_is_the_users_own() -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        for user in ("ann", "bob"):
+            demo.jobs.update(Job(id=f"of-{user}", user=user, name="a.txt", key="k"))
+        await sign_in(browser)
+        answer = await browser.get("/demo/jobs")
+        assert answer.headers["cache-control"] == "no-store"
+        assert [job["job"] for job in answer.json()["jobs"]] == ["of-ann"]
+
+    run(test)
+
+
+@pytest.mark.parametrize("path", ["/", "/demo/page/page.css", "/demo/page/page.js", "/demo/page/push.js"])
+def test_the_page_lets_no_foreign_script_run(path: str) -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        answer = await browser.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["content-security-policy"].startswith("default-src 'self';")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+    run(test)
+
+
+def test_the_recipe_is_short_enough_to_copy() -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        assert len((await browser.get("/demo/page/push.js")).text.splitlines()) <= 80
+
+    run(test)

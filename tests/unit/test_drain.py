@@ -1,0 +1,97 @@
+"""A drain turns new streams away, and closes each open one with a word."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import ExitStack
+
+import pytest
+
+from sse_service.drain import Drain
+from sse_service.errors import Overloaded
+from sse_service.health import Health
+from tests.unit.sinks import MemorySink
+from tests.unit.task import Task, settled
+
+
+class Ending:
+    """A drain, and what it tells of the consumer."""
+
+    def __init__(self, task: Task, *, seconds: float) -> None:
+        self.stopped = False
+        self.consumed = asyncio.Event()
+        self.health = Health(dependencies={})
+        self.drain = Drain(
+            streams=task.streams,
+            health=self.health,
+            stop_consumer=self._stop,
+            consumed=self.consumed,
+            seconds=seconds,
+        )
+
+    def _stop(self) -> None:
+        self.stopped = True
+        self.consumed.set()
+
+
+def test_every_stream_is_told_when_to_come_back() -> None:
+    task, sinks = Task(), [MemorySink() for _ in range(5)]
+
+    async def body() -> None:
+        ending = Ending(task, seconds=0.2)
+        with ExitStack() as opened:
+            subscriptions = [opened.enter_context(task.open(sink)) for sink in sinks]
+            await settled(lambda: all(s.live for s in subscriptions))
+            running = asyncio.create_task(ending.drain.run())
+            await settled(lambda: ending.stopped)
+            assert ending.health.draining
+            with pytest.raises(Overloaded, match="drain"):
+                task.streams.admit()
+            assert sum(s.closed for s in subscriptions) < len(sinks)
+            await running
+            assert all(s.closed for s in subscriptions)
+
+    task.run(body)
+    for sink in sinks:
+        assert sink.types == ["stream.ready", "stream.close"]
+        assert json.loads(sink.messages[-1].data) == {"reason": "drain", "reconnect": True}
+        assert b"event: stream.close\nretry: " in sink.written
+
+
+def test_a_second_signal_closes_all_that_is_left_at_once() -> None:
+    task, sinks = Task(), [MemorySink() for _ in range(5)]
+
+    async def body() -> None:
+        ending = Ending(task, seconds=3600)
+        with ExitStack() as opened:
+            subscriptions = [opened.enter_context(task.open(sink)) for sink in sinks]
+            running = asyncio.create_task(ending.drain.run())
+            await settled(lambda: ending.stopped)
+            ending.drain.hurry()
+            await running
+            assert all(s.closed for s in subscriptions)
+
+    task.run(body)
+
+
+def test_without_streams_it_waits_for_the_consumer_to_finish() -> None:
+    task = Task()
+
+    async def body() -> None:
+        ending = Ending(task, seconds=0.1)
+        await ending.drain.run()
+        assert ending.consumed.is_set()
+
+    task.run(body)
+
+
+def test_more_streams_than_the_limit_are_not_admitted() -> None:
+    task = Task(max_streams=1)
+
+    async def body() -> None:
+        with task.open(MemorySink()), pytest.raises(Overloaded, match="limit"):
+            task.streams.admit()
+        task.streams.admit()
+
+    task.run(body)
