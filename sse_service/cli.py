@@ -112,6 +112,8 @@ async def _run_dev(*, public: socket.socket, admin: socket.socket) -> None:
             connect=lambda: embedded.client("sqs"),
             queue_url=embedded.uploads_queue_url,
             handler=Processor(s3=s3, sns=sns, topic_arn=embedded.topic_arn, jobs=jobs),
+            # Each poll is held as long as its file is worked on.
+            pollers=8,
             # Its counts are not the service's.
             observer=Metrics(),
             dedupe_seconds=settings.dedupe_seconds,

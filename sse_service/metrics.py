@@ -41,9 +41,9 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        ProcessCollector(namespace="sse", registry=self._registry)
-        self.streams_open = Gauge("sse_streams_open", "Streams open now.", registry=self._registry)
+        self.registry = CollectorRegistry()
+        ProcessCollector(namespace="sse", registry=self.registry)
+        self.streams_open = Gauge("sse_streams_open", "Streams open now.", registry=self.registry)
         self.streams_opened = self._counter("streams_opened", "Streams begun.")
         self.streams_closed = self._labelled("streams_closed", "Streams ended, by reason.", CLOSED)
         self.requests_refused = self._labelled("requests_refused", "Requests that got no stream, by reason.", REFUSED)
@@ -66,25 +66,25 @@ class Metrics:
             "sse_sqs_failures",
             "Calls to SQS that failed, by operation and AWS's error code or the error's class.",
             ("operation", "code"),
-            registry=self._registry,
+            registry=self.registry,
         )
         self.publish_to_write_seconds = Histogram(
             "sse_publish_to_write_seconds",
             "Seconds from the time in the event's wrapper to its being handed to streams.",
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
-            registry=self._registry,
+            registry=self.registry,
         )
         self.replay_events = Histogram(
             "sse_replay_events",
             "Events of one replay.",
             buckets=(0, 1, 2, 5, 10, 25, 50, 100, 200, 500, 1_000, 5_000),
-            registry=self._registry,
+            registry=self.registry,
         )
         self.gaps = self._labelled("gaps", "Gaps told to streams, by reason.", GAPS)
 
     def render(self) -> bytes:
         """The exposition, to be served as CONTENT_TYPE."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)
 
     def received(self, messages: int) -> None:
         """Count a receive that was answered."""
@@ -104,10 +104,10 @@ class Metrics:
         self.messages_rejected.labels(reason).inc()
 
     def _counter(self, name: str, meaning: str) -> Counter:
-        return Counter(f"sse_{name}", meaning, registry=self._registry)
+        return Counter(f"sse_{name}", meaning, registry=self.registry)
 
     def _labelled(self, name: str, meaning: str, known: Iterable[str], label: str = "reason") -> Counter:
-        counter = Counter(f"sse_{name}", meaning, (label,), registry=self._registry)
+        counter = Counter(f"sse_{name}", meaning, (label,), registry=self.registry)
         for value in known:
             counter.labels(value)
         return counter

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from consumers.base import Outcome
-from tests.integration.sqs_stub import Answer
-from tests.integration.test_sqs import EXPIRED, Counts, Queue, Recorder, run
+from tests.integration.sqs_stub import Answer, LostReply
+from tests.integration.test_sqs import DENIED, EXPIRED, THROTTLED, Counts, Queue, Recorder, run
 
 
 def test_what_comes_again_and_in_another_order_is_handled_and_deleted_again() -> None:
@@ -120,5 +120,136 @@ def test_cancelling_in_a_poll_leaves_nothing_open() -> None:
         await queue.stub.hurry()
         await queue.down()
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(test)
+
+
+def test_throttling_a_broken_server_and_partial_failures_lose_nothing() -> None:
+    async def test() -> None:
+        queue = Queue()
+        failed = [{"Id": "0", "SenderFault": False, "Code": "InternalError"}]
+        queue.stub.faults["GetQueueAttributes"] = deque([DENIED])
+        queue.stub.faults["ReceiveMessage"] = deque([THROTTLED, Answer(500, {}), Answer(503, {})])
+        queue.stub.faults["DeleteMessageBatch"] = deque([Answer(500, {}), Answer(200, {"Failed": failed})])
+        queue.stub.send("a")
+        async with queue.consuming():
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
+        assert queue.handler.seen == ["a"]
+        assert ("attributes", "AccessDeniedException") in queue.counts.failures
+        assert ("receive", "RequestThrottled") in queue.counts.failures
+        assert ("delete", "InternalError") in queue.counts.failures
+        assert queue.counts.gone == 1
+
+    run(test)
+
+
+def test_a_handle_that_is_no_good_any_more_is_given_up() -> None:
+    async def test() -> None:
+        queue = Queue()
+        failed = [{"Id": "0", "SenderFault": True, "Code": "ReceiptHandleIsInvalid"}]
+        queue.stub.faults["DeleteMessageBatch"] = deque([Answer(200, {"Failed": failed})])
+        queue.stub.send("a")
+        async with queue.consuming():
+            await queue.stub.until(lambda: not queue.stub.faults["DeleteMessageBatch"])
+        assert queue.stub.deleted == []
+        assert queue.counts.gone == 0
+
+    run(test)
+
+
+def test_a_delete_whose_reply_is_lost_is_sent_again() -> None:
+    async def test() -> None:
+        queue = Queue()
+        queue.stub.faults["DeleteMessageBatch"] = deque([LostReply()])
+        queue.stub.send("a")
+        async with queue.consuming():
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a", "r-a"])
+        assert queue.handler.seen == ["a"]
+
+    run(test)
+
+
+def test_a_queue_that_is_absent_at_start_is_waited_for() -> None:
+    async def test() -> None:
+        queue = Queue()
+        queue.stub.send("a")
+        async with queue.consuming(absent=True) as consumer:
+            await queue.counts.until(lambda: len(queue.counts.failures) > 2)
+            assert not consumer.ready
+            await queue.up()
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
+            assert consumer.ready
+
+    run(test)
+
+
+def test_a_queue_that_goes_away_and_comes_back_is_read_on() -> None:
+    async def test() -> None:
+        queue = Queue()
+        async with queue.consuming() as consumer:
+            await queue.stub.until(lambda: len(queue.stub.keys) > 1)
+            await queue.down()
+            await queue.counts.until(lambda: bool(queue.counts.failures))
+            assert not consumer.ready
+            queue.stub.send("a")
+            await queue.up()
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
+            assert consumer.ready
+
+    run(test)
+
+
+def test_expired_credentials_make_a_new_client_that_looks_them_up_anew() -> None:
+    async def test() -> None:
+        queue = Queue()
+        queue.stub.faults["ReceiveMessage"] = deque([EXPIRED])
+        queue.stub.faults["DeleteMessageBatch"] = deque([EXPIRED])
+        queue.stub.send("a")
+        async with queue.consuming():
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
+        assert queue.stub.keys[0] == "key1"
+        assert queue.stub.keys[-1] == "key3"
+        assert queue.connections == 3
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, b"<html>Bad gateway</html>", "text/html"),
+        Answer(200, b"[]"),
+        Answer(200, b"\xff\xfe"),
+        Answer(200, {"Messages": "x"}),
+        Answer(200, {"Messages": [1]}),
+        Answer(200, {"Messages": [{"MessageId": "m"}]}),
+        Answer(200, {"Messages": [{"MessageId": 1, "ReceiptHandle": 2, "Body": 3}]}),
+        Answer(200, {"Messages": {"a": 1}}),
+    ],
+)
+def test_an_answer_that_is_none_is_a_failure_and_the_next_good_one_is_read(answer: Answer) -> None:
+    async def test() -> None:
+        queue = Queue()
+        queue.stub.faults["GetQueueAttributes"] = deque([Answer(200, {"Attributes": {"VisibilityTimeout": "x"}})])
+        # The second one: the first receive does not wait, so its being empty at once means nothing.
+        queue.stub.faults["ReceiveMessage"] = deque([Answer(200, {}), answer])
+        async with queue.consuming(wait_seconds=2):
+            await queue.stub.until(lambda: not queue.stub.faults["ReceiveMessage"])
+            queue.stub.send("a")
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
+        assert [operation for operation, _ in queue.counts.failures] == ["attributes", "receive"]
+        assert queue.handler.seen == ["a"]
+
+    run(test)
+
+
+def test_a_message_that_cannot_be_read_does_not_lose_its_neighbours() -> None:
+    async def test() -> None:
+        queue = Queue()
+        good = {"MessageId": "m", "ReceiptHandle": "r-m", "Body": "x"}
+        queue.stub.faults["ReceiveMessage"] = deque([Answer(200, {"Messages": [{"MessageId": "broken"}, good]})])
+        async with queue.consuming():
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-m"])
+        assert queue.handler.seen == ["m"]
 
     run(test)

@@ -85,3 +85,14 @@ def test_what_is_broken_is_not_understood(body: str, reason: str) -> None:
 
 def test_a_value_cut_out_is_text_as_it_is_null_as_empty_else_compact_json() -> None:
     assert [as_text(v) for v in ("x", None, {"a": [1]}, 1.5)] == ["x", "", '{"a":[1]}', "1.5"]
+
+
+def test_what_no_wrapper_dates_has_the_time_at_which_sqs_took_it() -> None:
+    def time(body: str, sent_ms: int | None = 1_795_595_683_528) -> str | None:
+        return unwrap(message_id="sqs-1", body=body, sent_ms=sent_ms).time
+
+    assert time("plain") == "2026-11-25T08:34:43.528Z"
+    assert time(sns()) == "2026-11-23T23:20:29.832Z"
+    assert time(sns(Timestamp=None)) == "2026-11-25T08:34:43.528Z"
+    assert time("plain", 10**19) is None
+    assert time("plain", None) is None
