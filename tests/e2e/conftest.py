@@ -25,8 +25,9 @@ TIMEOUT_MS = 20_000
 NewPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Not for the whole session: as long as it is open, Playwright's event loop counts as running in this thread.
     with sync_playwright() as playwright:
         browser = launch(playwright)
         yield browser
