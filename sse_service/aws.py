@@ -43,4 +43,4 @@ async def publish(topic_arn: str, message: str, attributes: dict[str, str]) -> N
 def region() -> str | None:
     """Give the region; ECS and Lambda set ``AWS_REGION``, which botocore does not read."""
     found: str | None = os.environ.get("AWS_REGION") or AioSession().get_config_variable("region")
-    return found
+    return found or None

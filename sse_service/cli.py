@@ -39,7 +39,7 @@ from sse_service.timer import Timer
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from starlette.routing import BaseRoute
 
@@ -68,8 +68,11 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
     if aws.region() is None:
         raise InvalidSettings("AWS_REGION: must be set")
     with listen(arguments.host, arguments.port) as public, listen(settings.admin_host, settings.admin_port) as admin:
-        _log.info("listening on %s, metrics on %s/metrics", _url(public), _url(admin))
-        uvloop.run(run(settings, public=public, admin=admin))
+
+        def announce() -> None:
+            _log.info("listening on %s, metrics on %s/metrics", _url(public), _url(admin))
+
+        uvloop.run(run(settings, public=public, admin=admin, announce=announce))
     return 0
 
 
@@ -120,7 +123,7 @@ async def _run_dev(*, public: socket.socket, admin: socket.socket) -> None:
         )
         url = _url(public)
         token = tokens.sign(USER, ttl_seconds=86_400)
-        print(hints(url=url, token=token, emulator=embedded, executable=own_executable()), flush=True)
+        text = hints(url=url, token=token, emulator=embedded, executable=own_executable())
         async with asyncio.TaskGroup() as tasks:
             processing = tasks.create_task(processor.run())
             await run(
@@ -128,6 +131,7 @@ async def _run_dev(*, public: socket.socket, admin: socket.socket) -> None:
                 public=public,
                 admin=admin,
                 extra_routes=Backend(tokens=tokens, jobs=jobs, s3=s3, bucket=embedded.bucket).routes(),
+                announce=lambda: print(text, flush=True),
                 secure_cookie=False,
                 at_once=True,
             )
@@ -167,11 +171,12 @@ async def run(
     *,
     public: socket.socket,
     admin: socket.socket,
+    announce: Callable[[], None],
     extra_routes: Sequence[BaseRoute] = (),
     secure_cookie: bool = True,
     at_once: bool = False,
 ) -> None:
-    """Serve on two listening sockets until a signal has drained the task.
+    """Serve on two listening sockets until a signal has drained the task; ``announce`` is called once it does.
 
     ``at_once`` drains without pacing, and cancels the consumer's open polls.
     """
@@ -248,7 +253,7 @@ async def run(
         extra_routes=extra_routes,
     )
     proxies = [str(network) for network in settings.trusted_proxies]
-    server = Server(config(app, trusted_proxies=proxies), drain=drain, at_once=at_once)
+    server = Server(config(app, trusted_proxies=proxies), drain=drain, at_once=at_once, announce=announce)
     admin_server = QuietServer(config(create_admin_app(metrics=metrics)))
 
     async def consume() -> None:

@@ -13,7 +13,7 @@ import uvicorn
 from sse_service.connection import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from types import FrameType
 
@@ -69,9 +69,10 @@ def config(app: Any, *, trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
 class Server(uvicorn.Server):
     """Drains on the first signal, closes at once on the second."""
 
-    def __init__(self, config: uvicorn.Config, *, drain: Drain, at_once: bool) -> None:
-        """``at_once`` closes the streams without pacing whatever the signal."""
+    def __init__(self, config: uvicorn.Config, *, drain: Drain, at_once: bool, announce: Callable[[], None]) -> None:
+        """``at_once`` closes the streams without pacing whatever the signal; ``announce`` is called once it serves."""
         super().__init__(config)
+        self._announce = announce
         self._drain = drain
         self._at_once = at_once
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -81,6 +82,11 @@ class Server(uvicorn.Server):
         """Serve until drained; then abort what is still connected."""
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve, and say so."""
+        await super().startup(sockets)
+        self._announce()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the drain.

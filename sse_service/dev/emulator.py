@@ -13,7 +13,7 @@ from aiobotocore.session import get_session
 
 from sse_service.dev import resources
 
-MISSING = "sse-service dev needs the extra: pip install 'sse-service[dev]'"
+MISSING = "dev needs the extra: pip install 'sse-service[dev]'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

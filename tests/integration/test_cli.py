@@ -1,0 +1,133 @@
+"""The commands as a shell meets them: what they print, and how they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from sse_service.auth.tokens import Tokens
+from tests.integration.chain import AWS, SECRET
+from tests.integration.process import DEADLINE, Process
+
+SERVING = {
+    **AWS,
+    "SSE_QUEUE_URL": "http://127.0.0.1:1/000000000000/events",
+    "SSE_JWT_SECRET": SECRET,
+    "SSE_SINGLE_TASK": "true",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+    "SSE_ADMIN_PORT": "0",
+}
+
+
+def command(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("SSE_", "AWS_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "sse_service", *arguments],
+        env={**clean, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+
+
+@contextmanager
+def taken() -> Iterator[str]:
+    """A port that somebody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        yield str(sock.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"SSE_QUEUE_URL": ""}, "SSE_QUEUE_URL"),
+        ({"SSE_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/a.fifo"}, "SSE_QUEUE_URL"),
+        ({"SSE_JWT_SECRET": ""}, "SSE_JWT_SECRET"),
+        ({"SSE_JWT_SECRET": "short"}, "SSE_JWT_SECRET"),
+        ({"SSE_SINGLE_TASK": "false"}, "SSE_SINGLE_TASK"),
+        ({"SSE_BROKER_URL": "redis://localhost"}, "SSE_BROKER_URL"),
+        ({"SSE_HEARTBEAT_SECONDS": "0"}, "SSE_HEARTBEAT_SECONDS"),
+        ({"SSE_MAX_STREAMS": "many"}, "SSE_MAX_STREAMS"),
+        ({"SSE_CORS_ORIGINS": "*"}, "SSE_CORS_ORIGINS"),
+        ({"SSE_ROUTE_USER": "body."}, "SSE_ROUTE_USER"),
+        ({"AWS_DEFAULT_REGION": ""}, "AWS_REGION"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(changed: dict[str, str], named: str) -> None:
+    ended = command("serve", "--port", "0", **{**SERVING, **changed})
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith("sse-service: ")
+    assert named in ended.stderr
+    assert SECRET not in ended.stderr
+
+
+def test_a_name_that_is_no_setting_is_warned_about() -> None:
+    ended = command("token", "42", SSE_JWT_SECRET=SECRET, SSE_HEARTBEAT="3")
+    assert ended.returncode == 0
+    assert "SSE_HEARTBEAT is no setting" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["serve", "dev"])
+def test_a_port_in_use_is_one_line(name: str) -> None:
+    with taken() as port:
+        ended = command(name, "--port", port, **SERVING)
+    assert ended.returncode == 1
+    assert ended.stderr == f"sse-service: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+
+
+def test_dev_without_its_extra_is_one_line() -> None:
+    missing = "import sys; sys.modules['moto'] = None"
+    code = f"{missing}; from sse_service.cli import main; sys.exit(main(['dev', '--port', '0']))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=DEADLINE)
+    assert ended.returncode == 1
+    assert ended.stderr == "sse-service: dev needs the extra: pip install 'sse-service[dev]'\n"
+
+
+def test_a_token_is_all_that_is_printed_and_is_one_that_holds() -> None:
+    ended = command("token", "42", "--groups", "a,b", "--ttl", "10m", SSE_JWT_SECRET=f"{SECRET},{'o' * 32}")
+    assert ended.stderr == ""
+    principal = Tokens(secrets=[SECRET]).verify(ended.stdout.removesuffix("\n"))
+    assert (principal.user, principal.groups) == ("42", ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["token"], ["token", "42", "--ttl", "soon"], ["nothing"], [], ["serve", "--port", "x"]]
+)
+def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
+    assert command(*arguments, SSE_JWT_SECRET=SECRET).returncode == 2
+
+
+def test_publishing_that_fails_is_one_line_and_status_1() -> None:
+    topic = "arn:aws:sns:us-east-1:123456789012:events"
+    ended = command("publish", "x", **{**SERVING, "SSE_TOPIC_ARN": topic})
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "not published" in ended.stderr
+
+
+def test_a_queue_that_is_not_there_is_waited_for_and_said() -> None:
+    with Process("sse_service", "serve", "--port", "0", env={**SERVING, "SSE_DRAIN_SECONDS": "0"}) as process:
+        process.wait_for("listening on")
+        process.wait_for("EndpointConnectionError")
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+
+
+def test_ctrl_c_ends_dev_with_one_line_and_status_0() -> None:
+    with Process("sse_service", "dev", "--port", "0") as process:
+        process.wait_for("s3 cp")
+        process.signal(signal.SIGINT)
+        assert process.wait() == 0
+        assert process.output.splitlines()[-1] == "sse-service: stopped"
+        assert "Traceback" not in process.output
