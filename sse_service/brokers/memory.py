@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import logging
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import orjson
-
 from sse_service.brokers.base import Entry, Page
+from sse_service.brokers.dedupe import MAX_DEDUPE_KEYS, Seen
 from sse_service.brokers.history import History, size
 from sse_service.cursor import Cursor, digest, judge, new_epoch
 
@@ -25,11 +23,6 @@ MAX_CHANNELS = 100_000
 """Channels with a history; past it the one that has been idle longest is forgotten and raises the global floor.
 
 A channel takes some 300 bytes beside its name and its entries: 30 MB of them at most."""
-
-MAX_DEDUPE_KEYS = 1_000_000
-"""Events remembered; past it the oldest is forgotten before its time, which takes 1,100 events a second over 900 s.
-
-Each takes 150 to 200 bytes whatever its id's length: 200 MB at most, 20 MB at 110 events a second."""
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +67,7 @@ class MemoryBroker:
         # Highest last offset of any channel that was forgotten.
         self._floor = 0
         self._bytes = 0
-        self._seen = _Seen(window_us=int(dedupe_seconds * 1_000_000), max_keys=max_dedupe_keys)
+        self._seen = Seen(window_us=int(dedupe_seconds * 1_000_000), max_keys=max_dedupe_keys)
 
     async def publish(self, routes: Sequence[Route]) -> None:
         """Store, then hand to the listener, each Route in turn."""
@@ -157,36 +150,3 @@ class MemoryBroker:
         if not history.entries:
             del self._histories[channel]
             self._floor = max(self._floor, history.floor)
-
-
-class _Seen:
-    """The events of the dedupe window, as digests, so that long ids and many channels take no more room."""
-
-    def __init__(self, *, window_us: int, max_keys: int) -> None:
-        self._window_us = window_us
-        self._max_keys = max_keys
-        # Digest of id and channels -> offset and, in the low 64 bits, digest of type and data.
-        self._keys: dict[bytes, int] = {}
-        # The same keys, oldest first: a dict that loses its first key again and again grows slow to find it.
-        self._order: deque[bytes] = deque()
-
-    def add(self, route: Route, offset: int) -> bool | None:
-        """Remember a new event and return None; for one seen before, whether its type and data are the same."""
-        event = route.event
-        key = _digest(event.id, *sorted(set(route.channels)), size=16)
-        content = int.from_bytes(_digest(event.type, event.data, size=8))
-        while self._order and self._keys[self._order[0]] >> 64 < offset - self._window_us:
-            del self._keys[self._order.popleft()]
-        seen = self._keys.get(key)
-        if seen is not None:
-            return seen & (1 << 64) - 1 == content
-        if len(self._order) >= self._max_keys:
-            del self._keys[self._order.popleft()]
-        self._keys[key] = offset << 64 | content
-        self._order.append(key)
-        return None
-
-
-def _digest(*parts: str | None, size: int) -> bytes:
-    """As JSON, which keeps parts apart whatever stands in them."""
-    return hashlib.blake2b(orjson.dumps(parts), digest_size=size).digest()
