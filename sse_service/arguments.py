@@ -18,28 +18,40 @@ def parser() -> argparse.ArgumentParser:
     for command in (serve, dev):
         command.add_argument("--host", default="127.0.0.1", help="address to listen on [127.0.0.1]")
         command.add_argument(
-            "--port", type=int, default=8000, help="port to listen on; 0 takes any that is free [8000]"
+            "--port", type=_port, default=8000, help="port to listen on; 0 takes any that is free [8000]"
         )
 
     token = commands.add_parser("token", help="print a token signed with the first SSE_JWT_SECRET")
-    token.add_argument("user", metavar="USER")
+    token.add_argument("user", type=_name, metavar="USER")
     token.add_argument("--groups", default="", help="separated by commas")
     token.add_argument("--ttl", type=_seconds, default=3600, help="how long it holds, as 30s, 10m, 1h or 1d [1h]")
 
     publish = commands.add_parser("publish", help="send one event to SSE_TOPIC_ARN")
     whom = publish.add_mutually_exclusive_group()
-    whom.add_argument("--user")
-    whom.add_argument("--group")
+    whom.add_argument("--user", type=_name)
+    whom.add_argument("--group", type=_name)
     whom.add_argument("--broadcast", action="store_true")
-    publish.add_argument("--type", help="the event's name in the browser")
-    publish.add_argument("--subject", help="the upload or job that it is about")
-    publish.add_argument("--id", help="by which copies of the event are recognised")
+    publish.add_argument("--type", type=_name, help="the event's name in the browser")
+    publish.add_argument("--subject", type=_name, help="the upload or job that it is about")
+    publish.add_argument("--id", type=_name, help="by which copies of the event are recognised")
     publish.add_argument("data", metavar="DATA")
     return root
 
 
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:6]) < 65_536):
+        raise argparse.ArgumentTypeError("must be a number from 0 to 65535")
+    return int(text)
+
+
+def _name(text: str) -> str:
+    if not text or not text.isprintable():
+        raise argparse.ArgumentTypeError("must not be empty, and must not hold control characters")
+    return text
+
+
 def _seconds(text: str) -> int:
-    match = re.fullmatch(r"(\d{1,9})([smhd])", text, re.ASCII)
+    match = re.fullmatch(r"([1-9]\d{0,8})([smhd])", text, re.ASCII)
     if match is None:
         raise argparse.ArgumentTypeError("must be a time as 30s, 10m, 1h or 1d")
     return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]

@@ -33,14 +33,19 @@ def connect_sqs(*, pollers: int) -> AbstractAsyncContextManager[SQSClient]:
     return client
 
 
-async def publish(topic_arn: str, message: str, attributes: dict[str, str]) -> None:
-    """Send a message with string attributes to an SNS topic; raises what botocore raises."""
+async def publish(topic_arn: str, message: str, attributes: dict[str, str]) -> str:
+    """Send a message with string attributes to an SNS topic, and give its MessageId; raises what botocore raises."""
     typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
     async with AioSession().create_client("sns", region_name=region()) as sns:
-        await sns.publish(TopicArn=topic_arn, Message=message, MessageAttributes=typed)
+        answer = await sns.publish(TopicArn=topic_arn, Message=message, MessageAttributes=typed)
+        return str(answer["MessageId"])
 
 
 def region() -> str | None:
-    """Give the region; ECS and Lambda set ``AWS_REGION``, which botocore does not read."""
-    found: str | None = os.environ.get("AWS_REGION") or AioSession().get_config_variable("region")
-    return found or None
+    """Give the region; ECS and Lambda set ``AWS_REGION``, which botocore does not read.
+
+    Raises BotoCoreError where ``AWS_PROFILE`` names none.
+    """
+    session = AioSession()
+    session.get_scoped_config()
+    return os.environ.get("AWS_REGION") or session.get_config_variable("region") or None

@@ -12,6 +12,8 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import uvloop
+from botocore.exceptions import BotoCoreError
+from pydantic import SecretStr
 
 from consumers.sqs import FAULTS, SQSConsumer
 from sse_service import aws, logs
@@ -31,7 +33,7 @@ from sse_service.ingest import Ingest
 from sse_service.metrics import Metrics
 from sse_service.overrides import Overrides
 from sse_service.routing import Router
-from sse_service.server import QuietServer, Server, config, listen
+from sse_service.server import QuietServer, Server, config, listen, listen_for_admin, url
 from sse_service.settings import Settings, unknown
 from sse_service.streams import Streams
 from sse_service.subscription import QueueLimits
@@ -59,18 +61,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(str(error), 2)
     except OSError as error:
         return _complain(str(error), 1)
-    except KeyboardInterrupt:
-        return _complain("stopped", 130)
 
 
 def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
     settings.for_serving()
-    if aws.region() is None:
-        raise InvalidSettings("AWS_REGION: must be set")
-    with listen(arguments.host, arguments.port) as public, listen(settings.admin_host, settings.admin_port) as admin:
+    try:
+        if aws.region() is None:
+            raise InvalidSettings("AWS_REGION: must be set")
+    except BotoCoreError as error:
+        raise InvalidSettings(f"AWS_PROFILE: {error}") from None
+    with (
+        listen(arguments.host, arguments.port) as public,
+        listen_for_admin(settings.admin_host, settings.admin_port) as admin,
+    ):
 
         def announce() -> None:
-            _log.info("listening on %s, metrics on %s/metrics", _url(public), _url(admin))
+            _log.info("listening on %s, metrics on %s/metrics, reading %s", url(public), url(admin), settings.queue_url)
 
         uvloop.run(run(settings, public=public, admin=admin, announce=announce))
     return 0
@@ -80,16 +86,19 @@ def _dev(arguments: argparse.Namespace, settings: Settings) -> int:
     given = settings.model_fields_set
     logs.configure(settings.log_level, settings.log_format if "log_format" in given else "text")
     admin_port = settings.admin_port if "admin_port" in given else 0
-    with listen(arguments.host, arguments.port) as public, listen(settings.admin_host, admin_port) as admin:
+    # From here on this is a process like any other on AWS, whatever the shell was set to.
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
+        os.environ.pop(name, None)
+    with listen(arguments.host, arguments.port) as public, listen_for_admin(settings.admin_host, admin_port) as admin:
         try:
-            uvloop.run(_run_dev(public=public, admin=admin))
+            uvloop.run(_run_dev(settings, public=public, admin=admin))
         except ImportError as error:
             return _complain(str(error), 1)
     print("sse-service: stopped", file=sys.stderr)
     return 0
 
 
-async def _run_dev(*, public: socket.socket, admin: socket.socket) -> None:
+async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.socket) -> None:
     """Run what ``serve`` runs, on an embedded AWS, with the demo's back end and processor beside it."""
     from sse_service.dev.backend import Backend
     from sse_service.dev.emulator import emulator
@@ -99,14 +108,11 @@ async def _run_dev(*, public: socket.socket, admin: socket.socket) -> None:
 
     async with AsyncExitStack() as stack:
         embedded = await stack.enter_async_context(emulator())
-        # From here on this is a process like any other on AWS, whatever the shell was set to.
-        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
-            os.environ.pop(name, None)
         os.environ.update(embedded.environment, NO_PROXY="127.0.0.1")
         settings = Settings(
             queue_url=embedded.queue_url,
             topic_arn=embedded.topic_arn,
-            jwt_secret=secrets.token_urlsafe(32),
+            jwt_secret=given.jwt_secret or (SecretStr(secrets.token_urlsafe(32)),),
             single_task=True,
         )
         s3, sns = [await stack.enter_async_context(embedded.client(service)) for service in ("s3", "sns")]
@@ -121,9 +127,8 @@ async def _run_dev(*, public: socket.socket, admin: socket.socket) -> None:
             observer=Metrics(),
             dedupe_seconds=settings.dedupe_seconds,
         )
-        url = _url(public)
         token = tokens.sign(USER, ttl_seconds=86_400)
-        text = hints(url=url, token=token, emulator=embedded, executable=own_executable())
+        text = hints(url=url(public), token=token, emulator=embedded, executable=own_executable())
         async with asyncio.TaskGroup() as tasks:
             processing = tasks.create_task(processor.run())
             await run(
@@ -157,7 +162,7 @@ def _publish(arguments: argparse.Namespace, settings: Settings) -> int:
     }
     attributes = {name: value for name, value in named.items() if value is not None}
     try:
-        asyncio.run(aws.publish(settings.topic_arn, arguments.data, attributes))
+        print(asyncio.run(aws.publish(settings.topic_arn, arguments.data, attributes)))
     except FAULTS as error:
         return _complain(f"not published: {error}", 1)
     return 0
@@ -278,11 +283,6 @@ def _tokens(settings: Settings) -> Tokens:
         user_claim=settings.user_claim,
         groups_claim=settings.groups_claim,
     )
-
-
-def _url(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _complain(text: str, status: int) -> int:

@@ -43,7 +43,10 @@ class Ingest:
                 raise NotUnderstood("unrouted")
         except NotUnderstood as error:
             self._metrics.rejected(error.reason)
-            _log.warning("message %s not understood: %s", envelope.message_id, error.reason)
+            # The id that the publisher was told is the event's; cut, for it may be the producer's text.
+            _log.warning(
+                "message %s (event %.100s) not understood: %s", envelope.message_id, envelope.event_id, error.reason
+            )
             return None
         return routing
 

@@ -51,7 +51,9 @@ class Metrics:
         self.events_delivered = self._counter("events_delivered", "Events handed to streams, once for each stream.")
         self.events_dropped = self._labelled("events_dropped", "Events thrown away, by reason.", ("unrouted",))
         self.messages_rejected = self._labelled(
-            "messages_rejected", "Messages left to the dead-letter queue, by reason.", REJECTED
+            "messages_rejected",
+            "Messages left to the dead-letter queue, by reason, at each time that they come.",
+            REJECTED,
         )
         self.duplicates = self._labelled(
             "duplicates",

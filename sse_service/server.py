@@ -49,6 +49,20 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
+def listen_for_admin(host: str, port: int) -> socket.socket:
+    """Open the admin port's socket; raises OSError, with one line to show."""
+    try:
+        return listen(host, port)
+    except OSError as error:
+        raise OSError(f"{error} (SSE_ADMIN_HOST, SSE_ADMIN_PORT)") from error
+
+
+def url(sock: socket.socket) -> str:
+    """Where a listening socket is reached."""
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def config(app: Any, *, trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
     """What every server here has in common."""
     return uvicorn.Config(

@@ -99,7 +99,7 @@ def _heartbeat(value: int) -> int:
 
 def _queue(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    if parts.scheme not in ("http", "https") or not parts.netloc or not parts.path.strip("/"):
         raise ValueError("must be a queue's URL, as https://sqs.eu-west-1.amazonaws.com/123456789012/events")
     if value.endswith(".fifo"):
         raise ValueError("must be a standard queue: FIFO queues are not supported")

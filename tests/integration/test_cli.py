@@ -9,7 +9,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import httpx
 import pytest
 
 from sse_service.auth.tokens import Tokens
@@ -52,6 +54,7 @@ def taken() -> Iterator[str]:
     [
         ({"SSE_QUEUE_URL": ""}, "SSE_QUEUE_URL"),
         ({"SSE_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/a.fifo"}, "SSE_QUEUE_URL"),
+        ({"SSE_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com"}, "SSE_QUEUE_URL"),
         ({"SSE_JWT_SECRET": ""}, "SSE_JWT_SECRET"),
         ({"SSE_JWT_SECRET": "short"}, "SSE_JWT_SECRET"),
         ({"SSE_SINGLE_TASK": "false"}, "SSE_SINGLE_TASK"),
@@ -61,6 +64,7 @@ def taken() -> Iterator[str]:
         ({"SSE_CORS_ORIGINS": "*"}, "SSE_CORS_ORIGINS"),
         ({"SSE_ROUTE_USER": "body."}, "SSE_ROUTE_USER"),
         ({"AWS_DEFAULT_REGION": ""}, "AWS_REGION"),
+        ({"AWS_PROFILE": "nobody", "AWS_DEFAULT_REGION": ""}, "AWS_PROFILE"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(changed: dict[str, str], named: str) -> None:
@@ -84,6 +88,14 @@ def test_a_port_in_use_is_one_line(name: str) -> None:
         ended = command(name, "--port", port, **SERVING)
     assert ended.returncode == 1
     assert ended.stderr == f"sse-service: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+
+
+def test_an_admin_port_in_use_is_one_line_that_names_the_variable() -> None:
+    with taken() as port:
+        ended = command("serve", "--port", "0", **{**SERVING, "SSE_ADMIN_PORT": port})
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "SSE_ADMIN_PORT" in ended.stderr
 
 
 def test_dev_without_its_extra_is_one_line() -> None:
@@ -125,9 +137,25 @@ def test_a_queue_that_is_not_there_is_waited_for_and_said() -> None:
 
 
 def test_ctrl_c_ends_dev_with_one_line_and_status_0() -> None:
-    with Process("sse_service", "dev", "--port", "0") as process:
+    with Process("sse_service", "dev", "--port", "0", env={"AWS_PROFILE": "nobody"}) as process:
         process.wait_for("s3 cp")
         process.signal(signal.SIGINT)
         assert process.wait() == 0
         assert process.output.splitlines()[-1] == "sse-service: stopped"
         assert "Traceback" not in process.output
+
+
+def test_dev_takes_tokens_signed_with_a_secret_that_is_set() -> None:
+    with Process("sse_service", "dev", "--port", "0", env={"SSE_JWT_SECRET": SECRET}) as process:
+        url = process.wait_for(r"(?m)^(http://127\.0\.0\.1:\d+)/$")[1]
+        token = Tokens(secrets=[SECRET]).sign("anybody")
+        with httpx.stream("GET", f"{url}/events", headers={"Authorization": f"Bearer {token}"}) as response:
+            assert response.status_code == 200
+
+
+def test_publish_prints_the_id_by_which_the_event_is_found(tmp_path: Path) -> None:
+    with Process("sse_service", "dev", "--port", "0", env={"SSE_LOG_LEVEL": "debug"}) as process:
+        line = process.wait_for(r"(?m)^(SSE_TOPIC_ARN=.* publish .*)$")[1]
+        for words, said in ((line, "event {} to 1 channels"), (line.replace("--user demo", ""), "event {}\\) not und")):
+            ended = subprocess.run(words, shell=True, check=True, cwd=tmp_path, capture_output=True, text=True)
+            process.wait_for(said.format(ended.stdout.strip()))

@@ -22,7 +22,7 @@ export function follow({ url = "/events", types, session, load, apply, status, s
   async function renew() {
     const answer = await session();
     if (!ended && answer?.user !== (user ??= answer?.user ?? null)) return stop(), stranger(answer?.user ?? null);
-    if (!ended) later("renew", Math.min(answer.expires_in * 800, 2 ** 31 - 1), () => renew().catch(() => {}));
+    if (!ended) later("renew", Math.min((answer.expires_in || 300) * 800, 2 ** 31 - 1), () => renew().catch(() => {}));
   }
   async function open() {
     if (!(await renew().then(() => !ended, reopen))) return;
