@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
 def main() -> int:
-    """Run the command line; Ctrl-C while it is being loaded is no failure to be explained by a traceback."""
+    """Run the command line; a signal while it is being loaded is no failure to be explained by a traceback."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         from sse_service import cli
 
@@ -14,6 +16,11 @@ def main() -> int:
     except KeyboardInterrupt:
         print("sse-service: stopped", file=sys.stderr)
         return 130
+
+
+def _end(_: int, __: object) -> None:
+    """Until the server takes the signal: process 1 of a container has no default for it, and would be killed."""
+    raise SystemExit(0)
 
 
 if __name__ == "__main__":

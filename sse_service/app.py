@@ -46,8 +46,11 @@ def create_app(
         Route("/readyz", probes.readyz),
         *extra_routes,
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=middleware if cors_origins else [],
         exception_handlers={HTTPException: from_exception},
     )
+    # A redirect would repeat the request's own Host, and an EventSource would follow it.
+    app.router.redirect_slashes = False
+    return app

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sse_service import frames
 from sse_service.cursor import Cursor, GapReason
 from sse_service.errors import Unavailable
+from sse_service.subscription import CloseReason
 
 if TYPE_CHECKING:
     from sse_service.brokers.base import Broker, Page
@@ -61,6 +62,10 @@ class CatchUp:
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  spreads load
                 live = False
+            except Exception:
+                _log.exception("a stream failed while it was caught up")
+                subscription.cut(CloseReason.ERROR)
+                live = True
             subscription.waiting = False
             if not live and not subscription.closed and not subscription.held:
                 self.add(subscription)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -28,6 +29,8 @@ LINGER_SECONDS = 30
 
 _TCP_INFO = struct.Struct("=24xI92xQ16xI")  # linux/tcp.h: tcpi_unacked 24, tcpi_bytes_acked 120, tcpi_notsent_bytes 144
 
+_NO_LINGER = struct.pack("ii", 1, 0)  # struct linger: on, for 0 s
+
 
 class Loan:
     """What a connection lends to one response, as its Sink: the transport, written to without a task or a wait."""
@@ -46,6 +49,9 @@ class Loan:
     def write(self, chunk: bytes) -> bool:
         """Hand a chunk-coded block to the transport; False: hold back until ``on_writable``. Never waits."""
         connection = self._connection
+        # uvloop's raises once the connection is lost, which the response hears of a moment later
+        if connection.transport.is_closing():
+            return False
         connection.transport.write(frames.unchunk(chunk) if self._plain else chunk)
         return not connection.flow.write_paused
 
@@ -55,7 +61,7 @@ class Loan:
 
     def abort(self) -> None:
         """Close at once and throw away what was not sent: ``close()`` would wait for a peer that never reads."""
-        self._connection.transport.abort()
+        self._connection.cut()
 
     def progress(self) -> Progress:
         """Ask the kernel (TCP_INFO)."""
@@ -74,22 +80,22 @@ class Connection(HttpToolsProtocol):
     _loan: Loan | None = None
     _linger: asyncio.TimerHandle | None = None
     _head_bytes = 0
-    _unfinished_bytes = 0
-    _head_open = False
+    _unparsed_bytes = 0
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser; a line that does not end is counted by what came, for the parser keeps it all."""
-        goes_on = self._head_open
+        """Feed the parser; a line that does not end, a trailer's too, is counted by what came: the parser keeps it."""
+        if self._loan is not None:
+            # Behind a request whose answer says ``Connection: close`` nothing is read (RFC 9112 §9.6)
+            return
+        self._unparsed_bytes += len(data)
         super().data_received(data)
-        if goes_on and self._head_open and not self.transport.is_closing():
-            self._unfinished_bytes += len(data)
-            if self._unfinished_bytes > MAX_HEAD_BYTES:
-                self._refuse_head()
+        if self._unparsed_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse_head()
 
     def on_message_begin(self) -> None:
         """Begin to count."""
         super().on_message_begin()
-        self._head_bytes, self._unfinished_bytes, self._head_open = 0, 0, True
+        self._head_bytes = self._unparsed_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         """Count the request line."""
@@ -101,23 +107,42 @@ class Connection(HttpToolsProtocol):
         self._count(len(name) + len(value) + 4)
         super().on_header(name, value)
 
+    def on_body(self, body: bytes) -> None:
+        """What came was no line."""
+        self._unparsed_bytes = 0
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         """Offer the connection to this request."""
-        self._head_open = False
         super().on_headers_complete()
-        extensions: dict[str, Any] = {EXTENSION: (self, self.cycle)}
+        # Weak, or each request would be left to the garbage collector: its scope is held by both.
+        extensions: dict[str, Any] = {EXTENSION: (weakref.ref(self), weakref.ref(self.cycle))}
         self.scope["extensions"] = extensions
 
     def lend(self, cycle: RequestResponseCycle) -> Loan:
-        """Give the running response what a stream needs."""
-        self._loan = Loan(self, cycle)
-        return self._loan
+        """Give the running response what a stream needs, and the connection's end."""
+        loan = Loan(self, cycle)
+        # uvicorn tells the request that was read last that the client has left: it must be this one.
+        self.pipeline.clear()
+        self.cycle = cycle
+        if self.transport.is_closing():
+            cycle.disconnected = True
+        else:
+            self._loan = loan
+        return loan
 
     def on_response_complete(self) -> None:
         """A closing connection waits for its peer to take the last bytes, but not for ever."""
         super().on_response_complete()
         if self.transport.is_closing() and self._linger is None:
-            self._linger = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+            self._linger = self.loop.call_later(LINGER_SECONDS, self.cut)
+
+    def cut(self) -> None:
+        """Close at once, in the kernel too: it would keep what a peer does not take, and the socket, for minutes."""
+        if (sock := self.transport.get_extra_info("socket")) is not None and sock.fileno() >= 0:
+            # A close that lingers for no time is a reset (socket(7), SO_LINGER)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
 
     def resume_writing(self) -> None:
         """The transport's buffer is low again."""
@@ -146,6 +171,7 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
     def _count(self, size: int) -> None:
+        self._unparsed_bytes = 0
         self._head_bytes += size
         if self._head_bytes > MAX_HEAD_BYTES:
             raise ValueError("head too long")
@@ -153,6 +179,6 @@ class Connection(HttpToolsProtocol):
 
 def lend(scope: Any) -> Loan:
     """The Loan of the connection that a request came by."""
-    connection, cycle = scope["extensions"][EXTENSION]
+    connection, cycle = (ref() for ref in scope["extensions"][EXTENSION])
     loan: Loan = connection.lend(cycle)
     return loan

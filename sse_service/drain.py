@@ -57,7 +57,8 @@ class Drain:
         _log.info("draining %d streams", len(waiting))
         # In random order, or the streams of one user would all go together.
         random.shuffle(waiting)
-        for number, subscription in enumerate(waiting, 1):
+        # From 0: the last is told while the port is still open.
+        for number, subscription in enumerate(waiting):
             await self._until(begun + self._seconds * number / len(waiting))
             _close(subscription)
         # Those that were being opened when the drain began.

@@ -78,6 +78,7 @@ def test_unknown_paths_and_methods_are_problems_too(chain: Chain) -> None:
     problem(chain.get("/nothing"))
     assert problem(chain.client.put(f"{chain.url}/events"))
     assert chain.get("/").status_code == 404
+    assert chain.get("/events/").status_code == 404
 
 
 def test_headers_over_16_kib_are_refused(chain: Chain) -> None:
@@ -117,6 +118,15 @@ def test_a_stream_asked_for_in_a_pipeline_is_answered_in_its_turn(chain: Chain) 
 def test_what_follows_a_stream_in_a_pipeline_does_not_disturb_it(chain: Chain) -> None:
     answer = raw(chain, head(chain, path="/events?since=all") + head(chain, path="/healthz"), until=b"stream.cursor")
     assert b'{"status":"ok"}' not in answer
+
+
+def test_a_client_that_asks_on_behind_a_stream_and_leaves_leaves_no_stream_behind(chain: Chain) -> None:
+    before = chain.metric("sse_streams_open")
+    raw(chain, head(chain) + head(chain, path="/healthz"), until=b"stream.ready")
+    chain.wait_for_metric("sse_streams_open", before)
+    # It was written to after it was lost, once: that ended the process.
+    chain.put("1", user_id="42")
+    assert chain.get("/healthz").status_code == 200
 
 
 def test_a_session_puts_the_token_into_a_cookie_that_scripts_cannot_read(chain: Chain) -> None:

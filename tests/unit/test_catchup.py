@@ -295,3 +295,21 @@ def test_a_stream_that_ends_before_its_greeting_is_forgotten() -> None:
     assert sink.written == b""
     assert len(task.streams) == 0
     assert len(task.hub) == 0
+
+
+def test_a_stream_that_cannot_be_caught_up_is_cut_and_no_other_suffers(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, broken, sound = Task(), MemorySink(), MemorySink()
+
+    def fail(chunk: bytes) -> bool:
+        raise RuntimeError
+
+    monkeypatch.setattr(broken, "write", fail)
+
+    async def body() -> None:
+        with task.open(broken) as first, task.open(sound) as second:
+            await settled(lambda: second.live)
+            assert first.closed
+            assert broken.aborted
+
+    task.run(body)
+    assert 'sse_streams_closed_total{reason="error"} 1.0' in task.metrics.render().decode()

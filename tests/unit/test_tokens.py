@@ -61,12 +61,18 @@ NONE = ".".join(
         made(sub=True),
         made(groups="ops"),
         made(groups=[1]),
+        made(sub="\ud83d"),
+        made(groups=["ops", "\udfff"]),
         made()[:-2],
     ],
 )
 def test_anything_else_does_not_hold(token: str) -> None:
     with pytest.raises(InvalidToken):
         Tokens(secrets=[NEW]).verify(token)
+
+
+def test_a_token_made_by_a_clock_that_is_ahead_holds() -> None:
+    assert Tokens(secrets=[NEW]).verify(made(iat=time.time() + 5)).user == "42"
 
 
 @pytest.mark.parametrize("claims", [{}, {"iss": "other", "aud": "a"}, {"iss": "i", "aud": "other"}])

@@ -1,0 +1,202 @@
+"""Readers that stall, crawl, pause or leave, on real sockets: each costs what it may, and nobody else notices."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.conformance.parser import Message, parse
+from tests.integration.chain import Chain, queue_stub, service
+from tests.integration.process import DEADLINE
+
+CUT_SECONDS = 45
+"""How long a reader that has stalled may stay."""
+
+SMALL_BUFFER = 4096
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[Chain]:
+    """A service whose streams have a queue of a few events."""
+    with queue_stub() as url, service(url, stream_queue_events="5", history_events="1000", log_level="info") as running:
+        yield running
+
+
+class Reader:
+    """A client of its own pace: reads only when told to."""
+
+    def __init__(self, chain: Chain, user: str, *, query: str = "", buffer: int | None = SMALL_BUFFER) -> None:
+        self.raw = b""
+        self._socket = socket.socket()
+        if buffer is not None:
+            # Before the connection is made: the window is agreed on then.
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        host, _, port = chain.url.removeprefix("http://").partition(":")
+        self._socket.settimeout(DEADLINE)
+        self._socket.connect((host, int(port)))
+        authorization = chain.headers(user)["Authorization"]
+        self._socket.sendall(
+            f"GET /events{query} HTTP/1.0\r\nHost: x\r\nAuthorization: {authorization}\r\n\r\n".encode()
+        )
+
+    def read(self, size: int = 65536) -> bytes:
+        """What has come, at most so much; nothing at the end."""
+        data = self._socket.recv(size)
+        self.raw += data
+        return data
+
+    def read_until(self, marker: str) -> None:
+        while marker.encode() not in self.raw:
+            assert self.read(), self.raw[-500:]
+
+    def cut_within(self, seconds: float) -> bool:
+        """Whether the server cuts the connection in that time, as the kernel says: nothing is read."""
+        poll = select.poll()
+        poll.register(self._socket, 0)  # errors and hang-ups are always told
+        return bool(poll.poll(seconds * 1000))
+
+    @property
+    def messages(self) -> list[Message]:
+        return parse(self.raw.partition(b"\r\n\r\n")[2]).events
+
+    @property
+    def numbers(self) -> list[str]:
+        """What the events were numbered by ``numbered``."""
+        return [m.data.partition(" ")[0] for m in self.messages if not m.type.startswith("stream.")]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def user() -> str:
+    """A user whom no other test knows."""
+    return uuid.uuid4().hex
+
+
+def numbered(count: int, *, size: int) -> list[str]:
+    return [f"{n} " + "x" * size for n in range(count)]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < until, "it did not come to be"
+
+
+def descriptors(chain: Chain) -> int:
+    return len(os.listdir(f"/proc/{chain.process.pid}/fd"))
+
+
+def publish(chain: Chain, name: str, texts: list[str]) -> None:
+    """Publish, and wait until all are stored."""
+    stored = chain.metric("sse_events_stored_total")
+    for start in range(0, len(texts), 50):
+        chain.put(*texts[start : start + 50], user_id=name)
+    chain.wait_for_metric("sse_events_stored_total", stored + len(texts))
+
+
+def crawl(reader: Reader, seconds: float) -> int:
+    """Read one kilobyte a second, unless cut, and give the bytes read."""
+    start, taken = time.monotonic(), 0
+    while (gone := time.monotonic() - start) < seconds and not reader.cut_within(0.05):
+        if (due := int(gone * 1024) - taken) > 0:
+            taken += len(reader.read(due))
+    return taken
+
+
+def test_a_reader_that_stalls_is_cut_and_one_that_crawls_is_not(chain: Chain) -> None:
+    stalling, crawling, other = user(), user(), user()
+    texts = numbered(60, size=10_000)
+    open_before = chain.metric("sse_streams_open")
+    with (
+        contextlib.closing(Reader(chain, stalling)) as stalled,
+        contextlib.closing(Reader(chain, crawling)) as crawler,
+        chain.stream(other) as sound,
+        ThreadPoolExecutor() as pool,
+    ):
+        for reader in (stalled, crawler):
+            reader.read_until("stream.ready")
+        publish(chain, stalling, texts)
+        publish(chain, crawling, texts)
+        crawled = pool.submit(crawl, crawler, CUT_SECONDS)
+        assert not stalled.cut_within(25)
+        assert stalled.cut_within(CUT_SECONDS - 25)
+        chain.wait_for_metric('sse_streams_closed_total{reason="slow"}', 1)
+        chain.put("still here", user_id=other)
+        sound.wait_for("still here")
+        assert crawled.result() > 20 * 1024
+        assert not crawler.cut_within(0)
+        crawler.read_until(f"data: {texts[-1]}\n")
+        assert crawler.numbers == [str(n) for n in range(len(texts))]
+        assert "stream.gap" not in [m.type for m in crawler.messages]
+        assert chain.metric('sse_streams_closed_total{reason="slow"}') == 1
+        assert sound.data == ["still here"]
+    chain.wait_for_metric("sse_streams_open", open_before)
+
+
+def test_a_reader_that_pauses_past_its_queue_gets_all_from_history_once_and_in_order(chain: Chain) -> None:
+    name = user()
+    texts = numbered(300, size=5_000)
+    with contextlib.closing(Reader(chain, name)) as reader:
+        reader.read_until("stream.ready")
+        publish(chain, name, texts[:-1])
+        replays = chain.metric("sse_replay_events_sum")
+        reader.read_until(f"data: {texts[-2]}\n")
+        publish(chain, name, texts[-1:])
+        reader.read_until(f"data: {texts[-1]}\n")
+        assert reader.numbers == [str(n) for n in range(len(texts))]
+        assert "stream.gap" not in [m.type for m in reader.messages]
+        assert "stream.cursor" in [m.type for m in reader.messages]
+        # Most came from History, not from the queue.
+        assert chain.metric("sse_replay_events_sum") > replays + 100
+
+
+def test_what_a_reader_read_last_before_it_was_cut_is_where_it_resumes(chain: Chain) -> None:
+    name = user()
+    texts = numbered(200, size=5_000)
+    with contextlib.closing(Reader(chain, name)) as reader:
+        reader.read_until("stream.ready")
+        publish(chain, name, texts)
+        reader.read_until("data: 20 ")
+    shown = reader.numbers
+    with chain.stream(name, last=parse(reader.raw.partition(b"\r\n\r\n")[2]).last_id) as stream:
+        stream.wait_for(texts[-1])
+        assert shown + [text.partition(" ")[0] for text in stream.data] == [str(n) for n in range(len(texts))]
+        assert "stream.gap" not in stream.types
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_replay_leaves_no_stream_behind(chain: Chain) -> None:
+    name = user()
+    publish(chain, name, numbered(200, size=5_000))
+    before = chain.metric("sse_streams_open")
+    for _ in range(20):
+        reader = Reader(chain, name, query="?since=all")
+        reader.read_until("data: 3 ")
+        reader.close()
+    chain.wait_for_metric("sse_streams_open", before)
+    assert chain.get("/readyz").status_code == 200
+
+
+def test_opening_and_closing_many_streams_while_events_flow_leaves_nothing_behind(chain: Chain) -> None:
+    name = user()
+    # The connections of this test's own client are open by now.
+    open_before, files_before = chain.metric("sse_streams_open"), descriptors(chain)
+    for number in range(200):
+        reader = Reader(chain, name, buffer=None)
+        if number % 2:
+            reader.read_until("stream.ready")
+        if number % 10 == 0:
+            chain.put(f"event {number}", user_id=name)
+        reader.close()
+    chain.wait_for_metric("sse_streams_open", open_before)
+    wait_until(lambda: descriptors(chain) <= files_before)
+    assert not re.search(r"ERROR|Traceback", chain.process.output)

@@ -1,0 +1,23 @@
+"""The event loops that a test of connections runs on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+import uvloop
+
+from tests.unit.serving import Run
+
+
+@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a test's body on either loop, for a bounded time."""
+
+    async def bounded(body: Coroutine[Any, Any, None]) -> None:
+        async with asyncio.timeout(20):
+            await body
+
+    return lambda body: request.param(bounded(body))

@@ -1,0 +1,41 @@
+"""An app on connections of ours, in this process, on either event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from sse_service.server import QuietServer, config, listen
+from tests.unit.task import settled
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@asynccontextmanager
+async def serving(app: App) -> AsyncIterator[QuietServer]:
+    """Serve an app on connections of ours."""
+    with listen("127.0.0.1", 0) as sock:
+        server = QuietServer(config(app))
+        running = asyncio.create_task(server.serve(sockets=[sock]))
+        await settled(lambda: server.started)
+        try:
+            yield server
+        finally:
+            server.should_exit = True
+            await running
+
+
+@asynccontextmanager
+async def client(server: QuietServer) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Connect to it."""
+    port = server.servers[0].sockets[0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()

@@ -1,0 +1,208 @@
+"""A connection lends itself to one response, and bears whatever its client does."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from typing import Any
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from sse_service import frames
+from sse_service.connection import EXTENSION, MAX_HEAD_BYTES, Loan, lend
+from sse_service.server import QuietServer
+from tests.unit.serving import Run, client, serving
+from tests.unit.task import settled
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Streaming:
+    """An app that answers with a stream for as long as its client stays."""
+
+    def __init__(self) -> None:
+        self.loans: list[Loan] = []
+        self.running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        loan = lend(scope)
+        self.loans.append(loan)
+        self.running += 1
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            self.running -= 1
+
+
+async def plain(scope: Scope, receive: Receive, send: Send) -> None:
+    """An app that answers at once."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+def test_what_is_lent_writes_chunk_coded_blocks_and_knows_what_the_peer_has_taken(run: Run) -> None:
+    app = Streaming()
+
+    async def body() -> None:
+        async with serving(app) as server, client(server) as (reader, writer):
+            writer.write(GET)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"transfer-encoding: chunked" in head
+            before = app.loans[0].progress().acknowledged
+            assert app.loans[0].write(frames.chunk(b":\n"))
+            assert await reader.readexactly(7) == b"2\r\n:\n\r\n"
+            await settled(lambda: not app.loans[0].progress().pending)
+            assert app.loans[0].progress().acknowledged == before + 7
+
+    run(body())
+
+
+def test_a_peer_that_does_not_read_is_held_back_from_and_told_when_it_reads_again(run: Run) -> None:
+    app = Streaming()
+    told = asyncio.Event()
+
+    async def body() -> None:
+        async with serving(app) as server, client(server) as (reader, writer):
+            writer.write(GET)
+            await reader.readuntil(b"\r\n\r\n")
+            loan = app.loans[0]
+            loan.on_writable = told.set
+            writes = 1
+            while loan.write(frames.chunk(b"x" * 60_000)):
+                writes += 1
+                await asyncio.sleep(0)
+            assert loan.progress().pending
+            taken = 0
+            while not told.is_set():
+                taken += len(await reader.read(65536))
+            assert 0 < taken <= writes * len(frames.chunk(b"x" * 60_000))
+
+    run(body())
+
+
+def test_a_write_after_the_client_has_left_is_no_error(run: Run) -> None:
+    app = Streaming()
+    answers = []
+
+    async def body() -> None:
+        async with serving(app) as server:
+            async with client(server) as (reader, writer):
+                writer.write(GET)
+                await reader.readuntil(b"\r\n\r\n")
+            # What a publisher does before the response has heard of it.
+            await settled(lambda: not server.server_state.connections)
+            answers.append(app.loans[0].write(frames.chunk(b":\n")))
+            app.loans[0].abort()
+            assert not app.loans[0].progress().pending
+            await settled(lambda: app.running == 0)
+
+    run(body())
+    assert answers == [False]
+
+
+def test_a_client_that_leaves_before_its_stream_begins_is_gone(run: Run) -> None:
+    app = Streaming()
+    began = asyncio.Event()
+
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        began.set()
+        await settled(lambda: not server.server_state.connections)
+        await app(scope, receive, send)
+
+    server: QuietServer
+
+    async def body() -> None:
+        nonlocal server
+        async with serving(late) as server:
+            async with client(server) as (_, writer):
+                writer.write(GET)
+                await began.wait()
+            await settled(lambda: bool(app.loans) and app.running == 0)
+            assert not app.loans[0].write(frames.chunk(b":\n"))
+
+    run(body())
+
+
+@pytest.mark.parametrize("behind", [GET, b"\0garbage", b"x" * 100_000], ids=["a request", "garbage", "a flood"])
+def test_what_is_sent_behind_a_request_for_a_stream_neither_disturbs_it_nor_hides_its_end(
+    run: Run, behind: bytes
+) -> None:
+    app = Streaming()
+
+    async def body() -> None:
+        async with serving(app) as server:
+            async with client(server) as (reader, writer):
+                writer.write(GET + (behind if behind == GET else b""))
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(behind)
+                await writer.drain()
+                for _ in range(3):
+                    assert app.loans[0].write(frames.chunk(b":\n"))
+                    assert await reader.readexactly(7) == b"2\r\n:\n\r\n"
+                assert app.running == 1
+            await settled(lambda: app.running == 0)
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(b"GET /", id="a path"),
+        pytest.param(b"GET / HTTP/1.1\r\nX: ", id="a header"),
+        pytest.param(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: ", id="a trailer"),
+    ],
+)
+def test_a_line_that_never_ends_is_refused(run: Run, start: bytes) -> None:
+    async def body() -> None:
+        async with serving(plain) as server, client(server) as (_, writer):
+            writer.write(start)
+            sent = 0
+            while sent == 0 or server.server_state.connections:
+                writer.write(b"x" * 1000)
+                sent += 1000
+                await asyncio.sleep(0)
+            assert sent < 100 * MAX_HEAD_BYTES
+
+    run(body())
+
+
+def test_a_body_of_any_size_is_no_line(run: Run) -> None:
+    async def body() -> None:
+        async with serving(plain) as server, client(server) as (reader, writer):
+            writer.write(b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000 + GET)
+            for _ in range(2):
+                assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200 OK\r\n")
+
+    run(body())
+
+
+def test_a_request_and_a_stream_leave_nothing_to_the_garbage_collector(run: Run) -> None:
+    app = Streaming()
+    seen: list[weakref.ref[Any]] = []
+
+    async def both(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend(scope["extensions"][EXTENSION])
+        await (app if scope["path"] == "/stream" else plain)(scope, receive, send)
+
+    async def body() -> None:
+        async with serving(both) as server:
+            async with client(server) as (reader, writer):
+                for _ in range(3):
+                    writer.write(GET)
+                    await reader.readuntil(b"ok")
+                writer.write(GET.replace(b"/", b"/stream", 1))
+                await reader.readuntil(b"\r\n\r\n")
+            await settled(lambda: app.running == 0)
+            app.loans.clear()
+            await settled(lambda: not any(ref() for ref in seen))
+
+    gc.disable()
+    try:
+        run(body())
+    finally:
+        gc.enable()
