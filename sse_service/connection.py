@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sse_service import frames
+from sse_service import frames, problems
 from sse_service.sink import Progress
 
 if TYPE_CHECKING:
@@ -27,9 +27,18 @@ EXTENSION = "sse_service.connection"
 LINGER_SECONDS = 30
 """How long the last bytes of a closing connection may take to leave."""
 
+REFUSED_SECONDS = 2
+"""How long a peer whose request was refused may go on sending."""
+
+REFUSED_BYTES = 2 * 1024 * 1024
+"""And how much."""
+
 _TCP_INFO = struct.Struct("=24xI92xQ16xI")  # linux/tcp.h: tcpi_unacked 24, tcpi_bytes_acked 120, tcpi_notsent_bytes 144
 
 _NO_LINGER = struct.pack("ii", 1, 0)  # struct linger: on, for 0 s
+
+_TOO_LONG = problems.raw(431, f"the request line and headers must have at most {MAX_HEAD_BYTES} bytes")
+_MALFORMED = problems.raw(400, "this is no HTTP/1.1 request")
 
 
 class Loan:
@@ -79,18 +88,24 @@ class Connection(HttpToolsProtocol):
 
     _loan: Loan | None = None
     _linger: asyncio.TimerHandle | None = None
+    _refused = False
     _head_bytes = 0
     _unparsed_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a line that does not end, a trailer's too, is counted by what came: the parser keeps it."""
+        if self._refused:
+            self._unparsed_bytes += len(data)
+            if self._unparsed_bytes > REFUSED_BYTES:
+                self.cut()
+            return
         if self._loan is not None:
             # Behind a request whose answer says ``Connection: close`` nothing is read (RFC 9112 §9.6)
             return
         self._unparsed_bytes += len(data)
         super().data_received(data)
-        if self._unparsed_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self._refuse_head()
+        if self._unparsed_bytes > MAX_HEAD_BYTES and not self._refused and not self.transport.is_closing():
+            self._refuse(_TOO_LONG)
 
     def on_message_begin(self) -> None:
         """Begin to count."""
@@ -159,16 +174,19 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser refused; 431 (RFC 6585 §5) where the head was too long."""
-        if self._head_bytes <= MAX_HEAD_BYTES:
-            super().send_400_response(msg)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(_TOO_LONG)
         else:
-            self._refuse_head()
+            self._refuse(_MALFORMED)
 
-    def _refuse_head(self) -> None:
-        self.transport.write(
-            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.close()
+    def _refuse(self, answer: bytes) -> None:
+        """Answer, and read on for a moment without looking: a close would reset what the peer is still sending, and
+        with it the answer (RFC 9112 §9.6).
+        """
+        self._refused = True
+        self.transport.write(answer)
+        self.transport.write_eof()
+        self._linger = self.loop.call_later(REFUSED_SECONDS, self.cut)
 
     def _count(self, size: int) -> None:
         self._unparsed_bytes = 0

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import random
-import re
 import time
 from typing import TYPE_CHECKING, Literal
 
 from starlette.responses import JSONResponse, Response
 
-from sse_service import frames, resume
+from sse_service import frames, narrowing, resume
 from sse_service.errors import Forbidden, InvalidToken, Overloaded
 from sse_service.problems import problem
 from sse_service.stream import EventStream
-from sse_service.subscription import Narrowing
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from sse_service.resume import Start
     from sse_service.streams import Streams
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CURSOR_QUERIES = ("lastEventId", "last_event_id", "lastEventID")
 """What clients send that cannot set the header: Yaffle's polyfill, Mercure 1, Mercure 0."""
 
@@ -41,7 +38,9 @@ class Events:
         """Open the caller's stream."""
         try:
             principal = self._auth.principal(request)
-            narrowing, start = _narrowing(request), _start(request)
+            query = request.query_params
+            wanted = narrowing.read(types=query.get("types"), subject=query.get("subject"))
+            start = _start(request)
             self._streams.admit()
         except InvalidToken as error:
             self._metrics.requests_refused.labels("unauthorized").inc()
@@ -55,7 +54,7 @@ class Events:
         except Overloaded as error:
             self._metrics.requests_refused.labels(error.reason).inc()
             return _overloaded(request, error)
-        return EventStream(streams=self._streams, principal=principal, start=start, narrowing=narrowing)
+        return EventStream(streams=self._streams, principal=principal, start=start, narrowing=wanted)
 
 
 class Session:
@@ -156,18 +155,3 @@ def _start(request: Request) -> Start:
     # Browsers send the id as UTF-8, Starlette reads headers as Latin-1: our ids are ASCII, anything else is unreadable.
     given = [request.headers.get("last-event-id"), *(query.get(name) for name in _CURSOR_QUERIES)]
     return resume.read(last_event_id=next((text for text in given if text), None), since=query.get("since"))
-
-
-def _narrowing(request: Request) -> Narrowing | None:
-    """Raises ValueError for an empty name or a control character."""
-    query = request.query_params
-    types, subject = query.get("types"), query.get("subject")
-    for name, value in (("types", types), ("subject", subject)):
-        if value is not None and (not value or _CONTROL.search(value)):
-            raise ValueError(f"{name} must not be empty, and must not hold control characters")
-    if types is None and subject is None:
-        return None
-    names = frozenset(types.split(",")) if types is not None else frozenset()
-    if "" in names:
-        raise ValueError("types must be names, separated by commas")
-    return Narrowing(types=names, subject=subject)

@@ -14,19 +14,34 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+MEDIA_TYPE = "application/problem+json"
+
 
 def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> Response:
     """Say what is wrong and what to do."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return Response(
-        orjson.dumps(body),
+        _body(status, detail),
         status_code=status,
         headers={"Cache-Control": "no-store", **(headers or {})},
-        media_type="application/problem+json",
+        media_type=MEDIA_TYPE,
     )
+
+
+def raw(status: int, detail: str) -> bytes:
+    """The same as a whole HTTP/1.1 answer, for what the parser refuses before there is a request."""
+    body = _body(status, detail)
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 async def from_exception(_: Request, error: Exception) -> Response:
     """Answer for what Starlette itself refuses: unknown paths and methods."""
     assert isinstance(error, HTTPException)  # noqa: S101  registered for nothing else
     return problem(error.status_code, error.detail, headers=error.headers)
+
+
+def _body(status: int, detail: str) -> bytes:
+    return orjson.dumps({"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail})

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from sse_service.auth.base import Principal
+    from sse_service.narrowing import Narrowing
     from sse_service.resume import Start
     from sse_service.streams import Streams
-    from sse_service.subscription import Narrowing
 
 # Its own drain would cut every stream at once; ours closes them one by one, each with a ``stream.close``.
 AppStatus.enable_automatic_graceful_drain = False

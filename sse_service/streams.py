@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from sse_service.catchup import CatchUp
     from sse_service.hub import Hub
     from sse_service.metrics import Metrics
+    from sse_service.narrowing import Narrowing
     from sse_service.resume import Start
     from sse_service.sink import Sink
-    from sse_service.subscription import Narrowing, QueueLimits
+from sse_service.subscription import QueueLimits
 
 _log = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sse_service.auth.base import Principal
     from sse_service.cursor import Cursor
     from sse_service.frames import Frame
+    from sse_service.narrowing import Narrowing
     from sse_service.resume import Start
     from sse_service.sink import Sink
 
@@ -27,19 +28,6 @@ class CloseReason(enum.Enum):
     EXPIRED = "expired"
     LIMIT = "limit"
     ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Narrowing:
-    """What a client wants to see of its own events."""
-
-    types: frozenset[str] = frozenset()
-    """Names as delivered, ``message`` for events without one; empty is all."""
-    subject: str | None = None
-
-    def wants(self, frame: Frame) -> bool:
-        """Whether the client asked for this one."""
-        return (not self.types or frame.type in self.types) and (self.subject is None or frame.subject == self.subject)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

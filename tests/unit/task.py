@@ -13,9 +13,10 @@ from sse_service.catchup import CatchUp
 from sse_service.events import Event, Route
 from sse_service.hub import Hub
 from sse_service.metrics import Metrics
+from sse_service.narrowing import Narrowing
 from sse_service.resume import Start, read
 from sse_service.streams import Streams
-from sse_service.subscription import Narrowing, QueueLimits, Subscription
+from sse_service.subscription import QueueLimits, Subscription
 from tests.unit.sinks import MemorySink
 
 NEVER = 2**40

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from sse_service.errors import Unavailable
-from sse_service.subscription import Narrowing, QueueLimits
+from sse_service.narrowing import Narrowing
+from sse_service.subscription import QueueLimits
 from tests.conformance.parser import Message
 from tests.unit.sinks import MemorySink
 from tests.unit.task import Task, settled

@@ -11,7 +11,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from sse_service import frames
-from sse_service.connection import EXTENSION, MAX_HEAD_BYTES, Loan, lend
+from sse_service.connection import EXTENSION, REFUSED_BYTES, Loan, lend
 from sse_service.server import QuietServer
 from tests.unit.serving import Run, client, serving
 from tests.unit.task import settled
@@ -166,7 +166,7 @@ def test_a_line_that_never_ends_is_refused(run: Run, start: bytes) -> None:
                 writer.write(b"x" * 1000)
                 sent += 1000
                 await asyncio.sleep(0)
-            assert sent < 100 * MAX_HEAD_BYTES
+            assert sent < 4 * REFUSED_BYTES
 
     run(body())
 

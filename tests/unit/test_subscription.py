@@ -7,8 +7,9 @@ from sse_service.auth.base import Principal
 from sse_service.cursor import Cursor
 from sse_service.events import Event
 from sse_service.frames import Frame
+from sse_service.narrowing import Narrowing
 from sse_service.resume import Start
-from sse_service.subscription import CloseReason, Narrowing, QueueLimits, Subscription
+from sse_service.subscription import CloseReason, QueueLimits, Subscription
 from tests.unit.sinks import MemorySink
 
 
