@@ -1,0 +1,135 @@
+"""Each kind of producer, on the emulator's SNS and SQS, and what the browser receives of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sse_service.dev import resources
+from sse_service.dev.emulator import Emulator
+from sse_service.dev.server import Server
+from tests.integration.chain import Chain, service
+
+S3_RECORD = {
+    "eventSource": "aws:s3",
+    "eventName": "ObjectCreated:Put",
+    "eventTime": "2026-11-25T08:00:00.000Z",
+    "s3": {"bucket": {"name": "b"}, "object": {"key": "users/ann%2F7/a+b.pdf", "size": 1}},
+}
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Emulator]:
+    server = Server()
+    try:
+        yield asyncio.run(make(Emulator(endpoint_url=server.url)))
+    finally:
+        server.stop()
+
+
+async def make(aws: Emulator) -> Emulator:
+    """With a short visibility timeout, so that the redrive is quick."""
+    aws = await resources.make(aws)
+    async with aws.client("sqs") as sqs:
+        await sqs.set_queue_attributes(QueueUrl=aws.queue_url, Attributes={"VisibilityTimeout": "1"})
+    return aws
+
+
+@pytest.fixture(scope="module")
+def chain(aws: Emulator) -> Iterator[Chain]:
+    with service(aws.endpoint_url, queue_url=aws.queue_url, s3_key_pattern="users/{user}/*") as running:
+        yield running
+
+
+def publish(aws: Emulator, message: str, **attributes: str) -> str:
+    async def send() -> str:
+        typed = {
+            name: {"DataType": "String.Array" if value.startswith("[") else "String", "StringValue": value}
+            for name, value in attributes.items()
+        }
+        async with aws.client("sns") as sns:
+            answer = await sns.publish(TopicArn=aws.topic_arn, Message=message, MessageAttributes=typed)
+            return str(answer["MessageId"])
+
+    return asyncio.run(send())
+
+
+def send(aws: Emulator, body: str) -> None:
+    async def call() -> None:
+        async with aws.client("sqs") as sqs:
+            await sqs.send_message(QueueUrl=aws.queue_url, MessageBody=body)
+
+    asyncio.run(call())
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def bridge(detail: Any) -> str:
+    return as_json({"version": "0", "id": "e-1", "detail-type": "Job done", "source": "jobs", "detail": detail})
+
+
+@pytest.mark.parametrize(
+    ("user", "message", "attributes", "kind", "data"),
+    [
+        ("ann-1", "plain text", {"user_id": "ann-1", "event_type": "note"}, "note", "plain text"),
+        ("ann-2", "to many", {"user_id": '["bob", "ann-2"]'}, "message", "to many"),
+        ("ann-3", '{ "user_id": "ann-3" }', {}, "message", '{ "user_id": "ann-3" }'),
+        ("ann-4", as_json({"detail": {"userId": "ann-4"}}), {}, "message", as_json({"detail": {"userId": "ann-4"}})),
+        ("ann-5", bridge({"user_id": "ann-5", "n": 1}), {}, "Job done", as_json({"user_id": "ann-5", "n": 1})),
+        (
+            "ann-6",
+            as_json({"specversion": "1.0", "id": "c-1", "source": "/s", "type": "a.b", "data": {"user_id": "ann-6"}}),
+            {},
+            "a.b",
+            as_json({"user_id": "ann-6"}),
+        ),
+        ("7", as_json({"user_id": 7}), {}, "message", as_json({"user_id": 7})),
+        ("ann-8", "to everyone", {"broadcast": "true"}, "message", "to everyone"),
+    ],
+)
+def test_what_is_published_on_the_topic_reaches_whom_it_is_for(
+    aws: Emulator, chain: Chain, user: str, message: str, attributes: dict[str, str], kind: str, data: str
+) -> None:
+    with chain.stream(user) as stream:
+        publish(aws, message, **attributes)
+        received = stream.wait_for(data)
+    assert (received.type, received.data) == (kind, data)
+
+
+def test_an_event_of_eventbridge_may_also_come_to_the_queue_itself(aws: Emulator, chain: Chain) -> None:
+    with chain.stream("direct") as stream:
+        send(aws, bridge({"user_id": "direct"}))
+        assert stream.wait_for("Job done").data == as_json({"user_id": "direct"})
+
+
+def test_each_record_of_an_s3_notification_is_an_event_of_the_user_in_its_key(aws: Emulator, chain: Chain) -> None:
+    other = {**S3_RECORD, "s3": {"object": {"key": "users/bob/x"}}}
+    with chain.stream("ann", subject="users/ann/7/a b.pdf") as ann, chain.stream("bob") as bob:
+        publish(aws, as_json({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"}))
+        publish(aws, as_json({"Records": [S3_RECORD, other]}))
+        assert json.loads(ann.wait_for("ObjectCreated:Put").data) == S3_RECORD
+        assert json.loads(bob.wait_for("ObjectCreated:Put").data) == other
+
+
+def test_what_is_not_understood_goes_to_the_dead_letter_queue_and_the_good_around_it_arrive(
+    aws: Emulator, chain: Chain
+) -> None:
+    async def dead() -> list[str]:
+        async with aws.client("sqs") as sqs:
+            answer = await sqs.receive_message(QueueUrl=aws.dead_letter_queue_url, WaitTimeSeconds=20)
+            return [message["Body"] for message in answer.get("Messages", [])]
+
+    with chain.stream("careful") as stream:
+        publish(aws, "before", user_id="careful")
+        message_id = publish(aws, "for nobody")
+        publish(aws, "after", user_id="careful")
+        stream.wait_for("before")
+        stream.wait_for("after")
+    assert [json.loads(body)["MessageId"] for body in asyncio.run(dead())] == [message_id]
+    assert f"(event {message_id}) not understood: unrouted" in chain.process.output
