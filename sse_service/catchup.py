@@ -114,8 +114,8 @@ class CatchUp:
 
     def _tell_gap(self, subscription: Subscription, page: Page, reason: GapReason) -> None:
         self._metrics.gaps.labels(reason.value).inc()
-        subscription.begin(_before(page))
         cursor = _before(page)
+        subscription.begin(cursor)
         subscription.tell(frames.gap(reason, cursor), cursor)
 
     def _write(self, subscription: Subscription, page: Page, *, quiet: bool) -> bool:

@@ -28,7 +28,6 @@ SEND_BUFFER_BYTES = 64 * 1024
 CLOSE_SECONDS = 3
 """What connections have, after the drain, to take their last bytes."""
 
-
 KEEP_ALIVE_SECONDS = 75
 """Above an ALB's idle timeout of 60 s, or it sends a request into a connection that is just closing (502)."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from sse_starlette.sse import AppStatus, EventSourceResponse
@@ -32,8 +31,6 @@ _HEADERS = {
     "Connection": "close",
 }
 _PREAMBLE = frames.chunk(frames.HEARTBEAT)
-
-_log = logging.getLogger(__name__)
 
 
 class EventStream(EventSourceResponse):

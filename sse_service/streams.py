@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sse_service.narrowing import Narrowing
     from sse_service.resume import Start
     from sse_service.sink import Sink
-from sse_service.subscription import QueueLimits
+    from sse_service.subscription import QueueLimits
 
 _log = logging.getLogger(__name__)
 

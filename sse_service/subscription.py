@@ -115,6 +115,7 @@ class Subscription:
         self.fresh = True
         """Whether anything was written since the timer last looked."""
         self.silent_seconds = 0
+        """How long nothing was written, as the timer counts it."""
         self.close_reason: CloseReason | None = None
 
     @property
