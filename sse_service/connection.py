@@ -1,4 +1,4 @@
-"""One HTTP connection: uvicorn's own, with a limit on the request's head, and what it lends to a stream."""
+"""One HTTP connection: uvicorn's own, with limits on the request's head, and what it lends to a stream."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ MAX_HEAD_BYTES = 16 * 1024
 EXTENSION = "sse_service.connection"
 """Key in the ASGI scope's ``extensions`` under which a request finds its Loan."""
 
+HEAD_SECONDS = 10
+"""How long a request's head may take to come: a client that sends it byte by byte holds a descriptor (slow-loris)."""
+
 LINGER_SECONDS = 30
 """How long the last bytes of a closing connection may take to leave."""
 
@@ -38,6 +41,7 @@ _TCP_INFO = struct.Struct("=24xI92xQ16xI")  # linux/tcp.h: tcpi_unacked 24, tcpi
 _NO_LINGER = struct.pack("ii", 1, 0)  # struct linger: on, for 0 s
 
 _TOO_LONG = problems.raw(431, f"the request line and headers must have at most {MAX_HEAD_BYTES} bytes")
+_TOO_SLOW = problems.raw(408, f"the request line and headers must come within {HEAD_SECONDS} s")
 _MALFORMED = problems.raw(400, "this is no HTTP/1.1 request")
 
 
@@ -84,13 +88,22 @@ class Loan:
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's protocol class, which refuses a head over 16 KiB with 431 and lends itself to streams."""
+    """uvicorn's protocol class, which lends itself to streams.
+
+    It refuses a head over 16 KiB (431), and one that is slow to come (408).
+    """
 
     _loan: Loan | None = None
     _linger: asyncio.TimerHandle | None = None
+    _deadline: asyncio.TimerHandle | None = None
     _refused = False
     _head_bytes = 0
     _unparsed_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._end_wait)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a line that does not end, a trailer's too, is counted by what came: the parser keeps it."""
@@ -111,6 +124,8 @@ class Connection(HttpToolsProtocol):
         """Begin to count."""
         super().on_message_begin()
         self._head_bytes = self._unparsed_bytes = 0
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._end_wait)
 
     def on_url(self, url: bytes) -> None:
         """Count the request line."""
@@ -129,6 +144,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Offer the connection to this request."""
+        self._forget_deadline()
         super().on_headers_complete()
         # Weak, or each request would be left to the garbage collector: its scope is held by both.
         extensions: dict[str, Any] = {EXTENSION: (weakref.ref(self), weakref.ref(self.cycle))}
@@ -168,6 +184,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the stream."""
         self._loan = None
+        self._forget_deadline()
         if self._linger is not None:
             self._linger.cancel()
         super().connection_lost(exc)
@@ -184,9 +201,23 @@ class Connection(HttpToolsProtocol):
         with it the answer (RFC 9112 §9.6).
         """
         self._refused = True
+        self._forget_deadline()
         self.transport.write(answer)
         self.transport.write_eof()
         self._linger = self.loop.call_later(REFUSED_SECONDS, self.cut)
+
+    def _end_wait(self) -> None:
+        self._deadline = None
+        if self._unparsed_bytes or self._head_bytes:
+            self._refuse(_TOO_SLOW)
+        else:
+            # A browser that has connected in advance would take an answer for that to its next request.
+            self.transport.close()
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def _count(self, size: int) -> None:
         self._unparsed_bytes = 0

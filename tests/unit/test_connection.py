@@ -206,3 +206,38 @@ def test_a_request_and_a_stream_leave_nothing_to_the_garbage_collector(run: Run)
         run(body())
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("before", [b"", GET], ids=["first", "second"])
+def test_a_request_whose_head_is_slow_to_come_is_refused(
+    run: Run, monkeypatch: pytest.MonkeyPatch, before: bytes
+) -> None:
+    monkeypatch.setattr("sse_service.connection.HEAD_SECONDS", 0.05)
+
+    async def body() -> None:
+        async with serving(plain) as server, client(server) as (reader, writer):
+            writer.write(before + b"GET / HTTP/1.1\r\nHost: ")
+            answer = await reader.read()
+            assert b"HTTP/1.1 408 Request Timeout\r\n" in answer
+            assert answer.count(b"HTTP/1.1 200 OK") == (1 if before else 0)
+
+    run(body())
+
+
+def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sse_service.connection.HEAD_SECONDS", 0.05)
+    app = Streaming()
+
+    async def body() -> None:
+        async with serving(app) as server, client(server) as (streaming, asking), client(server) as (silent, _):
+            asking.write(GET)
+            await streaming.readuntil(b"\r\n\r\n")
+            assert await silent.read() == b""
+            # A stream that was asked for in time is not touched by it.
+            assert app.running == 1
+            assert app.loans[0].write(frames.chunk(b":\n"))
+            assert await streaming.readexactly(7) == b"2\r\n:\n\r\n"
+
+    run(body())
