@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import APIResponse, Locator, Page, Route, expect
 
 from tests.e2e.conftest import TIMEOUT_MS, NewPage
 from tests.integration.process import Process
@@ -97,6 +97,18 @@ def test_two_users_never_see_each_others_files(demo: Demo, new_page: NewPage) ->
         expect(page.locator("#wire")).not_to_contain_text(other)
         page.reload()
         expect(page.locator(".job")).to_have_count(1)
+
+
+def test_an_event_that_is_quicker_than_the_uploads_answer_makes_no_second_row(demo: Demo, new_page: NewPage) -> None:
+    page = sign_in(new_page(), demo, "ann-8")
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/demo/uploads/*", lambda route: held.append((route, route.fetch())))
+    file = choose(page, "quick.txt")
+    expect(file).to_have_attribute("data-state", "processing")
+    route, response = held[0]
+    route.fulfill(response=response)
+    expect(file).to_have_attribute("data-state", "done")
+    expect(page.locator(".job")).to_have_count(1)
 
 
 def test_a_reload_in_the_middle_and_another_browser_show_the_true_state(demo: Demo, new_page: NewPage) -> None:

@@ -11,7 +11,7 @@ const OTHERS = ["message", "greeting"];
 
 const $ = (id) => document.getElementById(id);
 const jobs = new Map(); // job id -> {job, row}
-const uploads = new Set(); // {key, row}: files on their way, until their job is known
+const uploads = new Set(); // {key, name, row}: files on their way, until their job is known
 let user = null;
 let push = null;
 let seen = 0;
@@ -57,8 +57,10 @@ function show(job) {
   // At least once and in any order: a bar never runs backwards, and done is final.
   if (known && (RANK[known.job.state] === 2 || RANK[job.state] < RANK[known.job.state])) return false;
   if (known && RANK[job.state] === RANK[known.job.state] && job.progress <= known.job.progress) return false;
-  for (const upload of uploads) if (upload.key === job.key) uploads.delete(upload), upload.row.remove();
-  const row = known?.row ?? newRow(job.name);
+  // A file's first event may be quicker than the upload's answer, which tells its key: till then its name must do.
+  const uploaded = known ? null : [...uploads].find(({ key, name }) => (key ? key === job.key : name === job.name));
+  uploads.delete(uploaded);
+  const row = known?.row ?? uploaded?.row ?? newRow(job.name);
   row.dataset.job = job.job;
   paint(row, job.state, job.progress, job.message);
   jobs.set(job.job, { job, row });
@@ -90,16 +92,16 @@ function paint(row, state, progress, message) {
 
 async function upload(file) {
   const row = newRow(file.name);
-  const entry = { key: null, row };
+  const entry = { key: null, name: file.name, row };
   uploads.add(entry);
   paint(row, "uploading", null, "On its way to the bucket");
-  const refuse = (why) => (uploads.delete(entry), paint(row, "refused", 0, why));
+  const refuse = (why) => uploads.delete(entry) && paint(row, "refused", 0, why);
   if (file.size > MAX_BYTES) return refuse("It has more than 20 MiB");
   try {
     const answer = await fetch(`/demo/uploads/${encodeURIComponent(file.name)}`, { method: "PUT", body: file });
     const body = await answer.json();
     if (!answer.ok) return refuse(body.detail);
-    // Its first event may have been quicker than this answer.
+    if (!uploads.has(entry)) return; // its first event was quicker
     if ([...jobs.values()].some(({ job }) => job.key === body.key)) return uploads.delete(entry), row.remove();
     entry.key = body.key;
     paint(row, "waiting", null, "In the bucket, its notification is under way");
