@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from sse_service import frames, narrowing, resume
 from sse_service.errors import Forbidden, InvalidToken, Overloaded
 from sse_service.problems import problem
-from sse_service.stream import EventStream
+from sse_service.stream import HEADERS, EventStream
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -144,8 +144,7 @@ def _overloaded(request: Request, error: Overloaded) -> Response:
     seconds = random.randint(1, 10)  # noqa: S311  spreads load
     if "text/event-stream" in request.headers.get("accept", "").lower():
         block = frames.close(error.reason, reconnect=True, retry_ms=seconds * 1000)
-        headers = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no", "Connection": "close"}
-        return Response(block, headers=headers, media_type="text/event-stream")
+        return Response(block, headers=HEADERS, media_type="text/event-stream")
     detail = "too many open streams" if error.reason == "limit" else "this task is ending"
     return problem(503, f"{detail}: try again", headers={"Retry-After": str(seconds), "Connection": "close"})
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Its own drain would cut every stream at once; ours closes them one by one, each with a ``stream.close``.
 AppStatus.enable_automatic_graceful_drain = False
 
-_HEADERS = {
+HEADERS = {
     # RFC 9111 §5.2.2.5 and .6: neither stored nor compressed on the way
     "Cache-Control": "no-store, no-transform",
     # nginx buffers a response unless told otherwise
@@ -30,6 +30,8 @@ _HEADERS = {
     # a client's next request must not land on a task that drains
     "Connection": "close",
 }
+"""Of every answer that is an event stream."""
+
 _PREAMBLE = frames.chunk(frames.HEARTBEAT)
 
 
@@ -38,7 +40,7 @@ class EventStream(EventSourceResponse):
 
     def __init__(self, *, streams: Streams, principal: Principal, start: Start, narrowing: Narrowing | None) -> None:
         super().__init__(_nothing(), ping=0)
-        for name, value in _HEADERS.items():
+        for name, value in HEADERS.items():
             self.headers[name] = value
         self._streams = streams
         self._principal = principal

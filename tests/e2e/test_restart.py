@@ -12,11 +12,11 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from sse_service.auth.tokens import Tokens
-from sse_service.dev import resources
 from sse_service.dev.assets import PAGE
 from sse_service.dev.emulator import Emulator
 from sse_service.dev.server import Server
 from tests.e2e.conftest import NewPage
+from tests.integration.emulated import make
 from tests.integration.process import Process
 
 SECRET = "a-secret-of-the-tests-long-enough-for-HS256"
@@ -52,17 +52,10 @@ def elsewhere(work: Coroutine[Any, Any, Any]) -> Any:
 def aws() -> Iterator[Emulator]:
     server = Server()
     try:
-        yield elsewhere(make(Emulator(endpoint_url=server.url)))
+        # Short: the poll of a killed reader hides what it takes for that long.
+        yield elsewhere(make(Emulator(endpoint_url=server.url), visibility_seconds=3))
     finally:
         server.stop()
-
-
-async def make(aws: Emulator) -> Emulator:
-    """With a short visibility timeout: the poll of a killed reader hides what it takes for that long."""
-    aws = await resources.make(aws)
-    async with aws.client("sqs") as sqs:
-        await sqs.set_queue_attributes(QueueUrl=aws.queue_url, Attributes={"VisibilityTimeout": "3"})
-    return aws
 
 
 def publish(aws: Emulator, *texts: str) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from sse_service.dev import resources
 from sse_service.dev.emulator import Emulator
 from sse_service.dev.server import Server
 from tests.integration.chain import Chain, service
+from tests.integration.emulated import make
 
 S3_RECORD = {
     "eventSource": "aws:s3",
@@ -26,17 +26,10 @@ S3_RECORD = {
 def aws() -> Iterator[Emulator]:
     server = Server()
     try:
-        yield asyncio.run(make(Emulator(endpoint_url=server.url)))
+        # Short, so that the redrive is quick.
+        yield asyncio.run(make(Emulator(endpoint_url=server.url), visibility_seconds=1))
     finally:
         server.stop()
-
-
-async def make(aws: Emulator) -> Emulator:
-    """With a short visibility timeout, so that the redrive is quick."""
-    aws = await resources.make(aws)
-    async with aws.client("sqs") as sqs:
-        await sqs.set_queue_attributes(QueueUrl=aws.queue_url, Attributes={"VisibilityTimeout": "1"})
-    return aws
 
 
 @pytest.fixture(scope="module")
