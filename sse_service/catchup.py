@@ -77,6 +77,7 @@ class CatchUp:
         if subscription.closed:
             return True
         quiet = False
+        subscription.reading()
         if subscription.start is not None:
             # ``stream.ready`` told the position already
             quiet = subscription.start.live
@@ -90,8 +91,7 @@ class CatchUp:
 
     async def _open(self, subscription: Subscription, start: Start) -> Page:
         """Subscribe, then read from where the client wants to begin, and greet it."""
-        for channel in subscription.channels:
-            await self._broker.subscribe(channel)
+        await self._broker.subscribe(subscription.channels)
         after = start.cursor
         if not start.resumes and not start.held:
             here = await self._broker.position()
@@ -122,8 +122,7 @@ class CatchUp:
         for entry in page.entries:
             if not subscription.replayed(frames.frame(entry.event, entry.cursor)):
                 return False
-        full = bool(page.entries) and page.upto == page.entries[-1].cursor
-        if full or not subscription.join(page.upto):
+        if page.more or not subscription.join(page.upto):
             return False
         if not quiet:
             subscription.tell(frames.position(page.upto), page.upto)

@@ -1,4 +1,4 @@
-"""The command line, and the one place where everything is put together."""
+"""The command line."""
 
 from __future__ import annotations
 
@@ -17,33 +17,17 @@ from pydantic import SecretStr
 
 from consumers.sqs import FAULTS, SQSConsumer
 from sse_service import aws, logs
-from sse_service.admin import create_admin_app
-from sse_service.app import create_app
 from sse_service.arguments import parser
-from sse_service.auth.requests import RequestAuth
-from sse_service.auth.tokens import Tokens
-from sse_service.brokers.memory import MemoryBroker
-from sse_service.catchup import CatchUp
-from sse_service.drain import Drain
-from sse_service.endpoints import Events, Probes, Session
 from sse_service.errors import InvalidSettings
-from sse_service.health import Health
-from sse_service.hub import Hub
-from sse_service.ingest import Ingest
 from sse_service.metrics import Metrics
-from sse_service.overrides import Overrides
-from sse_service.routing import Router
-from sse_service.server import QuietServer, Server, config, listen, listen_for_admin, url
+from sse_service.server import listen, listen_for_admin, url
 from sse_service.settings import Settings, unknown
-from sse_service.streams import Streams
-from sse_service.subscription import QueueLimits
-from sse_service.timer import Timer
+from sse_service.task import run, tokens_of
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from starlette.routing import BaseRoute
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +100,7 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
             single_task=True,
         )
         s3, sns = [await stack.enter_async_context(embedded.client(service)) for service in ("s3", "sns")]
-        tokens, jobs = _tokens(settings), Jobs()
+        tokens, jobs = tokens_of(settings), Jobs()
         processor = SQSConsumer(
             connect=lambda: embedded.client("sqs"),
             queue_url=embedded.uploads_queue_url,
@@ -146,7 +130,7 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
 def _token(arguments: argparse.Namespace, settings: Settings) -> int:
     settings.require("jwt_secret")
     groups = [group for group in arguments.groups.split(",") if group]
-    print(_tokens(settings).sign(arguments.user, groups=groups, ttl_seconds=arguments.ttl))
+    print(tokens_of(settings).sign(arguments.user, groups=groups, ttl_seconds=arguments.ttl))
     return 0
 
 
@@ -169,120 +153,6 @@ def _publish(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 _COMMANDS = {"serve": _serve, "dev": _dev, "token": _token, "publish": _publish}
-
-
-async def run(
-    settings: Settings,
-    *,
-    public: socket.socket,
-    admin: socket.socket,
-    announce: Callable[[], None],
-    extra_routes: Sequence[BaseRoute] = (),
-    secure_cookie: bool = True,
-    at_once: bool = False,
-) -> None:
-    """Serve on two listening sockets until a signal has drained the task; ``announce`` is called once it does.
-
-    ``at_once`` drains without pacing, and cancels the consumer's open polls.
-    """
-    metrics = Metrics()
-    hub = Hub(metrics=metrics)
-    broker = MemoryBroker(
-        listener=hub.dispatch,
-        metrics=metrics,
-        history_events=settings.history_events,
-        history_seconds=settings.history_seconds,
-        history_bytes=settings.history_bytes,
-        dedupe_seconds=settings.dedupe_seconds,
-    )
-    catchup = CatchUp(broker=broker, metrics=metrics)
-    streams = Streams(
-        hub=hub,
-        broker=broker,
-        catchup=catchup,
-        metrics=metrics,
-        queue_limits=QueueLimits(events=settings.stream_queue_events, bytes=settings.stream_queue_bytes),
-        max_streams=settings.max_streams,
-    )
-    timer = Timer(
-        streams=streams,
-        broker=broker,
-        heartbeat_seconds=settings.heartbeat_seconds,
-        history_seconds=settings.history_seconds,
-    )
-    router = Router(
-        max_event_bytes=settings.max_event_bytes,
-        s3_key_pattern=settings.s3_key_pattern,
-        overrides=Overrides(
-            user=settings.route_user,
-            group=settings.route_group,
-            broadcast=settings.route_broadcast,
-            type=settings.route_type,
-            subject=settings.route_subject,
-            data=settings.route_data,
-            id=settings.route_id,
-        ),
-    )
-    consumer = SQSConsumer(
-        connect=lambda: aws.connect_sqs(pollers=settings.sqs_pollers),
-        queue_url=settings.queue_url,
-        handler=Ingest(router=router, broker=broker, metrics=metrics, discard_unrouted=settings.unrouted == "discard"),
-        observer=metrics,
-        pollers=settings.sqs_pollers,
-        wait_seconds=aws.LONG_POLL_SECONDS,
-        dedupe_seconds=settings.dedupe_seconds,
-    )
-    consumed = asyncio.Event()
-    health = Health(dependencies={"consumer": lambda: consumer.ready, "broker": lambda: True})
-    drain = Drain(
-        streams=streams,
-        health=health,
-        stop_consumer=consumer.stop,
-        consumed=consumed,
-        seconds=settings.drain_seconds,
-    )
-    auth = RequestAuth(
-        tokens=_tokens(settings), cookie_name=settings.cookie_name, allowed_origins=settings.cors_origins
-    )
-    app = create_app(
-        events=Events(auth=auth, streams=streams, metrics=metrics),
-        session=Session(
-            auth=auth,
-            cookie_name=settings.cookie_name,
-            same_site=settings.cookie_samesite,
-            domain=settings.cookie_domain,
-            secure=secure_cookie,
-        ),
-        probes=Probes(health=health),
-        cors_origins=settings.cors_origins,
-        extra_routes=extra_routes,
-    )
-    proxies = [str(network) for network in settings.trusted_proxies]
-    server = Server(config(app, trusted_proxies=proxies), drain=drain, at_once=at_once, announce=announce)
-    admin_server = QuietServer(config(create_admin_app(metrics=metrics)))
-
-    async def consume() -> None:
-        await consumer.run()
-        consumed.set()
-
-    async with asyncio.TaskGroup() as tasks:
-        background = [
-            tasks.create_task(work)
-            for work in (catchup.run(), timer.run(), consume(), admin_server.serve(sockets=[admin]))
-        ]
-        await server.serve(sockets=[public])
-        for task in background:
-            task.cancel()
-
-
-def _tokens(settings: Settings) -> Tokens:
-    return Tokens(
-        secrets=[secret.get_secret_value() for secret in settings.jwt_secret],
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
-        user_claim=settings.user_claim,
-        groups_claim=settings.groups_claim,
-    )
 
 
 def _complain(text: str, status: int) -> int:

@@ -123,10 +123,10 @@ class Probes:
         return JSONResponse({"status": "ok" if healthy else "starting"}, 200 if healthy else 503)
 
     async def readyz(self, _: Request) -> Response:
-        """Each dependency by name."""
-        found = self._health.ready()
-        ready = all(found.values()) and not self._health.draining
-        states = {name: "ok" if ok else "unavailable" for name, ok in found.items()}
+        """Each dependency by name, with what is wrong with it."""
+        found = self._health.troubles()
+        ready = not any(found.values()) and not self._health.draining
+        states = {name: f"unavailable: {trouble}" if trouble else "ok" for name, trouble in found.items()}
         status = "draining" if self._health.draining else "ready" if ready else "unready"
         return JSONResponse({"status": status, "dependencies": states}, 200 if ready else 503)
 

@@ -23,6 +23,10 @@ class Subscriber(Protocol):
         """Take one Frame; never waits, raises nothing."""
         ...
 
+    def fall_behind(self) -> None:
+        """Read again from History what may not have been offered; never waits, raises nothing."""
+        ...
+
 
 class Hub:
     """Delivers each entry to the subscribers of its channels, each once."""
@@ -70,6 +74,15 @@ class Hub:
         self._metrics.events_delivered.inc(len(everyone))
         if (age := _age_seconds(entry.event.time)) is not None:
             self._metrics.publish_to_write_seconds.observe(age)
+
+    def lost(self, channel: str | None) -> None:
+        """Let the subscribers of a channel, None for all, read from History: something may not have come."""
+        if channel is None:
+            everyone = dict.fromkeys(s for members in self._members.values() for s in members)
+        else:
+            everyone = dict(self._members.get(channel, {}))
+        for subscriber in everyone:
+            subscriber.fall_behind()
 
     def __len__(self) -> int:
         """How many subscribers there are."""

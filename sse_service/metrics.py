@@ -30,6 +30,8 @@ REJECTED = (
     *("broadcast", "data", "id", "names", "override", "s3", "size", "subject", "time", "type", "unrouted"),
 )
 """Why a message was left to the dead-letter queue: its wrapper or text, then its routing."""
+DROPPED = ("unrouted", "foreign")
+"""Why an event went to nobody: it names nobody, or the store has it where it was not published to."""
 GAPS = ("epoch", "expired", "trimmed", "unknown", "lost")
 """The values of GapReason."""
 
@@ -49,7 +51,7 @@ class Metrics:
         self.requests_refused = self._labelled("requests_refused", "Requests that got no stream, by reason.", REFUSED)
         self.events_stored = self._counter("events_stored", "Events that the broker stored, duplicates left out.")
         self.events_delivered = self._counter("events_delivered", "Events handed to streams, once for each stream.")
-        self.events_dropped = self._labelled("events_dropped", "Events thrown away, by reason.", ("unrouted",))
+        self.events_dropped = self._labelled("events_dropped", "Events thrown away, by reason.", DROPPED)
         self.messages_rejected = self._labelled(
             "messages_rejected",
             "Messages left to the dead-letter queue, by reason, at each time that they come.",
@@ -82,6 +84,8 @@ class Metrics:
             buckets=(0, 1, 2, 5, 10, 25, 50, 100, 200, 500, 1_000, 5_000),
             registry=self.registry,
         )
+        self.broker_connections = self._counter("broker_connections", "Times that the broker's store was connected to.")
+        self.broker_jumps = self._counter("broker_jumps", "Times that a message was lost between store and task.")
         self.gaps = self._labelled("gaps", "Gaps told to streams, by reason.", GAPS)
 
     def render(self) -> bytes:

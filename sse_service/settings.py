@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,111 +16,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from sse_service.auth.tokens import MIN_SECRET_BYTES
+from sse_service import settings_forms as forms
 from sse_service.errors import InvalidSettings
-from sse_service.overrides import compiled
-from sse_service.routing_s3 import key_pattern
 
 PREFIX = "SSE_"
-
-MAX_HEARTBEAT_SECONDS = 50
-"""An ALB's idle timeout is 60 s by default; ten are left for a busy network."""
-
-_COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 6265 §4.1.1: an HTTP token
-_DOMAIN = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
-_TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_.-]+")
-_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\]")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
-def _form(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not pattern.fullmatch(value):
-            raise ValueError(f"must be {meaning}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _items(value: Any) -> Any:
-    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-
-
-def _secrets(value: Any) -> Any:
-    return value.split(",") if isinstance(value, str) else value
-
-
-def _word(value: Any) -> Any:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-def _secret(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if text != text.strip():
-        raise ValueError("must have no space or line end around a secret: the signer's would have none")
-    if len(text.encode()) < MIN_SECRET_BYTES:
-        raise ValueError(f"every secret must have at least {MIN_SECRET_BYTES} bytes (RFC 7518 §3.2)")
-    return value
-
-
-def _origin(value: str) -> str:
-    """An origin as browsers write it (RFC 6454 §6.2): lower case, no default port, nothing after the port."""
-    try:
-        parts = urlsplit(value.lower())
-        scheme, port = parts.scheme, parts.port
-    except ValueError:
-        scheme, port = "", None
-    host = parts.netloc.removesuffix(f":{port}") if scheme in _DEFAULT_PORTS else ""
-    if not _HOST.fullmatch(host) or f"{scheme}://{parts.netloc}" != value.lower():
-        raise ValueError("must be exact origins, as https://app.example.com: no *, no path")
-    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS[scheme]) else f"{scheme}://{host}:{port}"
-
-
-def _network(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        network = ip_network(value)
-    except ValueError:
-        raise ValueError("must be networks, as 10.0.0.0/16, with no bit set behind the prefix") from None
-    if network.prefixlen == 0:
-        # Anyone's X-Forwarded-For would be believed.
-        raise ValueError("must not trust every address")
-    return network
-
-
-def _heartbeat(value: int) -> int:
-    if not 1 <= value <= MAX_HEARTBEAT_SECONDS:
-        raise ValueError(f"must be 1 to {MAX_HEARTBEAT_SECONDS}, as an ALB cuts after 60 s without a byte")
-    return value
-
-
-def _queue(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc or not parts.path.strip("/"):
-        raise ValueError("must be a queue's URL, as https://sqs.eu-west-1.amazonaws.com/123456789012/events")
-    if value.endswith(".fifo"):
-        raise ValueError("must be a standard queue: FIFO queues are not supported")
-    return value
-
-
-def _broker(value: str) -> str:
-    if value != "memory://":
-        raise ValueError("must be memory://, the only broker so far")
-    return value
-
-
-def _expression(value: str) -> str:
-    compiled(value)
-    return value
-
-
-def _key_pattern(value: str) -> str:
-    key_pattern(value)
-    return value
-
-
-Expression = Annotated[str, AfterValidator(_expression)] | None
 
 
 class Settings(BaseSettings):
@@ -140,16 +37,18 @@ class Settings(BaseSettings):
         validate_default=False,
     )
 
-    queue_url: Annotated[str, AfterValidator(_queue)] = ""
+    queue_url: Annotated[str, AfterValidator(forms.queue)] = ""
     """URL of the standard SQS queue that is read; `serve` needs it."""
-    topic_arn: Annotated[str, _form(_TOPIC, "a topic's ARN, as arn:aws:sns:eu-west-1:123456789012:events")] = ""
+    topic_arn: Annotated[
+        str, forms.form(forms.TOPIC, "a topic's ARN, as arn:aws:sns:eu-west-1:123456789012:events")
+    ] = ""
     """ARN of the SNS topic to which `publish` sends."""
-    single_task: Annotated[bool, BeforeValidator(_word)] = False
+    single_task: Annotated[bool, BeforeValidator(forms.word)] = False
     """`true` says that no second task reads the queue, not even during a deploy; the memory broker needs it."""
-    broker_url: Annotated[str, AfterValidator(_broker)] = "memory://"
-    """Where history is kept; `memory://`, in the process, is the only one so far."""
+    broker_url: Annotated[SecretStr, AfterValidator(forms.broker)] = SecretStr("memory://")
+    """Where history is kept: `memory://`, in the process, or a Valkey or Redis server as `redis://` or `rediss://`."""
     jwt_secret: Annotated[
-        tuple[Annotated[SecretStr, AfterValidator(_secret)], ...], NoDecode, BeforeValidator(_secrets)
+        tuple[Annotated[SecretStr, AfterValidator(forms.secret)], ...], NoDecode, BeforeValidator(forms.secrets)
     ] = ()
     """Secrets for HS256 tokens, separated by commas, each at least 32 bytes: the first signs, all verify."""
     jwt_issuer: str | None = None
@@ -160,21 +59,25 @@ class Settings(BaseSettings):
     """The token's claim that holds the user's id."""
     groups_claim: str = "groups"
     """The token's claim that holds the list of the user's groups."""
-    cookie_name: Annotated[str, _form(_COOKIE, "letters, digits, - and _")] = "sse_session"
+    cookie_name: Annotated[str, forms.form(forms.COOKIE, "letters, digits, - and _")] = "sse_session"
     """Name of the session cookie."""
-    cookie_samesite: Annotated[Literal["lax", "strict", "none"], BeforeValidator(_word)] = "lax"
+    cookie_samesite: Annotated[Literal["lax", "strict", "none"], BeforeValidator(forms.word)] = "lax"
     """The cookie's `SameSite`: `lax`, `strict` or `none`; browsers take `none` only over HTTPS."""
-    cookie_domain: Annotated[str, _form(_DOMAIN, "a host's name, as example.com")] | None = None
+    cookie_domain: Annotated[str, forms.form(forms.DOMAIN, "a host's name, as example.com")] | None = None
     """The cookie's `Domain`; unset, the cookie is for the service's own host only."""
-    s3_key_pattern: Annotated[str, AfterValidator(_key_pattern)] | None = None
+    s3_key_pattern: Annotated[str, AfterValidator(forms.key_pattern)] | None = None
     """Where the user's id stands in an S3 key, as `users/{user}/*`; unset, S3 notifications name nobody."""
-    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_items)] = ()
+    cors_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(forms.origin)], ...], NoDecode, BeforeValidator(forms.items)
+    ] = ()
     """Origins whose pages may open streams, separated by commas, as `https://app.example.com`."""
     trusted_proxies: Annotated[
-        tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], NoDecode, BeforeValidator(_items)
+        tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(forms.network)], ...],
+        NoDecode,
+        BeforeValidator(forms.items),
     ] = ()
     """Networks of proxies whose `X-Forwarded-*` are believed, separated by commas, as `10.0.0.0/16`."""
-    heartbeat_seconds: Annotated[int, AfterValidator(_heartbeat)] = 15
+    heartbeat_seconds: Annotated[int, AfterValidator(forms.heartbeat)] = 15
     """Seconds of silence after which a stream gets a comment; at most 50, as an ALB cuts after 60 s without a byte."""
     history_events: Annotated[int, Field(ge=1, le=100_000)] = 200
     """Events that are kept for each channel."""
@@ -200,25 +103,25 @@ class Settings(BaseSettings):
     """Port of `/metrics`; 0 takes any that is free."""
     admin_host: str = "127.0.0.1"
     """Address on which the admin port listens."""
-    log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_word)] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(forms.word)] = "info"
     """`debug`, `info`, `warning`, `error` or `critical`; at `debug` one line for each event."""
-    log_format: Annotated[Literal["json", "text"], BeforeValidator(_word)] = "json"
+    log_format: Annotated[Literal["json", "text"], BeforeValidator(forms.word)] = "json"
     """`json`, one object a line, or `text`."""
-    route_user: Expression = None
+    route_user: forms.Expression = None
     """JMESPath that alone gives the users: a string, an integer, or a list of these."""
-    route_group: Expression = None
+    route_group: forms.Expression = None
     """JMESPath that alone gives the groups: a string, an integer, or a list of these."""
-    route_broadcast: Expression = None
+    route_broadcast: forms.Expression = None
     """JMESPath that alone says whether the event is for everyone: `true` or `"true"`."""
-    route_type: Expression = None
+    route_type: forms.Expression = None
     """JMESPath that alone gives the event's type, a string."""
-    route_subject: Expression = None
+    route_subject: forms.Expression = None
     """JMESPath that alone gives the event's subject, a string."""
-    route_data: Expression = None
+    route_data: forms.Expression = None
     """JMESPath that alone gives the event's data, of any kind."""
-    route_id: Expression = None
+    route_id: forms.Expression = None
     """JMESPath that alone gives the event's id, a string or an integer."""
-    unrouted: Annotated[Literal["dead-letter", "discard"], BeforeValidator(_word)] = "dead-letter"
+    unrouted: Annotated[Literal["dead-letter", "discard"], BeforeValidator(forms.word)] = "dead-letter"
     """What happens to a message that names nobody: `dead-letter` or `discard`."""
 
     def __init__(self, **values: Any) -> None:
@@ -241,6 +144,11 @@ class Settings(BaseSettings):
             raise ValueError("SSE_COOKIE_DOMAIN: must be unset, as browsers refuse a __Host- cookie with a domain")
         return self
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether history lives in the process."""
+        return self.broker_url.get_secret_value() == "memory://"
+
     def require(self, *names: str) -> None:
         """Raise InvalidSettings, with the variables' names, where one of these fields is not set."""
         if missing := [PREFIX + name.upper() for name in names if not getattr(self, name)]:
@@ -249,7 +157,7 @@ class Settings(BaseSettings):
     def for_serving(self) -> None:
         """Raise InvalidSettings where `serve` could not keep its promises with these settings."""
         self.require("queue_url", "jwt_secret")
-        if self.broker_url == "memory://" and not self.single_task:
+        if self.in_memory and not self.single_task:
             raise InvalidSettings(
                 "SSE_SINGLE_TASK: must be true with SSE_BROKER_URL=memory://, and then this must be the queue's only "
                 "reader, also during a deploy: a second one would take events that the streams here never see"
@@ -273,6 +181,8 @@ def table() -> list[tuple[str, str, str]]:
 def _default(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
     return "" if value in (None, ()) else str(value)
 
 

@@ -52,6 +52,7 @@ class Subscription:
     """
 
     __slots__ = (
+        "_lost",
         "_noted",
         "_on_behind",
         "_queue",
@@ -98,8 +99,10 @@ class Subscription:
         self._state = _State.REPLAYING
         self._queue: asyncio.Queue[Frame] | None = None
         self._queued_bytes = 0
-        # Newest offset offered while replaying.
-        self._noted = 0
+        # Newest position offered while replaying.
+        self._noted: Cursor | None = None
+        # Whether something may have been lost since the catch-up began to read its page.
+        self._lost = False
         self.last: Cursor | None = None
         """All of this stream's events at or below were written or queued."""
         self.joined = 0
@@ -136,12 +139,13 @@ class Subscription:
     def offer(self, frame: Frame) -> None:
         """Take one live Frame; never waits, raises nothing."""
         if self._state is not _State.LIVE:
-            self._noted = max(self._noted, frame.offset)
+            self._note(frame.cursor)
             return
         assert self.last is not None  # noqa: S101  live is only entered with a position
-        if frame.offset <= self.last.offset and frame.cursor.epoch == self.last.epoch:
-            if frame.offset > self.joined:
+        if frame.offset <= self.last.offset:
+            if frame.offset > self.joined or frame.cursor.epoch != self.last.epoch:
                 self.fall_behind()
+                self._note(frame.cursor)
             return
         if self.narrowing is not None and not self.narrowing.wants(frame):
             self.last = frame.cursor
@@ -153,7 +157,7 @@ class Subscription:
             self.last = frame.cursor
         else:
             self.fall_behind()
-            self._noted = frame.offset
+            self._note(frame.cursor)
 
     def replayed(self, frame: Frame) -> bool:
         """Take one Frame from History; False: it was not taken, the Sink holds back or the stream is over."""
@@ -172,15 +176,26 @@ class Subscription:
         self.last = cursor
 
     def fall_behind(self) -> None:
-        """Go on from History; what is queued is written first."""
+        """Go on from History; what is queued is written first, and a page in the catch-up's hands is not the last."""
+        self._lost = self._state is not _State.LIVE
         if self._state is _State.LIVE:
             self._state = _State.REPLAYING
-            self._noted = 0
+            self._noted = None
             self._ask_for_more()
+
+    def reading(self) -> None:
+        """Be told that the catch-up reads a page now: whatever was lost before is in it."""
+        self._lost = False
 
     def join(self, upto: Cursor) -> bool:
         """Go live where the replay has reached all that was offered meanwhile; False: there is more to read."""
-        if self._state is not _State.REPLAYING or upto.offset < self._noted:
+        if self._state is not _State.REPLAYING or self._lost:
+            return False
+        if self._noted is not None and self._noted.epoch != upto.epoch:
+            # Of two lives, only another page can tell which is the present one.
+            self._noted = None
+            return False
+        if self._noted is not None and upto.offset < self._noted.offset:
             return False
         self.last = upto
         self.joined = upto.offset
@@ -194,6 +209,11 @@ class Subscription:
         if cursor is not None:
             self.last_id = cursor.offset
         self._write(frames.chunk(block))
+
+    def tell_position(self, block: bytes, cursor: Cursor) -> None:
+        """Write the position up to which everything was offered to this stream, which must be idle."""
+        self.last = cursor
+        self.tell(block, cursor)
 
     def heartbeat(self) -> None:
         """Write the comment that keeps a silent stream open."""
@@ -235,6 +255,10 @@ class Subscription:
         self._queue = None
         self.close_reason = reason
         self.sink.wake()
+
+    def _note(self, cursor: Cursor) -> None:
+        if self._noted is None or self._noted.epoch != cursor.epoch or self._noted.offset < cursor.offset:
+            self._noted = cursor
 
     def _write(self, chunk: bytes) -> None:
         self.fresh = True

@@ -62,7 +62,7 @@ class Timer:
             if subscription.principal.expires <= now:
                 subscription.close(CloseReason.EXPIRED, reconnect=False)
             elif subscription.idle and here.offset - subscription.last_id > self._stale_us:
-                subscription.tell(position, here)
+                subscription.tell_position(position, here)
             elif subscription.silent_seconds >= self._heartbeat:
                 subscription.heartbeat()
             if number % SLICE == 0:

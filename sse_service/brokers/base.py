@@ -28,10 +28,12 @@ class Page:
     entries: tuple[Entry, ...]
     """In the broker's order, each once, whatever number of the asked channels it went to."""
     upto: Cursor
-    """Nothing at or below this is missing, and no entry is above it: the last entry where the page is full, else the
-    broker's position."""
+    """Nothing at or below this is missing, and no entry is above it: the last entry read where there are more, else
+    the broker's position."""
     gap: GapReason | None = None
     """Why what lies between the given cursor and the first entry may not be complete."""
+    more: bool = False
+    """Whether there is more to read after ``upto`` now."""
 
 
 class Listener(Protocol):
@@ -42,8 +44,25 @@ class Listener(Protocol):
         ...
 
 
+class OnLost(Protocol):
+    """What a broker tells that events may have been lost between it and its listener."""
+
+    def __call__(self, channel: str | None, /) -> None:
+        """Read this channel, None for every one, again from History; called before anything later is handed over."""
+        ...
+
+
 class Broker(Protocol):
     """One total order of events over all channels, with bounded history."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it does not work now, None where it does; no text that an outsider may not see."""
+        ...
+
+    async def run(self) -> None:
+        """Hold what it needs until cancelled; without it everything else raises Unavailable."""
+        ...
 
     async def publish(self, routes: Sequence[Route]) -> None:
         """Store all Routes of one receive, in order, and hand each to the listeners of its channels.
@@ -53,8 +72,12 @@ class Broker(Protocol):
         """
         ...
 
-    async def subscribe(self, channel: str) -> None:
-        """Return when every event stored from now on for the channel reaches the listener. Raises Unavailable."""
+    async def subscribe(self, channels: Sequence[str]) -> None:
+        """Return when every event stored from now on for the channels reaches the listener. Raises Unavailable.
+
+        Idempotent. A broker that may have lost some on the way says so by its ``on_lost``, before it hands over
+        anything later.
+        """
         ...
 
     def unsubscribe(self, channel: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,14 @@ import orjson
 
 if TYPE_CHECKING:
     from sse_service.events import Route
+    from sse_service.metrics import Metrics
 
 MAX_DEDUPE_KEYS = 1_000_000
 """Events remembered; past it the oldest is forgotten before its time, which takes 1,100 events a second over 900 s.
 
 Each takes 150 to 200 bytes whatever its id's length: 200 MB at most, 20 MB at 110 events a second."""
+
+_log = logging.getLogger(__name__)
 
 
 class Seen:
@@ -30,9 +34,7 @@ class Seen:
 
     def add(self, route: Route, offset: int) -> bool | None:
         """Remember a new event and return None; for one seen before, whether its type and data are the same."""
-        event = route.event
-        key = _digest(event.id, *sorted(set(route.channels)), size=16)
-        content = int.from_bytes(_digest(event.type, event.data, size=8))
+        key, content = dedupe_key(route), int.from_bytes(content_digest(route))
         while self._order and self._keys[self._order[0]] >> 64 < offset - self._window_us:
             del self._keys[self._order.popleft()]
         seen = self._keys.get(key)
@@ -43,6 +45,23 @@ class Seen:
         self._keys[key] = offset << 64 | content
         self._order.append(key)
         return None
+
+
+def dedupe_key(route: Route) -> bytes:
+    """By which an event is known again: its id together with its channels, whatever their order."""
+    return _digest(route.event.id, *sorted(set(route.channels)), size=16)
+
+
+def content_digest(route: Route) -> bytes:
+    """By which an event that comes again under a used id is told from the first."""
+    return _digest(route.event.type, route.event.data, size=8)
+
+
+def count_duplicate(route: Route, *, same: bool, metrics: Metrics) -> None:
+    """Count an event that came again, and warn of a producer that uses an id for several."""
+    metrics.duplicates.labels("same" if same else "differing").inc()
+    if not same:
+        _log.warning("event %s came again with other data or type, and was not delivered again", route.event.id)
 
 
 def _digest(*parts: str | None, size: int) -> bytes:

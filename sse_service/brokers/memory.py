@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import heapq
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sse_service.brokers.base import Entry, Page
-from sse_service.brokers.dedupe import MAX_DEDUPE_KEYS, Seen
+from sse_service.brokers.dedupe import MAX_DEDUPE_KEYS, Seen, count_duplicate
 from sse_service.brokers.history import History, size
 from sse_service.cursor import Cursor, digest, judge, new_epoch
 
@@ -23,8 +22,6 @@ MAX_CHANNELS = 100_000
 """Channels with a history; past it the one that has been idle longest is forgotten and raises the global floor.
 
 A channel takes some 300 bytes beside its name and its entries: 30 MB of them at most."""
-
-_log = logging.getLogger(__name__)
 
 
 class MemoryBroker:
@@ -74,7 +71,7 @@ class MemoryBroker:
         for route in routes:
             offset = max(self._last + 1, self._now())
             if (same := self._seen.add(route, offset)) is not None:
-                self._count_duplicate(route, same=same)
+                count_duplicate(route, same=same, metrics=self._metrics)
                 continue
             self._last = offset
             entry = Entry(Cursor(self._epoch, offset, digest(route.event.id)), route.event, route.channels)
@@ -88,7 +85,18 @@ class MemoryBroker:
                 self._handing = False
             self._handed = offset
 
-    async def subscribe(self, channel: str) -> None:
+    @property
+    def trouble(self) -> str | None:
+        """Nothing: what it needs is this process."""
+        return None
+
+    async def check(self) -> None:
+        """Nothing to do."""
+
+    async def run(self) -> None:
+        """Nothing to do."""
+
+    async def subscribe(self, channels: Sequence[str]) -> None:
         """Nothing to do: every event reaches the listener of this process."""
 
     def unsubscribe(self, channel: str) -> None:
@@ -118,7 +126,7 @@ class MemoryBroker:
         merged = heapq.merge(*(h.after(start, limit + 1) for h in held), key=lambda e: e.cursor.offset)
         entries = list({entry.cursor.offset: entry for entry in merged}.values())
         if len(entries) > limit:
-            return Page(tuple(entries[:limit]), entries[limit - 1].cursor, gap)
+            return Page(tuple(entries[:limit]), entries[limit - 1].cursor, gap, more=True)
         return Page(tuple(entries), here, gap)
 
     def _reserve(self) -> int:
@@ -127,11 +135,6 @@ class MemoryBroker:
 
     def _now(self) -> int:
         return int(self._clock() * 1_000_000)
-
-    def _count_duplicate(self, route: Route, *, same: bool) -> None:
-        self._metrics.duplicates.labels("same" if same else "differing").inc()
-        if not same:
-            _log.warning("event %s came again with other data or type, and was not delivered again", route.event.id)
 
     def _append(self, channel: str, entry: Entry) -> None:
         history = self._histories.get(channel)

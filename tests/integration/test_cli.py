@@ -58,7 +58,7 @@ def taken() -> Iterator[str]:
         ({"SSE_JWT_SECRET": ""}, "SSE_JWT_SECRET"),
         ({"SSE_JWT_SECRET": "short"}, "SSE_JWT_SECRET"),
         ({"SSE_SINGLE_TASK": "false"}, "SSE_SINGLE_TASK"),
-        ({"SSE_BROKER_URL": "redis://localhost"}, "SSE_BROKER_URL"),
+        ({"SSE_BROKER_URL": "redis://localhost/one"}, "SSE_BROKER_URL"),
         ({"SSE_HEARTBEAT_SECONDS": "0"}, "SSE_HEARTBEAT_SECONDS"),
         ({"SSE_MAX_STREAMS": "many"}, "SSE_MAX_STREAMS"),
         ({"SSE_CORS_ORIGINS": "*"}, "SSE_CORS_ORIGINS"),

@@ -4,11 +4,11 @@ from sse_service.health import Health
 
 
 def test_a_task_is_healthy_once_all_its_dependencies_were_there() -> None:
-    up = {"consumer": False, "broker": True}
-    health = Health(dependencies={name: lambda name=name: up[name] for name in up})  # type: ignore[misc]
+    troubles: dict[str, str | None] = {"consumer": "away", "broker": None}
+    health = Health(dependencies={name: lambda name=name: troubles[name] for name in troubles})  # type: ignore[misc]
     assert not health.healthy()
-    up["consumer"] = True
+    troubles["consumer"] = None
     assert health.healthy()
-    up["broker"] = False
+    troubles["broker"] = "away"
     assert health.healthy()
-    assert health.ready() == {"consumer": True, "broker": False}
+    assert health.troubles() == {"consumer": None, "broker": "away"}

@@ -27,7 +27,7 @@ def refused(**values: Any) -> str:
 
 def test_nothing_set_is_good_until_something_is_needed() -> None:
     settings = Settings()
-    assert (settings.broker_url, settings.heartbeat_seconds, settings.log_format) == ("memory://", 15, "json")
+    assert (settings.in_memory, settings.heartbeat_seconds, settings.log_format) == (True, 15, "json")
     with pytest.raises(InvalidSettings, match=r"^SSE_QUEUE_URL: must be set; SSE_JWT_SECRET: must be set$"):
         settings.for_serving()
     with pytest.raises(InvalidSettings, match=r"^SSE_TOPIC_ARN: must be set$"):
@@ -74,7 +74,6 @@ def test_what_has_a_form_is_kept_as_it_is() -> None:
     given = {
         "queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/events",
         "topic_arn": "arn:aws:sns:eu-west-1:123456789012:events",
-        "broker_url": "memory://",
         "cookie_name": "__Host-session",
         "s3_key_pattern": "users/{user}/*",
         "heartbeat_seconds": 50,
@@ -112,7 +111,11 @@ def test_a_length_of_secrets_is_counted_in_bytes() -> None:
         ("topic_arn", "events"),
         ("topic_arn", "arn:aws:sqs:eu-west-1:123456789012:events"),
         ("single_task", "maybe"),
-        ("broker_url", "redis://:password@host"),
+        ("broker_url", "redis://"),
+        ("broker_url", "redis://host/one"),
+        ("broker_url", "redis://host:70000"),
+        ("broker_url", "http://host"),
+        ("broker_url", "rediss://host?ssl_cert_reqs=none"),
         ("broker_url", "memory://host"),
         ("cookie_name", "a b"),
         ("cookie_samesite", "sometimes"),
@@ -172,6 +175,15 @@ def test_the_memory_broker_serves_a_single_task_only() -> None:
     ) as caught:
         Settings(**{**SERVING, "single_task": False}).for_serving()
     assert "\n" not in str(caught.value)
+
+
+def test_a_store_of_its_own_serves_any_number_of_tasks_and_its_password_is_not_shown() -> None:
+    settings = Settings(
+        **{**SERVING, "single_task": False}, broker_url="rediss://:canary@host:6380/2?ssl_ca_certs=/etc/ca.pem"
+    )
+    settings.for_serving()
+    assert not settings.in_memory
+    assert "canary" not in repr(settings)
 
 
 def test_a_keyword_that_is_no_setting_is_refused() -> None:

