@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 from prometheus_client import (
@@ -45,6 +46,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(namespace="sse", registry=self.registry)
+        tasks = Gauge("sse_asyncio_tasks", "Tasks of the event loop now.", registry=self.registry)
+        tasks.set_function(_running_tasks)
         self.streams_open = Gauge("sse_streams_open", "Streams open now.", registry=self.registry)
         self.streams_opened = self._counter("streams_opened", "Streams begun.")
         self.streams_closed = self._labelled("streams_closed", "Streams ended, by reason.", CLOSED)
@@ -117,3 +120,11 @@ class Metrics:
         for value in known:
             counter.labels(value)
         return counter
+
+
+def _running_tasks() -> int:
+    """Of the loop that asks; 0 outside one."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +48,11 @@ class SQSStub:
         """Messages by receipt handle, with the loop's time at which they are visible again."""
         self.hurried = False
         """Answer empty receives at once, so that a stop needs no long poll's length."""
+        self.away = False
+        """Whether every connection is reset."""
+        self.dead: list[str] = []
+        """Ids of messages that were received more often than the redrive policy allows."""
+        self._receives: Counter[str] = Counter()
         self._sent = 0
 
     def send(self, message_id: str, body: str = "x", **fields: Any) -> None:
@@ -69,6 +74,10 @@ class SQSStub:
         return web.Response(status=204)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self.away:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
         action = request.headers["X-Amz-Target"].removeprefix("AmazonSQS.")
         self.keys.append(request.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
         asked = json.loads(await request.read())
@@ -114,11 +123,17 @@ class SQSStub:
                 await self.changed.wait_for(lambda: bool(self.waiting) or self.hurried)
         except TimeoutError:
             pass
-        count = min(len(self.waiting), asked["MaxNumberOfMessages"])
+        taken = []
+        while self.waiting and len(taken) < asked["MaxNumberOfMessages"]:
+            message = self.waiting.popleft()
+            self._receives[message["MessageId"]] += 1
+            if self._receives[message["MessageId"]] > json.loads(self.attributes["RedrivePolicy"])["maxReceiveCount"]:
+                self.dead.append(message["MessageId"])
+            else:
+                taken.append(message)
         # SQS leaves the list out where there is none.
-        if not count:
+        if not taken:
             return {}
-        taken = [self.waiting.popleft() for _ in range(count)]
         for message in taken:
             self._hide(message, message["ReceiptHandle"], float(self.attributes["VisibilityTimeout"]))
         return {"Messages": taken}

@@ -1,0 +1,63 @@
+"""Services that break one promise each, to see that the checker catches them.
+
+``python -m tests.faults.broken KIND serve`` is ``sse-service serve`` with that flaw.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from consumers.base import Outcome
+from consumers.envelope import Envelope
+from sse_service import cli
+from sse_service.brokers import valkey
+from sse_service.events import Route
+from sse_service.hub import Hub
+from sse_service.ingest import Ingest
+
+
+def no_catch_up() -> None:
+    """Pub/sub as it is: what it loses is lost."""
+    Hub.lost = lambda self, channel: None  # type: ignore[method-assign]
+
+
+def dedupe_per_process() -> None:
+    """Each task knows only what it has stored itself."""
+    shared = valkey.dedupe_key
+
+    def own(route: Route) -> bytes:
+        return shared(route) + str(os.getpid()).encode()
+
+    valkey.dedupe_key = own
+
+
+def ack_before_publish() -> None:
+    """A message is done as soon as it was read; it is stored a little later."""
+    store = Ingest.__call__
+    kept: set[asyncio.Future[object]] = set()
+
+    async def answer(self: Ingest, envelopes: Sequence[Envelope]) -> list[Outcome]:
+        async def later() -> None:
+            await asyncio.sleep(0.5)
+            await store(self, envelopes)
+
+        work = asyncio.ensure_future(later())
+        kept.add(work)
+        work.add_done_callback(kept.discard)
+        return [Outcome.DONE] * len(envelopes)
+
+    Ingest.__call__ = answer  # type: ignore[method-assign]
+
+
+KINDS: dict[str, Callable[[], None]] = {
+    "no-catch-up": no_catch_up,
+    "dedupe-per-process": dedupe_per_process,
+    "ack-before-publish": ack_before_publish,
+}
+
+if __name__ == "__main__":
+    KINDS[sys.argv[1]]()
+    sys.exit(cli.main(sys.argv[2:]))

@@ -1,0 +1,149 @@
+"""Breaks a cluster at random for as long as told, and checks what every client saw.
+
+``python -m tests.faults.chaos --seconds 1200 --seed 7`` prints what it does and, at the end, its figures; exit status 1
+where a promise was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tests.faults.checker import Violation
+from tests.faults.client import events
+from tests.faults.cluster import Cluster, say
+from tests.faults.faults import FAULTS, LOSES_DATA
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run came to."""
+
+    seed: int
+    violations: list[Violation] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
+    events: int = 0
+    deliveries: int = 0
+    reconnects: int = 0
+    gaps: Counter[str] = field(default_factory=Counter)
+    slowest_heal: tuple[float, str] = (0.0, "")
+    """Seconds from healing to the first fresh event, and of which fault."""
+    footprints: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [
+            f"seed {self.seed}: {self.events} events, {self.deliveries} deliveries, {self.reconnects} reconnects",
+            f"faults: {dict(self.faults)}",
+            f"gaps told: {dict(self.gaps)}",
+            "longest from healing to the first fresh event: {:.1f} s, after {}".format(*self.slowest_heal),
+            *self.footprints,
+            f"violations: {len(self.violations)}",
+            *[f"  {violation.kind}: {violation.text}" for violation in self.violations[:50]],
+        ]
+        return "\n".join(lines)
+
+
+async def chaos(
+    *,
+    seed: int,
+    seconds: float,
+    hold: float = 3.0,
+    names: Sequence[str] = (),
+    tasks: int = 3,
+    rate: float = 100.0,
+    program: tuple[str, ...] = ("sse_service",),
+    patience: float = 60.0,
+) -> Report:
+    """Run faults of these names, one after the other in random order, each name once before any comes again."""
+    say(f"chaos with seed {seed}")
+    chosen = list(names or FAULTS)
+    order = random.Random(seed)
+    report = Report(seed)
+    async with Cluster(seed=seed, tasks=tasks, rate=rate, program=program) as cluster:
+        before = [await cluster.footprint(task) for task in cluster.tasks]
+        until = time.monotonic() + seconds
+        queue: list[str] = []
+        while time.monotonic() < until or queue:
+            queue = queue or order.sample(chosen, len(chosen))
+            name = queue.pop()
+            if time.monotonic() >= until and report.faults[name]:
+                continue
+            # One in twenty is held ten times as long.
+            await FAULTS[name](cluster, order.uniform(hold / 2, hold) * (10 if order.random() < 0.05 else 1))
+            took = await cluster.fresh()
+            say(f"{time.monotonic() - until + seconds:6.1f} s: {name}, a fresh event after {took:.1f} s")
+            report.faults[name] += 1
+            report.slowest_heal = max(report.slowest_heal, (took, name))
+        await cluster.settle(patience)
+        report.violations = cluster.violations(_gaps(chosen))
+        for client in cluster.clients:
+            report.deliveries += len(events(client.seen))
+            report.reconnects += client.connections - 1
+            report.gaps.update(json.loads(b.data)["reason"] for b in client.seen if b.type == "stream.gap")
+        report.events = len(cluster.published)
+        for number, (task, old) in enumerate(zip(cluster.tasks, before, strict=True)):
+            now = await cluster.footprint(task)
+            report.footprints.append(f"task {number}: {old} before, {now} after")
+            report.violations += [Violation("leak", f"task {number}: {text}") for text in _leaks(old, now)]
+            for line in task.output.splitlines():
+                if "Traceback" in line or "was never retrieved" in line:
+                    report.violations.append(Violation("traceback", f"task {number}: {task.output[-3000:]}"))
+                    break
+    return report
+
+
+def _gaps(names: Iterable[str]) -> set[str]:
+    """Reasons for which these faults may be told as gaps."""
+    reasons = {"epoch"} if LOSES_DATA.intersection(names) else set()
+    # A channel's history may be among them.
+    return reasons | ({"trimmed", "lost"} if "some keys removed" in names else set())
+
+
+def _leaks(old: dict[str, float], now: dict[str, float]) -> list[str]:
+    """What has not come back to what the streams that are open now take."""
+    more = now["streams"] - old["streams"]
+    # Ten for polls and new connections that are just being made
+    found = [
+        f"{what} {old[what]:.0f}, then {now[what]:.0f} with {more:+.0f} streams"
+        for what in ("descriptors", "tasks")
+        if now[what] > old[what] + more + 10
+    ]
+    if now["bytes"] > old["bytes"] * 1.5:
+        found.append(f"bytes {old['bytes']:.0f}, then {now['bytes']:.0f}")
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    parser.add_argument("--hold", type=float, default=3, help="seconds that a fault lasts at most")
+    parser.add_argument("--rate", type=float, default=100, help="events a second")
+    parser.add_argument("--tasks", type=int, default=3)
+    parser.add_argument(
+        "--only", action="append", default=[], choices=sorted(FAULTS), help="may be given several times"
+    )
+    given = parser.parse_args()
+    report = asyncio.run(
+        chaos(
+            seed=given.seed,
+            seconds=given.seconds,
+            hold=given.hold,
+            names=given.only,
+            tasks=given.tasks,
+            rate=given.rate,
+        )
+    )
+    print(report)
+    return 1 if report.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""A browser's EventSource as far as it matters here: it reads, is cut off, and comes back with its last id."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+READ = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One dispatch."""
+
+    at: float
+    """Monotonic seconds."""
+    connection: int
+    """Number of the client's connection, from 1."""
+    type: str
+    data: str
+    id: str
+    """The id in the block itself, empty where it has none."""
+
+
+@dataclass(slots=True)
+class Client:
+    """One page of one user; what it saw is in ``seen``."""
+
+    name: str
+    user: str
+    channels: frozenset[str]
+    port: int
+    token: str
+    random: random.Random
+    cut_every: int = 20_000
+    """Bytes after which it leaves, on average."""
+    since: str | None = None
+    seen: list[Block] = field(default_factory=list)
+    connections: int = 0
+    greeted: int = 0
+    """Connections that were told ``stream.ready``."""
+    refused: int = 0
+    """Answers that were no stream."""
+    last_id: str = ""
+    calm: bool = False
+    """Set to stay from now on."""
+
+    async def run(self) -> None:
+        """Connect again and again, until cancelled."""
+        while True:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
+                await self._connect()
+            await asyncio.sleep(self.random.uniform(0.02, 0.4))
+
+    async def _connect(self) -> None:
+        self.connections += 1
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**20)
+        try:
+            query = f"?since={self.since}" if self.since and not self.last_id else ""
+            lines = [
+                f"GET /events{query} HTTP/1.1",
+                "Host: push",
+                "Accept: text/event-stream",
+                f"Authorization: Bearer {self.token}",
+                *([f"Last-Event-ID: {self.last_id}"] if self.last_id else []),
+            ]
+            writer.write("\r\n".join([*lines, "", ""]).encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 200"):
+                self.refused += 1
+                return
+            await self._read(reader)
+        finally:
+            # As a network does: without a word.
+            writer.transport.abort()
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        leave_after = self.random.expovariate(1 / self.cut_every)
+        text = b""
+        while True:
+            size = int(await reader.readline(), 16)
+            if not size:
+                return
+            chunk = await reader.readexactly(size + 2)
+            leave_after -= size
+            if leave_after < 0 and not self.calm:
+                # Anywhere within the chunk: what is not whole is not dispatched
+                text += chunk[: self.random.randrange(size)]
+                self._dispatch(text)
+                return
+            text = self._dispatch(text + chunk[:-2])
+
+    def _dispatch(self, text: bytes) -> bytes:
+        """Take the whole blocks, and return the rest."""
+        *blocks, rest = text.split(b"\n\n")
+        for block in blocks:
+            fields = {"event": "message", "id": ""}
+            data: list[str] = []
+            for line in block.decode().split("\n"):
+                name, _, value = line.partition(": ")
+                if name == "data":
+                    data.append(value)
+                elif name in fields:
+                    fields[name] = value
+            if not data:
+                continue
+            if fields["id"]:
+                self.last_id = fields["id"]
+            if fields["event"] == "stream.ready":
+                self.greeted += 1
+            self.seen.append(Block(time.monotonic(), self.connections, fields["event"], "\n".join(data), fields["id"]))
+        return rest
+
+
+def events(seen: Sequence[Block]) -> list[Block]:
+    """Those that are no service events."""
+    return [block for block in seen if not block.type.startswith("stream.")]

@@ -1,0 +1,286 @@
+"""Several tasks behind a load balancer, over one Valkey and one queue, with users at their pages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import itertools
+import json
+import random
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Container
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Self
+
+import httpx
+from aiohttp import web
+
+from sse_service.auth.tokens import Tokens
+from tests.faults.checker import Published, Violation, check
+from tests.faults.client import Client, events
+from tests.faults.proxy import Proxy
+from tests.integration.chain import AWS, SECRET
+from tests.integration.process import Process
+from tests.integration.sqs_stub import SQSStub
+from tests.integration.valkey import Valkey
+
+SETTLE_SECONDS = 60.0
+"""For everything to be delivered once nothing fails any more."""
+
+VISIBILITY_SECONDS = 10
+
+GAPS = ("epoch", "trimmed", "lost")
+
+
+class Task:
+    """One process of the service, with a proxy of its own before Valkey."""
+
+    def __init__(self, *, queue: str, proxy: Proxy, program: tuple[str, ...], settings: dict[str, str]) -> None:
+        self.proxy = proxy
+        self._program = program
+        self._env = {
+            **AWS,
+            "AWS_ENDPOINT_URL": queue,
+            "SSE_QUEUE_URL": f"{queue}/000000000000/events",
+            "SSE_JWT_SECRET": SECRET,
+            "SSE_BROKER_URL": f"redis://127.0.0.1:{proxy.port}/0",
+            "SSE_DRAIN_SECONDS": "2",
+            # So that no burst here pushes anything out of history: each gap has to have another reason.
+            "SSE_HISTORY_EVENTS": "5000",
+            "SSE_ADMIN_PORT": "0",
+            "SSE_LOG_FORMAT": "text",
+            **settings,
+        }
+        self.process: Process | None = None
+        self.port = 0
+        self.admin = ""
+        self.earlier = ""
+        """What the processes before this one printed."""
+
+    async def start(self) -> None:
+        process = Process(*self._program, "serve", "--port", "0", env=self._env)
+        self.process = process
+        self.port = int((await asyncio.to_thread(process.wait_for, r"listening on http://127\.0\.0\.1:(\d+)"))[1])
+        self.admin = (await asyncio.to_thread(process.wait_for, r"metrics on (http://\S+)/metrics"))[1]
+
+    async def end(self, how: signal.Signals) -> int:
+        process, self.process = self.process, None
+        assert process is not None
+        with process:
+            process.signal(how)
+            status = await asyncio.to_thread(process.wait)
+        self.earlier += process.output
+        return status
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.signal(number)
+
+    @property
+    def output(self) -> str:
+        return self.earlier + (self.process.output if self.process else "")
+
+
+class Cluster:
+    """What a chaos run breaks; publishing goes on all the time."""
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        tasks: int = 3,
+        users: int = 20,
+        rate: float = 100.0,
+        program: tuple[str, ...] = ("sse_service",),
+        **settings: str,
+    ) -> None:
+        self.random = random.Random(seed)
+        self.rate = rate
+        self._users = [f"user {n}:{{}}*é" for n in range(users)]
+        self._count = tasks
+        self._program = program
+        self._settings = settings
+        self.stub = SQSStub()
+        self.stub.attributes["VisibilityTimeout"] = str(VISIBILITY_SECONDS)
+        self.valkey = Valkey(persistent=True)
+        self.published: dict[str, Published] = {}
+        self.clients: list[Client] = []
+        self.tasks: list[Task] = []
+        self.paused = False
+        """Whether nothing is published for a while."""
+        self._numbers = itertools.count(1)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        self._stack.enter_context(self.valkey)
+        runner = web.ServerRunner(web.Server(self.stub))
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.queue = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self.balancer = await self._stack.enter_async_context(Proxy())
+        for _ in range(self._count):
+            proxy = await self._stack.enter_async_context(Proxy(self.valkey.port))
+            self.tasks.append(Task(queue=self.queue, proxy=proxy, program=self._program, settings=dict(self._settings)))
+        self._stack.push_async_callback(self._end_tasks)
+        await asyncio.gather(*(task.start() for task in self.tasks))
+        self.rebalance()
+        await self._stack.enter_async_context(self._background())
+
+    @asynccontextmanager
+    async def _background(self) -> AsyncIterator[None]:
+        tokens = Tokens(secrets=[SECRET])
+        for number, user in enumerate(self._users * 2):
+            groups = ["ops"] if number % 3 == 0 else []
+            channels = frozenset({f"user:{user}", "broadcast", *(f"group:{group}" for group in groups)})
+            token = tokens.sign(user, groups=groups, ttl_seconds=86_400)
+            self.clients.append(
+                Client(
+                    name=f"client {number} of {user}",
+                    user=user,
+                    channels=channels,
+                    port=self.balancer.port,
+                    token=token,
+                    random=random.Random(self.random.random()),
+                )
+            )
+        self._running = [asyncio.create_task(client.run()) for client in self.clients]
+        await until(lambda: all(client.greeted for client in self.clients), "all pages are greeted")
+        self._running.append(asyncio.create_task(self._publishing()))
+        try:
+            yield
+        finally:
+            for task in self._running:
+                task.cancel()
+            for result in await asyncio.gather(*self._running, return_exceptions=True):
+                if isinstance(result, Exception):
+                    raise result
+
+    async def _end_tasks(self) -> None:
+        await asyncio.gather(*(task.end(signal.SIGKILL) for task in self.tasks if task.process))
+
+    def replace_valkey(self, new: Valkey) -> None:
+        """Take another server, which runs, for the one in use, and end that."""
+        old, self.valkey = self.valkey, new
+        old.kill()
+        self._stack.push(new.__exit__)
+
+    def rebalance(self) -> None:
+        """Lead new connections to the tasks that run."""
+        self.balancer.upstreams = [task.port for task in self.tasks if task.process]
+
+    def publish(self, count: int = 1) -> None:
+        """Put events into the queue: most for one user, some for a group or everybody."""
+        for _ in range(count):
+            number = next(self._numbers)
+            kind = self.random.random()
+            user = self.random.choice(self._users)
+            if kind < 0.9:
+                channels, attributes = frozenset({f"user:{user}"}), {"user_id": user}
+            elif kind < 0.95:
+                channels, attributes = frozenset({f"user:{user}", "group:ops"}), {"user_id": user, "group": "ops"}
+            else:
+                channels, attributes = frozenset({"broadcast"}), {"broadcast": "true"}
+            event = f"e{number}"
+            owner = hmac.new(SECRET.encode(), repr(sorted(channels)).encode(), hashlib.sha256).hexdigest()
+            padding = "x" * int(self.random.expovariate(1 / 200))
+            data = json.dumps({"id": event, "owner": owner, "padding": padding})
+            self.published[event] = Published(event, time.monotonic(), channels, data)
+            self.stub.send(
+                event,
+                data,
+                MessageAttributes={
+                    name: {"DataType": "String", "StringValue": value}
+                    for name, value in {**attributes, "event_id": event}.items()
+                },
+            )
+
+    async def _publishing(self) -> None:
+        """At the rate on average, however late this task is woken."""
+        due, last = 0.0, time.monotonic()
+        while True:
+            await asyncio.sleep(0.02)
+            now = time.monotonic()
+            due, last = due + (now - last) * self.rate, now
+            if self.paused:
+                due = 0
+            self.publish(int(due))
+            due -= int(due)
+            await self.stub.tell()
+
+    def acknowledged(self) -> set[str]:
+        """Events whose messages were deleted."""
+        return {handle.removeprefix("r-").rstrip("+") for handle in self.stub.deleted}
+
+    async def settle(self, seconds: float = SETTLE_SECONDS) -> None:
+        """Let nothing fail, and wait until everything that was published is acknowledged and seen, or excused."""
+        self.paused = True
+        for client in self.clients:
+            client.calm = True
+        acknowledged = lambda: len(self.acknowledged()) + len(set(self.stub.dead)) >= len(self.published)  # noqa: E731
+        await until(acknowledged, "all messages are acknowledged")
+        complete = lambda: not [v for v in self.violations() if v.kind == "lost"]  # noqa: E731
+        with contextlib.suppress(AssertionError):
+            await until(complete, "all is seen", seconds, every=1)
+
+    def violations(self, gaps_allowed: Container[str] = GAPS) -> list[Violation]:
+        return check(self.clients, self.published, self.acknowledged(), self.stub.dead, gaps_allowed=gaps_allowed)
+
+    async def fresh(self) -> float:
+        """Seconds until an event that is published from now on is seen by anybody."""
+        began = time.monotonic()
+        marks = [len(client.seen) for client in self.clients]
+
+        def seen() -> bool:
+            return any(
+                self.published[json.loads(block.data)["id"]].at >= began
+                for client, mark in zip(self.clients, marks, strict=True)
+                for block in events(client.seen[mark:])
+            )
+
+        await until(seen, "a fresh event is seen")
+        return time.monotonic() - began
+
+    async def metric(self, task: Task, name: str) -> float:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            text = (await http.get(f"{task.admin}/metrics")).text
+        return next((float(line.split()[1]) for line in text.splitlines() if line.split()[0] == name), 0.0)
+
+    async def footprint(self, task: Task) -> dict[str, float]:
+        """Descriptors, resident bytes and asyncio tasks of one process."""
+        assert task.process is not None
+        return {
+            "descriptors": await self.metric(task, "sse_process_open_fds"),
+            "bytes": await self.metric(task, "sse_process_resident_memory_bytes"),
+            "tasks": await self.metric(task, "sse_asyncio_tasks"),
+            "streams": await self.metric(task, "sse_streams_open"),
+        }
+
+
+async def until(condition: Callable[[], bool], what: str, seconds: float = SETTLE_SECONDS, every: float = 0.05) -> None:
+    """Wait until it holds; fails with what was waited for."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not condition():  # noqa: ASYNC110  what is waited for is state of other processes
+                await asyncio.sleep(every)
+    except TimeoutError:
+        raise AssertionError(f"not within {seconds:.0f} s: {what}") from None
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

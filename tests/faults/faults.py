@@ -1,0 +1,221 @@
+"""The faults of a chaos run: each breaks something, holds it for a while, and lets it heal."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tests.faults.cluster import VISIBILITY_SECONDS, Cluster, until
+from tests.integration.sqs_stub import Answer, LostReply
+from tests.integration.valkey import Valkey
+
+Fault = Callable[[Cluster, float], Awaitable[None]]
+"""Given the cluster and how long to hold, in seconds; returns when it is healed."""
+
+FAULTS: dict[str, Fault] = {}
+
+LOSES_DATA = {"valkey loses its data", "flush", "some keys removed", "failover without the tail", "valkey restarted"}
+"""Those after which a gap is right: the store's data went, or may have gone."""
+
+OVERLOADED = Answer(400, {"__type": "com.amazonaws.sqs#RequestThrottled", "message": "slow down"})
+
+
+def fault(name: str) -> Callable[[Fault], Fault]:
+    def register(function: Fault) -> Fault:
+        FAULTS[name] = function
+        return function
+
+    return register
+
+
+async def _replace(cluster: Cluster, how: signal.Signals) -> None:
+    running = [task for task in cluster.tasks if task.process]
+    task = cluster.random.choice(running)
+    # As a load balancer that hears of it: of a kill at once, of a drain before.
+    ending = asyncio.create_task(task.end(how))
+    await asyncio.sleep(0)
+    cluster.rebalance()
+    await ending
+    await task.start()
+    cluster.rebalance()
+
+
+@fault("task killed")
+async def task_killed(cluster: Cluster, hold: float) -> None:
+    await _replace(cluster, signal.SIGKILL)
+
+
+@fault("task drained")
+async def task_drained(cluster: Cluster, hold: float) -> None:
+    await _replace(cluster, signal.SIGTERM)
+
+
+@fault("task frozen")
+async def task_frozen(cluster: Cluster, hold: float) -> None:
+    """Longer than the visibility timeout: what it holds goes to another, and it answers too late."""
+    task = cluster.random.choice(cluster.tasks)
+    task.signal(signal.SIGSTOP)
+    await asyncio.sleep(max(hold, VISIBILITY_SECONDS + 2))
+    task.signal(signal.SIGCONT)
+
+
+@fault("pub/sub cut in a burst")
+async def pubsub_cut(cluster: Cluster, hold: float) -> None:
+    for _ in range(5):
+        cluster.publish(100)
+        await cluster.stub.tell()
+        await asyncio.sleep(0.1)
+        with cluster.valkey.client() as client:
+            await asyncio.to_thread(client.execute_command, "CLIENT", "KILL", "TYPE", "pubsub")
+
+
+@fault("small output buffers")
+async def small_buffers(cluster: Cluster, hold: float) -> None:
+    await _valkey(cluster, "CONFIG", "SET", "client-output-buffer-limit", "pubsub 16kb 8kb 1")
+    cluster.publish(1000)
+    await cluster.stub.tell()
+    await asyncio.sleep(hold)
+    await _valkey(cluster, "CONFIG", "SET", "client-output-buffer-limit", "pubsub 32mb 8mb 60")
+
+
+@fault("valkey frozen")
+async def valkey_frozen(cluster: Cluster, hold: float) -> None:
+    cluster.valkey.signal(signal.SIGSTOP)
+    await asyncio.sleep(hold)
+    cluster.valkey.signal(signal.SIGCONT)
+
+
+@fault("valkey restarted")
+async def valkey_restarted(cluster: Cluster, hold: float) -> None:
+    cluster.valkey.kill()
+    await asyncio.sleep(hold / 2)
+    await asyncio.to_thread(cluster.valkey.start)
+
+
+@fault("valkey loses its data")
+async def valkey_loses_its_data(cluster: Cluster, hold: float) -> None:
+    cluster.valkey.kill()
+    cluster.valkey.lose_data()
+    await asyncio.to_thread(cluster.valkey.start)
+
+
+@fault("flush")
+async def flush(cluster: Cluster, hold: float) -> None:
+    await _valkey(cluster, "FLUSHALL")
+
+
+@fault("some keys removed")
+async def some_keys(cluster: Cluster, hold: float) -> None:
+    keys = sorted(await _valkey(cluster, "KEYS", "*"))
+    book = [key for key in keys if ":history:" not in key]
+    chosen = [cluster.random.choice(book)] if cluster.random.random() < 0.5 else []
+    chosen += cluster.random.sample(keys, min(len(keys), 3))
+    await _valkey(cluster, "UNLINK", *chosen)
+
+
+@fault("valkey refuses")
+async def valkey_refuses(cluster: Cluster, hold: float) -> None:
+    for task in cluster.tasks:
+        task.proxy.mode = "refuse"
+        task.proxy.cut()
+    await asyncio.sleep(hold)
+    for task in cluster.tasks:
+        task.proxy.mode = "pass"
+
+
+@fault("black hole")
+async def black_hole(cluster: Cluster, hold: float) -> None:
+    """One task's way to Valkey takes bytes and gives none."""
+    proxy = cluster.random.choice(cluster.tasks).proxy
+    proxy.mode = "black hole"
+    await asyncio.sleep(hold)
+    proxy.mode = "pass"
+    # Bytes of the stream were lost: no connection can live on.
+    proxy.cut()
+
+
+@fault("pushes swallowed")
+async def pushes_swallowed(cluster: Cluster, hold: float) -> None:
+    """Shorter than a probe's interval, or longer."""
+    proxy = cluster.random.choice(cluster.tasks).proxy
+    proxy.swallow = True
+    await asyncio.sleep(cluster.random.uniform(0.05, hold))
+    proxy.swallow = False
+
+
+@fault("slow way to valkey")
+async def slow_way(cluster: Cluster, hold: float) -> None:
+    for task in cluster.tasks:
+        task.proxy.delay = 0.05
+    await asyncio.sleep(hold)
+    for task in cluster.tasks:
+        task.proxy.delay = 0.0
+
+
+@fault("failover without the tail")
+async def failover(cluster: Cluster, hold: float) -> None:
+    """A replica whose way to its master is cut some time before it takes over."""
+    new = Valkey(persistent=True)
+    old = cluster.valkey
+    await asyncio.to_thread(new.start)
+    with new.client() as client:
+        await asyncio.to_thread(client.execute_command, "REPLICAOF", "127.0.0.1", str(old.port))
+        await until(lambda: client.info("replication")["master_link_status"] == "up", "the replica has all")
+        await asyncio.to_thread(client.execute_command, "REPLICAOF", "NO", "ONE")
+    await asyncio.sleep(min(hold, 2))
+    for task in cluster.tasks:
+        task.proxy.switch(new.port)
+    cluster.replace_valkey(new)
+
+
+@fault("queue repeats and reorders")
+async def queue_repeats(cluster: Cluster, hold: float) -> None:
+    for _ in range(5):
+        await cluster.stub.redeliver()
+        waiting = list(cluster.stub.waiting)
+        cluster.random.shuffle(waiting)
+        cluster.stub.waiting = deque(waiting)
+        await asyncio.sleep(hold / 5)
+
+
+@fault("queue throttles")
+async def queue_throttles(cluster: Cluster, hold: float) -> None:
+    cluster.stub.faults["ReceiveMessage"] = deque([OVERLOADED] * 6)
+    cluster.stub.faults["DeleteMessageBatch"] = deque([OVERLOADED] * 3)
+    await asyncio.sleep(hold)
+    cluster.stub.faults.clear()
+
+
+@fault("queue fails in part")
+async def queue_fails_in_part(cluster: Cluster, hold: float) -> None:
+    failed: dict[str, Any] = {"Successful": [], "Failed": [{"Id": "0", "SenderFault": False, "Code": "InternalError"}]}
+    cluster.stub.faults["DeleteMessageBatch"] = deque([Answer(200, failed)] * 3)
+    await asyncio.sleep(hold)
+    cluster.stub.faults.clear()
+
+
+@fault("delete's reply lost")
+async def delete_reply_lost(cluster: Cluster, hold: float) -> None:
+    cluster.stub.faults["DeleteMessageBatch"] = deque([LostReply()] * 5)
+    await asyncio.sleep(hold)
+    cluster.stub.faults.clear()
+
+
+@fault("queue away")
+async def queue_away(cluster: Cluster, hold: float) -> None:
+    cluster.stub.away = True
+    await asyncio.sleep(hold)
+    cluster.stub.away = False
+
+
+@fault("clients cut")
+async def clients_cut(cluster: Cluster, hold: float) -> None:
+    cluster.balancer.cut()
+
+
+async def _valkey(cluster: Cluster, *command: str) -> Any:
+    with cluster.valkey.client() as client:
+        return await asyncio.to_thread(client.execute_command, *command)

@@ -1,0 +1,123 @@
+"""A TCP proxy that fails on demand; with several upstreams, a round-robin load balancer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Callable
+from typing import Literal, Self
+
+Mode = Literal["pass", "refuse", "black hole"]
+
+
+class _Pair:
+    """One client's connection and the one behind it."""
+
+    def __init__(self, client: asyncio.StreamWriter, upstream: asyncio.StreamWriter) -> None:
+        self.client = client
+        self.upstream = upstream
+        self.pushes = False
+        """Whether the client has subscribed to something."""
+
+    def cut(self) -> None:
+        for writer in (self.client, self.upstream):
+            writer.transport.abort()
+
+
+class Proxy:
+    """Listens on 127.0.0.1 and passes bytes on to one of ``upstreams``, in turn."""
+
+    def __init__(self, *upstreams: int) -> None:
+        self.upstreams = list(upstreams)
+        self.mode: Mode = "pass"
+        """``refuse`` resets each new connection; a ``black hole`` takes bytes and passes none on."""
+        self.swallow = False
+        """Drop what a server says to subscribers."""
+        self.delay = 0.0
+        """Seconds added to each way."""
+        self.port = 0
+        self._turn = itertools.count()
+        self._pairs: set[_Pair] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self, which: Callable[[_Pair], bool] = lambda _: True) -> None:
+        """Reset connections on both sides."""
+        for pair in list(self._pairs):
+            if which(pair):
+                pair.cut()
+
+    def cut_pushes(self) -> None:
+        """Reset those on which something was subscribed to."""
+        self.cut(lambda pair: pair.pushes)
+
+    def switch(self, *upstreams: int) -> None:
+        """Lead elsewhere from now on, as a failover does."""
+        self.upstreams = list(upstreams)
+        self.cut()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            connected = None if self.mode == "refuse" else await self._connect()
+            if connected is None:
+                writer.transport.abort()
+                return
+            behind, upstream = connected
+            pair = _Pair(writer, upstream)
+            self._pairs.add(pair)
+            try:
+                ways = [
+                    asyncio.create_task(self._pump(reader, upstream, pair, upwards=True)),
+                    asyncio.create_task(self._pump(behind, writer, pair, upwards=False)),
+                ]
+                try:
+                    # One way may end before the other: a client that has asked still reads.
+                    await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for way in ways:
+                        way.cancel()
+                    await asyncio.gather(*ways, return_exceptions=True)
+            finally:
+                self._pairs.discard(pair)
+                for each in (writer, upstream):
+                    each.close()
+        except (OSError, asyncio.CancelledError):
+            writer.transport.abort()
+        finally:
+            self._tasks.discard(task)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        for _ in range(len(self.upstreams)):
+            port = self.upstreams[next(self._turn) % len(self.upstreams)]
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection("127.0.0.1", port, limit=2**20)
+        return None
+
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pair: _Pair, *, upwards: bool
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(2**16):
+                if upwards and b"SUBSCRIBE\r\n" in data:
+                    pair.pushes = True
+                if self.mode == "black hole" or (self.swallow and pair.pushes and not upwards):
+                    continue
+                if self.delay:
+                    await asyncio.sleep(self.delay)
+                writer.write(data)
+                await writer.drain()
