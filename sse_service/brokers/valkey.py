@@ -199,7 +199,9 @@ class ValkeyBroker:
         self._refused = reason
 
     def _answered(self) -> None:
-        """The first probe of a session is answered: from here on the store is there."""
+        """A probe is answered: with the first of a session, the store is there."""
+        if self._away is None:
+            return
         _log.info("Valkey answers, after %.1f s", time.monotonic() - self._since)
         self._away = None
         self._metrics.broker_connections.inc()
