@@ -8,7 +8,7 @@ import random
 from typing import TYPE_CHECKING
 
 from sse_service import frames
-from sse_service.cursor import Cursor, GapReason
+from sse_service.cursor import Cursor, GapReason, ago
 from sse_service.errors import Unavailable
 from sse_service.subscription import CloseReason
 
@@ -94,8 +94,7 @@ class CatchUp:
         await self._broker.subscribe(subscription.channels)
         after = start.cursor
         if not start.resumes and not start.held:
-            here = await self._broker.position()
-            after = Cursor(here.epoch, max(here.offset - (start.ago_seconds or 0) * 1_000_000, 0))
+            after = ago(await self._broker.position(), start.ago_seconds or 0)
         page = await self._broker.replay(subscription.channels, after, PAGE_EVENTS)
         gap = None if start.held else page.gap
         subscription.tell(

@@ -57,6 +57,12 @@ def began(epoch: str) -> int:
     return int(match[1], 16) if match else 0
 
 
+def ago(position: Cursor, seconds: int) -> Cursor:
+    """The position so long before another; before the life's beginning, one of no life."""
+    offset = max(position.offset - seconds * 1_000_000, 0)
+    return Cursor(position.epoch if offset >= began(position.epoch) else "before", offset)
+
+
 def parse(text: str) -> Cursor | None:
     """Read what ``str`` of a Cursor wrote; None for anything else."""
     match = _FORM.fullmatch(text) if len(text) <= MAX_LENGTH else None
@@ -71,7 +77,7 @@ def judge(cursor: Cursor | None, *, position: Cursor, floor: int, age_seconds: f
     """
     if cursor is None:
         return GapReason.UNKNOWN
-    if cursor.epoch != position.epoch or cursor.offset < began(position.epoch):
+    if cursor.epoch != position.epoch:
         return GapReason.EPOCH
     if cursor.offset > position.offset:
         return GapReason.UNKNOWN

@@ -41,6 +41,7 @@ end
 
 -- Something of the bookkeeping is gone: nothing that is still held can be vouched for.
 local function begin_anew(survivor)
+  survivor = math.max(survivor, tonumber(redis.call('ZRANGE', INDEX, -1, -1, 'WITHSCORES')[2] or 0))
   for _, channel in ipairs(redis.call('ZRANGE', INDEX, 0, -1)) do redis.call('UNLINK', HISTORY .. channel) end
   for _, field in ipairs(redis.call('HKEYS', BOOK)) do
     if string.sub(field, 1, 1) == '@' then redis.call('UNLINK', HISTORY .. string.sub(field, 2)) end

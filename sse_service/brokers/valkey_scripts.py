@@ -7,7 +7,7 @@ import secrets
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
 from sse_service.errors import Unavailable
 
@@ -34,6 +34,8 @@ class Script:
                 answer: list[Any] = await link.call("EVALSHA", self._sha, *rest)
             except NoScriptError:
                 answer = await link.call("EVAL", self._source, *rest)
+        except OutOfMemoryError:
+            raise Unavailable("the server is out of memory") from None
         except ResponseError as error:
             raise Unavailable(str(error)) from None
         return answer

@@ -205,15 +205,6 @@ def test_a_clock_that_steps_back_after_the_start_makes_no_cursor_unprovable(setu
     assert setup.replay(setup.live[0].cursor).gap is None
 
 
-def test_a_cursor_from_before_the_stores_beginning_is_a_gap(setup_of: SetupOf) -> None:
-    setup = setup_of()
-    here = setup.position()
-    setup.publish(route("a"))
-    page = setup.replay(Cursor(here.epoch, here.offset - 60_000_000))
-    assert page.gap is GapReason.EPOCH
-    assert ids(page.entries) == ["a"]
-
-
 CHANNELS = ("user:1", "user:2", "group:1", "broadcast")
 STEP = st.one_of(
     st.lists(st.sampled_from(CHANNELS), min_size=1, max_size=3, unique=True).map(tuple),
