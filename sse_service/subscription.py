@@ -142,8 +142,9 @@ class Subscription:
             self._note(frame.cursor)
             return
         assert self.last is not None  # noqa: S101  live is only entered with a position
-        if frame.offset <= self.last.offset:
-            if frame.offset > self.joined or frame.cursor.epoch != self.last.epoch:
+        another_life = frame.cursor.epoch != self.last.epoch
+        if another_life or frame.offset <= self.last.offset:
+            if another_life or frame.offset > self.joined:
                 self.fall_behind()
                 self._note(frame.cursor)
             return

@@ -57,6 +57,8 @@ local function open()
   if not whole(fields) then return begin_anew(tonumber(fields[3] or 0)) end
   epoch, last, floor, bytes = fields[1], tonumber(fields[3]), tonumber(fields[4]), tonumber(fields[5])
   seen, old, rotated = tonumber(fields[6]), tonumber(fields[7]), tonumber(fields[8])
+  -- Ages are counted in the time of offsets, which never steps back.
+  now = math.max(now, last)
   -- Another server, or this one started again: what it acknowledged last may be missing.
   if fields[2] ~= ARGV[1] then
     begin_epoch()

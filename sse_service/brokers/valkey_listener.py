@@ -79,7 +79,10 @@ class ValkeyListener:
 
     def unsubscribe(self, channel: str) -> None:
         """Let the channel go some time from now, unless it is wanted again."""
-        if found := self._channels.get(channel):
+        if not self._connected:
+            # Nothing lets go meanwhile: those who come and go in an outage must leave nothing behind.
+            self._channels.pop(channel, None)
+        elif found := self._channels.get(channel):
             found.unwanted_since = time.monotonic()
 
     @property

@@ -34,6 +34,8 @@ class Proxy:
         """``refuse`` resets each new connection; a ``black hole`` takes bytes and passes none on."""
         self.swallow = False
         """Drop what a server says to subscribers."""
+        self.swallowed = 0
+        """Bytes that were."""
         self.delay = 0.0
         """Seconds added to each way."""
         self.port = 0
@@ -115,7 +117,10 @@ class Proxy:
             while data := await reader.read(2**16):
                 if upwards and b"SUBSCRIBE\r\n" in data:
                     pair.pushes = True
-                if self.mode == "black hole" or (self.swallow and pair.pushes and not upwards):
+                if self.mode == "black hole":
+                    continue
+                if self.swallow and pair.pushes and not upwards:
+                    self.swallowed += len(data)
                     continue
                 if self.delay:
                     await asyncio.sleep(self.delay)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from sse_service.brokers import valkey_link
 from sse_service.brokers.base import Entry
 from sse_service.brokers.valkey import ValkeyBroker
 from sse_service.brokers.valkey_server import parse, unfit
+from sse_service.errors import Unavailable
 from sse_service.events import Event, Route
 from sse_service.metrics import Metrics
 from tests.integration.chain import AWS, SECRET, Chain
@@ -69,15 +73,23 @@ def test_events_travel_by_tls_with_a_password(locked: Valkey, tmp_path: Path) ->
         asyncio.run(test(port))
 
 
-def test_a_certificate_of_an_unknown_authority_is_refused(locked: Valkey, tmp_path: Path) -> None:
+@pytest.mark.parametrize("query", ["", "?ssl_ca_certs={other}"])
+def test_a_certificate_of_an_unknown_authority_is_refused(
+    locked: Valkey, tmp_path: Path, query: str, caplog: pytest.LogCaptureFixture
+) -> None:
     _, server_file = certificates(tmp_path)
+    (tmp_path / "other").mkdir()
+    other, _ = certificates(tmp_path / "other")
 
     async def test(port: int) -> None:
-        async with broker(f"rediss://:{PASSWORD}@localhost:{port}/0") as store:
+        url = f"rediss://:{PASSWORD}@localhost:{port}/0"
+        async with broker(url + query.format(other=other)) as store:
             await until(lambda: store.trouble == "no connection")
 
-    with tls_proxy(locked.port, server_file) as port:
+    with caplog.at_level("DEBUG"), tls_proxy(locked.port, server_file) as port:
         asyncio.run(test(port))
+    assert "CERTIFICATE_VERIFY_FAILED" in caplog.text
+    assert PASSWORD not in caplog.text
 
 
 @pytest.mark.parametrize("userinfo", ["", ":wrong@", "nobody:wrong@"])
@@ -102,7 +114,10 @@ def test_two_databases_of_one_server_do_not_hear_each_other() -> None:
                 await store.subscribe(["user:1"])
             await first.publish([Route(Event("a", "x"), ("user:1",))])
             await second.publish([Route(Event("a", "x"), ("user:1",))])
-            await until(lambda: one and other)
+            # A probe goes the way of events: what was stored before it has come.
+            for store in (first, second):
+                here = await store.position()
+                await until(lambda store=store, here=here: store.delivered().offset >= here.offset)
 
     with Valkey() as server:
         asyncio.run(test(server))
@@ -117,6 +132,57 @@ def test_a_replica_is_waited_out() -> None:
 
     with Valkey() as primary, Valkey("--replicaof", f"127.0.0.1 {primary.port}") as replica:
         asyncio.run(test(replica.url))
+
+
+def test_a_connection_that_is_reset_is_told_without_the_servers_address() -> None:
+    async def test(server: Valkey) -> None:
+        async with broker(server.url) as store:
+            await until(lambda: store.trouble is None)
+            # What a server has not read when it dies makes its system reset the connection.
+            server.signal(signal.SIGSTOP)
+            publishing = asyncio.create_task(store.publish([Route(Event("a", "x"), ("user:1",))]))
+            await asyncio.sleep(0)
+            server.kill()
+            with pytest.raises(Unavailable):
+                await publishing
+            await until(lambda: store.trouble)
+            assert str(server.port) not in str(store.trouble)
+
+    with Valkey() as server:
+        asyncio.run(test(server))
+
+
+def test_a_store_that_is_back_is_no_trouble_though_nothing_was_published_since() -> None:
+    async def test(server: Valkey) -> None:
+        async with broker(server.url) as store:
+            await until(lambda: store.trouble is None)
+            server.kill()
+            with pytest.raises(Unavailable):
+                await store.publish([Route(Event("a", "x"), ("user:1",))])
+            server.start()
+            await until(lambda: store._store is not None)
+            here = await store.position()
+            await until(lambda: store.delivered().offset >= here.offset)
+            assert store.trouble is None
+
+    with Valkey() as server:
+        asyncio.run(test(server))
+
+
+def test_a_server_that_never_answers_is_logged_with_a_reason(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(valkey_link, "CALL_SECONDS", 0.1)
+
+    async def test(port: int) -> None:
+        async with broker(f"redis://127.0.0.1:{port}/0") as store:
+            await store.check()
+            await until(lambda: store.trouble == "no connection")
+
+    # Its system takes the connection, and nobody ever reads from it.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asyncio.run(test(silent.getsockname()[1]))
+    assert not [record.getMessage() for record in caplog.records if record.getMessage().endswith(": ")]
 
 
 @pytest.mark.parametrize(
@@ -161,6 +227,14 @@ def test_a_server_that_would_lose_events_stops_the_start(options: tuple[str, ...
     assert line.startswith("sse-service: SSE_BROKER_URL: the server")
     assert reason in line
     assert "Traceback" not in process.output
+
+
+def test_tls_files_without_tls_stop_the_start_with_a_line_that_names_the_setting() -> None:
+    with serve(f"redis://:{PASSWORD}@127.0.0.1:9/0?ssl_ca_certs=/ca.pem") as process:
+        status = process.wait()
+    assert "Traceback" not in process.output
+    assert PASSWORD not in process.output
+    assert (status, "SSE_BROKER_URL" in process.output) == (2, True)
 
 
 def test_a_server_that_is_absent_at_start_is_waited_for_and_its_password_is_never_shown(queue: str) -> None:

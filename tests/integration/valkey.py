@@ -60,19 +60,10 @@ class Valkey:
                 assert time.monotonic() < until, self._log.read_text()
 
     def _open(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        program = os.environ.get("VALKEY_SERVER") or get_binary_path()
+        listening = ("--port", str(self.port), "--bind", "127.0.0.1")
         return subprocess.Popen(
-            [
-                *(
-                    os.environ.get("VALKEY_SERVER") or get_binary_path(),
-                    "--port",
-                    str(self.port),
-                    "--bind",
-                    "127.0.0.1",
-                    "--save",
-                    "",
-                ),
-                *("--dir", self._folder.name, "--enable-debug-command", "yes", *self._options),
-            ],
+            [program, *listening, "--save", "", "--dir", self._folder.name, *self._options],
             stdout=log,
             stderr=subprocess.STDOUT,
         )

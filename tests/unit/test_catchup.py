@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+from sse_service.cursor import new_epoch
 from sse_service.errors import Unavailable
 from sse_service.narrowing import Narrowing
+from sse_service.timer import Timer
 from tests.conformance.parser import Message
 from tests.unit.sinks import MemorySink
 from tests.unit.task import Task, settled
@@ -259,3 +261,39 @@ def test_a_stream_that_cannot_be_caught_up_is_cut_and_no_other_suffers(monkeypat
 
     task.run(body)
     assert 'sse_streams_closed_total{reason="error"} 1.0' in task.metrics.render().decode()
+
+
+def test_a_store_that_begins_another_life_is_a_gap_in_mid_stream() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        with task.open(sink) as subscription:
+            await settled(lambda: subscription.live)
+            await task.publish("a")
+            task.broker._epoch = new_epoch(task.broker._last)
+            await task.publish("b")
+            task.hub.lost(None)
+            await settled(lambda: subscription.live)
+            await task.publish("c")
+
+    task.run(body)
+    assert gaps(sink) == ["epoch"]
+    assert sink.data[-2:] == ["b", "c"]
+
+
+def test_an_idle_stream_that_is_older_than_history_reads_on_without_a_gap() -> None:
+    task, sink = Task(), MemorySink()
+    timer = Timer(streams=task.streams, broker=task.broker, heartbeat_seconds=15, history_seconds=3600)
+
+    async def body() -> None:
+        with task.open(sink) as subscription:
+            await settled(lambda: subscription.live)
+            for _ in range(5):
+                task.now += 1300
+                await timer.tick()
+            task.hub.lost(None)
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert gaps(sink) == []
+    assert "stream.cursor" in sink.types

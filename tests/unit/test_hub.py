@@ -20,6 +20,9 @@ class Client:
         if self.leaves is not None:
             self.leaves.leave(self, ["user:1"])
 
+    def fall_behind(self) -> None:
+        self.got.append("behind")
+
 
 def entry(event_id: str, *channels: str, time: str | None = None) -> Entry:
     return Entry(Cursor("life", 1), Event(event_id, "x", subject=event_id, time=time), channels)
@@ -73,3 +76,14 @@ def test_deliveries_are_counted_with_the_time_since_the_event_was_published() ->
     text = metrics.render().decode()
     assert "sse_events_delivered_total 4.0" in text
     assert "sse_publish_to_write_seconds_count 1.0" in text
+
+
+def test_what_was_lost_of_a_channel_sends_its_members_to_history_and_what_was_lost_of_all_each_once() -> None:
+    hub, mine, theirs = Hub(metrics=Metrics()), Client(), Client()
+    hub.join(mine, ["user:1", "broadcast"])
+    hub.join(theirs, ["user:2", "broadcast"])
+    hub.lost("user:1")
+    hub.lost("user:3")
+    assert (mine.got, theirs.got) == (["behind"], [])
+    hub.lost(None)
+    assert (mine.got, theirs.got) == (["behind"] * 2, ["behind"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sse_service import frames
 from sse_service.auth.base import Principal
 from sse_service.cursor import Cursor
@@ -194,3 +196,32 @@ def test_after_leaving_the_sink_is_no_longer_told_of() -> None:
     assert client.sink.on_writable is None
     client.offer(1)
     assert client.sink.written == b""
+
+
+def test_a_page_that_was_read_before_something_was_lost_is_not_the_last() -> None:
+    client = Client()
+    client.subscription.fall_behind()
+    client.subscription.reading()
+    client.subscription.fall_behind()
+    assert not client.subscription.join(Cursor("life", 5))
+    client.subscription.reading()
+    assert client.subscription.join(Cursor("life", 5))
+
+
+def test_a_frame_of_another_life_of_the_store_is_read_from_history() -> None:
+    client = Client()
+    client.subscription.fall_behind()
+    client.subscription.reading()
+    client.subscription.offer(frames.frame(Event("a", "a"), Cursor("next life", 3)))
+    assert not client.subscription.join(Cursor("life", 5))
+    client.subscription.reading()
+    assert client.subscription.join(Cursor("next life", 3))
+
+
+@pytest.mark.parametrize("offset", [3, 7])
+def test_a_live_stream_takes_no_frame_of_another_life(offset: int) -> None:
+    client = Client()
+    client.offer(5)
+    client.subscription.offer(frames.frame(Event("a", "a"), Cursor("next life", offset)))
+    assert client.sink.data == ["5"]
+    assert client.behind == [client.subscription]

@@ -1,0 +1,230 @@
+"""What is lost between Valkey and a task, and by which means it is noticed; each means alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sse_service.brokers import valkey_link, valkey_listener, valkey_prober
+from sse_service.brokers.base import Entry
+from sse_service.brokers.valkey import ValkeyBroker
+from sse_service.brokers.valkey_link import Link, connection
+from sse_service.errors import Unavailable
+from sse_service.events import Event, Route
+from sse_service.metrics import Metrics
+from tests.faults.proxy import Proxy
+from tests.integration.valkey import Valkey
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Valkey]:
+    with Valkey() as running:
+        yield running
+
+
+class Store:
+    """A broker behind a proxy, and one that publishes past it."""
+
+    def __init__(self, proxy: Proxy, server: Valkey) -> None:
+        self.proxy = proxy
+        self.news: list[str | None] = []
+        """Ids of events that were handed over, ``lost`` and a channel where something was lost, ``lost all``."""
+        self.metrics = Metrics()
+        self.broker = ValkeyBroker(
+            url=f"redis://127.0.0.1:{proxy.port}/0", listener=self._take, on_lost=self._lost, metrics=self.metrics
+        )
+        self.other = ValkeyBroker(url=server.url, listener=lambda _: None, on_lost=lambda _: None, metrics=Metrics())
+
+    def _take(self, entry: Entry) -> None:
+        self.news.append(entry.event.id)
+
+    def _lost(self, channel: str | None) -> None:
+        self.news.append(f"lost {channel or 'all'}")
+
+    async def publish(self, *names: str, channel: str = "user:1") -> None:
+        await self.other.publish([Route(Event(name, "x"), (channel,)) for name in names])
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():  # noqa: ASYNC110  what is waited for is state, which tells nobody
+                await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def store(server: Valkey) -> AsyncIterator[Store]:
+    with server.client() as client:
+        client.flushall()
+    async with Proxy(server.port) as proxy:
+        made = Store(proxy, server)
+        running = [asyncio.create_task(broker.run()) for broker in (made.broker, made.other)]
+        try:
+            await made.until(lambda: made.broker.trouble is None and made.other.trouble is None)
+            await made.broker.subscribe(["user:1"])
+            # A stream that opens reads history: from then on it is known what has to come.
+            await made.broker.replay(["user:1"], None, 10)
+            await made.publish("first")
+            await made.until(lambda: "first" in made.news)
+            made.news.clear()
+            yield made
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+
+async def swallow(made: Store, *names: str) -> None:
+    """Publish, and lose the messages on the way."""
+    made.proxy.swallow = True
+    passed = made.proxy.swallowed
+    await made.publish(*names)
+    await made.until(lambda: made.proxy.swallowed > passed)
+    made.proxy.swallow = False
+
+
+def test_a_lost_message_is_noticed_by_the_next_one_of_its_channel(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valkey_prober, "PROBE_SECONDS", 60)
+
+    async def test() -> None:
+        async with store(server) as made:
+            await swallow(made, "gone")
+            await made.publish("next")
+            await made.until(lambda: "next" in made.news)
+            assert made.news == ["lost user:1", "next"]
+
+    asyncio.run(test())
+
+
+def test_a_lost_message_that_nothing_follows_is_noticed_by_a_probe(server: Valkey) -> None:
+    async def test() -> None:
+        async with store(server) as made:
+            before = made.broker.delivered()
+            # Right after a probe, so that the next is not lost with it.
+            await made.until(lambda: made.broker.delivered() != before)
+            await swallow(made, "gone")
+            await made.until(lambda: made.news)
+            assert made.news == ["lost user:1"]
+            assert "sse_broker_jumps_total 1.0" in made.metrics.render().decode()
+
+    asyncio.run(test())
+
+
+def test_a_probe_that_was_lost_sends_all_to_history_and_moves_no_position(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valkey_prober, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(valkey_prober, "ARRIVAL_SECONDS", 0.1)
+    monkeypatch.setattr(valkey_prober, "MAX_SILENT_PROBES", 1000)
+    monkeypatch.setattr(valkey_prober, "MAX_LATE_PROBES", 1000)
+
+    async def test() -> None:
+        async with store(server) as made:
+            made.proxy.swallow = True
+            passed = made.proxy.swallowed
+            await made.until(lambda: made.proxy.swallowed > passed)
+            position = made.broker.delivered()
+            passed = made.proxy.swallowed
+            await made.until(lambda: made.proxy.swallowed > passed + 100)
+            assert made.broker.delivered() == position
+            made.proxy.swallow = False
+            await made.until(lambda: made.news)
+            assert made.news == ["lost all"]
+            await made.until(lambda: made.broker.delivered().offset > position.offset)
+
+    asyncio.run(test())
+
+
+def test_a_connection_that_brings_nothing_is_made_anew(server: Valkey) -> None:
+    async def test() -> None:
+        async with store(server) as made:
+            made.proxy.swallow = True
+            await made.until(lambda: made.broker.trouble == "messages do not come")
+            assert made.news == ["lost all"]
+            with pytest.raises(Unavailable):
+                await made.broker.replay(["user:1"], None, 10)
+            made.proxy.swallow = False
+            await made.until(lambda: made.broker.trouble is None)
+            await made.publish("later")
+            await made.until(lambda: "later" in made.news)
+
+    asyncio.run(test())
+
+
+def test_a_connection_that_was_cut_sends_all_to_history_before_anything_later_comes(server: Valkey) -> None:
+    async def test() -> None:
+        async with store(server) as made:
+            made.proxy.cut_pushes()
+            await made.until(lambda: "sse_broker_connections_total 2.0" in made.metrics.render().decode())
+            await made.publish("later")
+            await made.until(lambda: "later" in made.news)
+            assert made.news[0] == "lost all"
+            assert made.news[-1] == "later"
+
+    asyncio.run(test())
+
+
+def test_a_channel_is_let_go_some_time_after_its_last_stream_and_not_if_one_comes_back(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valkey_listener, "LINGER_SECONDS", 0.5)
+
+    def listeners(name: str) -> int:
+        with server.client() as client:
+            return int(client.pubsub_numsub("{sse}:0:live:" + name)[0][1])
+
+    async def test() -> None:
+        async with store(server) as made:
+            await made.broker.subscribe(["user:2", "user:3"])
+            made.broker.unsubscribe("user:2")
+            made.broker.unsubscribe("user:3")
+            await made.broker.subscribe(["user:3"])
+            await made.until(lambda: not listeners("user:2"))
+            assert (listeners("user:1"), listeners("user:3")) == (1, 1)
+            await made.broker.subscribe(["user:2"])
+            await made.publish("back", channel="user:2")
+            await made.until(lambda: "back" in made.news)
+
+    asyncio.run(test())
+
+
+def test_an_answer_that_nobody_waits_for_any_more_is_nobody_elses(server: Valkey) -> None:
+    async def test() -> None:
+        async with Proxy(server.port) as proxy, connection(f"redis://127.0.0.1:{proxy.port}/0") as raw:
+            link = Link(raw)
+            running = asyncio.create_task(link.run())
+            proxy.delay = 0.05
+            calls = [asyncio.create_task(link.call("ECHO", str(number))) for number in range(20)]
+            await asyncio.sleep(0)
+            for call in calls[::2]:
+                call.cancel()
+            kept = calls[1::2]
+            assert await asyncio.gather(*kept) == [str(number).encode() for number in range(1, 20, 2)]
+            running.cancel()
+            await asyncio.gather(running, *calls, return_exceptions=True)
+
+    asyncio.run(test())
+
+
+def test_a_call_without_an_answer_ends_its_connection_and_all_calls_on_it(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valkey_link, "CALL_SECONDS", 0.3)
+
+    async def test() -> None:
+        async with Proxy(server.port) as proxy, connection(f"redis://127.0.0.1:{proxy.port}/0") as raw:
+            link = Link(raw)
+            running = asyncio.create_task(link.run())
+            assert await link.call("ECHO", "a") == b"a"
+            proxy.mode = "black hole"
+            results = await asyncio.gather(*(link.call("ECHO", "b") for _ in range(3)), return_exceptions=True)
+            assert all(isinstance(result, Unavailable) for result in results)
+            with pytest.raises(Unavailable):
+                await running
+            with pytest.raises(Unavailable):
+                await link.call("ECHO", "c")
+
+    asyncio.run(test())
