@@ -115,8 +115,9 @@ def broker(secret: SecretStr) -> SecretStr:
         store = False
     if value != "memory://" and not (store and parts.hostname and not parts.fragment):
         raise ValueError("must be memory://, redis://host:6379 or, with TLS, rediss://:…@host:6379/0")
-    if any(name not in _TLS_QUERIES for name in parse_qs(parts.query, keep_blank_values=True)):
-        raise ValueError(f"must have no query but {', '.join(_TLS_QUERIES)}")
+    allowed = _TLS_QUERIES if parts.scheme == "rediss" else ()
+    if any(name not in allowed for name in parse_qs(parts.query, keep_blank_values=True)):
+        raise ValueError(f"must have no query but, with rediss://, {', '.join(_TLS_QUERIES)}")
     return secret
 
 

@@ -91,7 +91,7 @@ class ValkeyBroker:
             async with connection(self._url) as link:
                 await run_id(link)
         except (Unavailable, *FAULTS) as error:
-            _log.warning("Valkey is not there yet: %s", error)
+            _log.warning("Valkey is not there yet: %s", _details(error))
 
     async def run(self) -> None:
         """Hold the connections, and make them anew when any of them fails, until cancelled."""
@@ -103,8 +103,11 @@ class ValkeyBroker:
                 if self._away is None:
                     self._since = time.monotonic()
                 if self._away != (reason := _reason(error)):
-                    _log.error("Valkey is away: %s", error or reason)
+                    _log.error("Valkey is away: %s", _details(error))
                 self._away = reason
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                # A TaskGroup that is cancelled while one of its tasks fails raises the failure alone.
+                raise asyncio.CancelledError
             await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  spreads load
 
     async def publish(self, routes: Sequence[Route]) -> None:
@@ -194,7 +197,9 @@ class ValkeyBroker:
         return link
 
     def _refuse(self, reason: str) -> None:
-        if self._away is None and self._refused != reason:
+        if self._away is not None:
+            return
+        if self._refused != reason:
             _log.error("Valkey took no events: %s", reason)
         self._refused = reason
 
@@ -203,7 +208,7 @@ class ValkeyBroker:
         if self._away is None:
             return
         _log.info("Valkey answers, after %.1f s", time.monotonic() - self._since)
-        self._away = None
+        self._away = self._refused = None
         self._metrics.broker_connections.inc()
 
     async def _session(self) -> None:
@@ -238,6 +243,11 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, AuthenticationError):
         return "the server refuses the password"
     return "no connection"
+
+
+def _details(error: BaseException) -> str:
+    """What is logged."""
+    return ": ".join(str(e) or type(e).__name__ for e in (error, error.__cause__) if e is not None)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -34,8 +34,12 @@ def encode(route: Route) -> bytes:
 
 def decode(raw: bytes, *, epoch: str, offset: int) -> Entry:
     """Read what ``encode`` gave; raises ValueError."""
-    event_id, kind, subject, time, data, channels = orjson.loads(raw)
-    return Entry(Cursor(epoch, offset, digest(event_id)), Event(event_id, data, kind, subject, time), tuple(channels))
+    try:
+        event_id, kind, subject, time, data, channels = orjson.loads(raw)
+        cursor = Cursor(epoch, offset, digest(event_id))
+        return Entry(cursor, Event(event_id, data, kind, subject, time), tuple(channels))
+    except (TypeError, AttributeError):
+        raise ValueError("JSON of another form") from None
 
 
 def push(message: bytes) -> Push:

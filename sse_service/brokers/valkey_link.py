@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 CALL_SECONDS = 3.0
 """For an answer, and for a connection to be made: past it the store counts as away."""
 
+BROKEN = "the connection broke"
+"""In place of the library's own words, which hold the server's address; they are the exception's cause."""
+
 FAULTS = (RedisError, OSError, TimeoutError)
 """What a call or a connection may raise besides Unavailable."""
 
@@ -82,8 +85,8 @@ class Link:
         except ResponseError:
             raise
         except (RedisError, OSError) as error:
-            self._end(str(error))
-            raise Unavailable(self._ended) from None
+            self._end(BROKEN)
+            raise Unavailable(BROKEN) from error
 
     async def run(self) -> None:
         """Read answers until the connection or a call's patience ends; raises Unavailable, or is cancelled."""
@@ -99,8 +102,8 @@ class Link:
                     else:
                         waiting.set_result(answer)
         except (RedisError, OSError, TimeoutError, IndexError) as error:
-            self._end(str(error) or type(error).__name__)
-            raise Unavailable(self._ended) from None
+            self._end(BROKEN)
+            raise Unavailable(self._ended) from error
         finally:
             self._end("the connection was closed")
 

@@ -191,6 +191,29 @@ def test_a_channel_is_let_go_some_time_after_its_last_stream_and_not_if_one_come
     asyncio.run(test())
 
 
+def test_a_broker_that_is_cancelled_while_its_connection_fails_ends(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with asyncio.timeout(10), store(server) as made:
+
+            async def fail() -> None:
+                # A group of tasks that is cancelled while one of them fails tells only of the failure.
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    raise ExceptionGroup("tasks", [Unavailable("the connection broke")])
+
+            monkeypatch.setattr(made.broker, "_session", fail)
+            running = asyncio.create_task(made.broker.run())
+            await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.wait([running])
+            assert running.cancelled()
+
+    asyncio.run(test())
+
+
 def test_an_answer_that_nobody_waits_for_any_more_is_nobody_elses(server: Valkey) -> None:
     async def test() -> None:
         async with Proxy(server.port) as proxy, connection(f"redis://127.0.0.1:{proxy.port}/0") as raw:
