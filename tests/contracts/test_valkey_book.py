@@ -11,9 +11,12 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sse_service.brokers import valkey_scripts
+from sse_service.brokers.valkey_entries import encode
+from sse_service.brokers.valkey_scripts import KEYS
 from sse_service.cursor import GapReason
 from sse_service.errors import Unavailable
-from sse_service.events import user_channel
+from sse_service.events import BROADCAST, group_channel, user_channel
 from tests.contracts.setup import Setup, route
 from tests.contracts.test_broker import ids
 from tests.integration.valkey import Valkey
@@ -58,6 +61,20 @@ def test_each_field_of_the_book_belongs_to_it(setup_of: SetupOf, client: redis.R
         assert setup.replay(before).gap is GapReason.EPOCH, field
 
 
+def test_history_whose_whole_bookkeeping_is_lost_is_not_taken_for_the_next_lifes(
+    setup_of: SetupOf, client: redis.Redis
+) -> None:
+    setup = setup_of()
+    setup.publish(route("a"), route("b", "user:2"))
+    client.delete("{sse}:book", "{sse}:channels", "{sse}:seen")
+    before = setup.position()
+    setup.publish(route("c"))
+    for channel, held in (("user:1", ["c"]), ("user:2", [])):
+        page = setup.replay(before, channel)
+        assert page.gap is None
+        assert ids(page.entries) == ids(setup.replay(None, channel).entries) == held
+
+
 def test_history_that_vanished_is_a_gap(setup_of: SetupOf, client: redis.Redis) -> None:
     setup = setup_of()
     before = setup.position()
@@ -93,18 +110,23 @@ CHANNELS = ("user:1", "user:2", "user:3", "broadcast")
 STEP = st.one_of(
     st.tuples(st.lists(st.sampled_from(CHANNELS), min_size=1, max_size=3, unique=True), st.integers(0, 3000)),
     st.integers(0, 30),
+    st.sampled_from(CHANNELS),
 )
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, max_size=25))
 def test_the_sums_are_those_of_what_is_held(
-    setup_of: SetupOf, client: redis.Redis, steps: list[tuple[list[str], int] | int]
+    setup_of: SetupOf, client: redis.Redis, steps: list[tuple[list[str], int] | int | str]
 ) -> None:
+    """After events of random channels and sizes, seconds between them, and histories that vanish."""
     setup = setup_of(history_events=4, history_seconds=60, history_bytes=20_000)
     for number, step in enumerate(steps):
         if isinstance(step, int):
             setup.clock.now += step
+        elif isinstance(step, str):
+            client.delete(f"{{sse}}:history:{step}")
+            setup.replay(None, step)
         else:
             setup.publish(route(str(number), *step[0], data="x" * step[1]))
         book = client.hgetall("{sse}:book")
@@ -131,6 +153,7 @@ def test_channels_that_are_too_old_leave_no_trace_but_the_floor(setup_of: SetupO
     setup.run(_until(lambda: client.zcard("{sse}:channels") == 1))
     assert client.hlen("{sse}:book") == 8 + 1
     assert len(list(client.scan_iter("{sse}:history:*"))) == 1
+    assert int(str(client.hget("{sse}:book", "floor"))) > before.offset
     assert setup.replay(before, "user:7").gap is GapReason.EXPIRED
 
 
@@ -178,7 +201,10 @@ def test_without_memory_publishing_waits_and_resume_goes_on(setup_of: SetupOf, c
         client.config_set("maxmemory", 0)
 
 
-@pytest.mark.parametrize("user", ["a:b", "*", "{x}", "{sse}:book", "a b", "é", "\u2028", "book", "1\n2", "@user:1", ""])
+USERS = ("a:b", "*", "{x}", "{sse}:book", "a b", "é", "\u2028", "book", "1\n2", "@user:1", "channels", "")
+
+
+@pytest.mark.parametrize("user", USERS)
 def test_no_user_id_reaches_another_key(setup_of: SetupOf, client: redis.Redis, user: str) -> None:
     setup = setup_of()
     before = setup.position()
@@ -187,6 +213,17 @@ def test_no_user_id_reaches_another_key(setup_of: SetupOf, client: redis.Redis, 
     assert ids(setup.live) == ["mine", "other's"]
     assert ids(setup.replay(before, user_channel(user)).entries) == ["mine"]
     assert client.exists("{sse}:history:user:" + user)
+
+
+def test_users_whose_ids_look_like_each_others_keys_share_nothing(setup_of: SetupOf) -> None:
+    setup = setup_of()
+    before = setup.position()
+    channels = [user_channel(user) for user in USERS] + [group_channel(user) for user in USERS] + [BROADCAST]
+    setup.run(setup.broker.subscribe(channels))
+    setup.publish(*(route("the same id", channel, data=channel) for channel in channels))
+    assert [(entry.event.data, entry.channels) for entry in setup.live] == [(name, (name,)) for name in channels]
+    for channel in channels:
+        assert [entry.event.data for entry in setup.replay(before, channel).entries] == [channel]
 
 
 def test_scripts_that_the_server_forgot_are_told_again(setup_of: SetupOf, client: redis.Redis) -> None:
@@ -207,6 +244,78 @@ def test_an_entry_of_another_channel_is_held_back(setup_of: SetupOf, client: red
     page = setup.replay(None)
     assert ids(page.entries) == []
     assert 'sse_events_dropped_total{reason="foreign"} 1.0' in setup.metrics.render().decode()
+
+
+def test_an_entry_that_is_held_back_neither_ends_a_page_nor_is_read_twice(
+    setup_of: SetupOf, client: redis.Redis
+) -> None:
+    setup = setup_of()
+    setup.publish(route("a"), route("b"), route("c"), route("other's", "user:2"))
+    ((_, fields),) = client.xrange("{sse}:history:user:2")
+    kept = client.xrange("{sse}:history:user:1")
+    client.delete("{sse}:history:user:1")
+    for (place, own), put in zip(kept, (False, True, False), strict=True):
+        client.xadd("{sse}:history:user:1", fields if put else own, id=place)
+    pages = [setup.replay(None, limit=1)]
+    while pages[-1].more:
+        pages.append(setup.replay(pages[-1].upto, limit=1))
+    assert [ids(page.entries) for page in pages] == [["a"], [], ["c"]]
+    assert [page.gap for page in pages[1:]] == [None, None]
+    assert 'sse_events_dropped_total{reason="foreign"} 1.0' in setup.metrics.render().decode()
+
+
+def test_a_message_of_another_channel_is_held_back_and_what_follows_comes(
+    setup_of: SetupOf, client: redis.Redis
+) -> None:
+    setup = setup_of()
+    here = setup.position()
+    theirs = encode(route("other's", "user:2"))
+    client.publish("{sse}:0:live:user:1", f"{here.epoch} {here.offset} 0\n".encode() + theirs)
+    setup.publish(route("mine"))
+    assert ids(setup.live) == ["mine"]
+    assert 'sse_events_dropped_total{reason="foreign"} 1.0' in setup.metrics.render().decode()
+
+
+RUBBISH = ("", "junk", "5", "null", "[1,2,3,4,5,6]", '["a",null,null,null,"x",null]')
+
+
+@pytest.mark.parametrize("rubbish", RUBBISH)
+def test_a_message_of_another_form_ends_the_connection_and_not_the_broker(
+    setup_of: SetupOf, client: redis.Redis, rubbish: str
+) -> None:
+    setup = setup_of()
+    here = setup.position()
+    client.publish("{sse}:0:live:user:1", f"{here.epoch} {here.offset} 0\n{rubbish}")
+    setup.run(_until(lambda: setup.broker.trouble or setup._running.done()))
+    assert not setup._running.done()
+    setup.run(_until(lambda: setup.broker.trouble is None))
+    setup.publish(route("mine"))
+    assert ids(setup.live) == ["mine"]
+
+
+@pytest.mark.parametrize("rubbish", RUBBISH)
+def test_an_entry_of_another_form_is_unavailable(setup_of: SetupOf, client: redis.Redis, rubbish: str) -> None:
+    setup = setup_of()
+    setup.publish(route("a"))
+    ((place, _),) = client.xrange("{sse}:history:user:1")
+    client.delete("{sse}:history:user:1")
+    client.xadd("{sse}:history:user:1", {"e": rubbish}, id=place)
+    with pytest.raises(Unavailable, match="none of ours"):
+        setup.replay(None)
+
+
+def test_at_most_twenty_channels_are_cleared_at_once(setup_of: SetupOf, client: redis.Redis) -> None:
+    setup = setup_of(history_seconds=60)
+    setup.publish(*(route(str(number), f"user:{number}") for number in range(50)))
+    setup.clock.now += 61
+    setup._make.tell(setup.clock)
+    # The broker's own probes rest as long as its loop does.
+    words = (len(KEYS), *KEYS, client.info("server")["run_id"], "0" * 8, 60_000_000, "nobody")
+    left = [client.zcard("{sse}:channels")]
+    while left[-1]:
+        client.eval(valkey_scripts.source("probe"), *words)
+        left.append(client.zcard("{sse}:channels"))
+    assert left == [50, 30, 10, 0]
 
 
 async def _until(condition: Callable[[], object]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,10 +20,11 @@ from sse_service.brokers.valkey_server import parse, unfit
 from sse_service.errors import Unavailable
 from sse_service.events import Event, Route
 from sse_service.metrics import Metrics
-from tests.integration.chain import AWS, SECRET, Chain
+from tests.faults.proxy import Proxy
+from tests.integration.chain import AWS, SECRET, Chain, wait_until_ready
 from tests.integration.process import DEADLINE, Process
 from tests.integration.tls import certificates, tls_proxy
-from tests.integration.valkey import Valkey
+from tests.integration.valkey import Valkey, free_port
 
 PASSWORD = "canary-password"
 
@@ -46,7 +48,8 @@ async def broker(url: str, live: list[Entry] | None = None) -> Any:
         yield made
     finally:
         running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await asyncio.wait([running], timeout=DEADLINE)
+        assert running.cancelled()
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -135,18 +138,37 @@ def test_a_replica_is_waited_out() -> None:
 
 
 def test_a_connection_that_is_reset_is_told_without_the_servers_address() -> None:
+    reset = struct.pack("ii", 1, 0)
+
     async def test(server: Valkey) -> None:
-        async with broker(server.url) as store:
+        async with Proxy(server.port) as proxy, broker(f"redis://127.0.0.1:{proxy.port}/0") as store:
             await until(lambda: store.trouble is None)
-            # What a server has not read when it dies makes its system reset the connection.
-            server.signal(signal.SIGSTOP)
-            publishing = asyncio.create_task(store.publish([Route(Event("a", "x"), ("user:1",))]))
-            await asyncio.sleep(0)
-            server.kill()
-            with pytest.raises(Unavailable):
-                await publishing
+            for pair in proxy._pairs:
+                # Closed without a last word, as by a firewall or a machine that was started again
+                pair.client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            proxy.cut(lambda pair: not pair.pushes)
             await until(lambda: store.trouble)
-            assert str(server.port) not in str(store.trouble)
+            assert str(proxy.port) not in str(store.trouble)
+
+    with Valkey() as server:
+        asyncio.run(test(server))
+
+
+def test_a_broker_that_is_ended_just_as_its_connection_breaks_ends() -> None:
+    async def test(server: Valkey) -> None:
+        made = ValkeyBroker(url=server.url, listener=lambda _: None, on_lost=lambda _: None, metrics=Metrics())
+        running = asyncio.create_task(made.run())
+        await until(lambda: made.trouble is None)
+        server.signal(signal.SIGSTOP)
+        publishing = asyncio.create_task(made.publish([Route(Event("a", "x"), ("user:1",))]))
+        await asyncio.sleep(0)
+        server.kill()
+        with pytest.raises(Unavailable):
+            await publishing
+        running.cancel()
+        # Longer than it waits between two tries to connect
+        await asyncio.wait([running], timeout=2)
+        assert running.cancelled()
 
     with Valkey() as server:
         asyncio.run(test(server))
@@ -156,13 +178,13 @@ def test_a_store_that_is_back_is_no_trouble_though_nothing_was_published_since()
     async def test(server: Valkey) -> None:
         async with broker(server.url) as store:
             await until(lambda: store.trouble is None)
+            before = await store.position()
             server.kill()
+            await until(lambda: store.trouble == "no connection")
             with pytest.raises(Unavailable):
                 await store.publish([Route(Event("a", "x"), ("user:1",))])
             server.start()
-            await until(lambda: store._store is not None)
-            here = await store.position()
-            await until(lambda: store.delivered().offset >= here.offset)
+            await until(lambda: store.delivered().offset > before.offset)
             assert store.trouble is None
 
     with Valkey() as server:
@@ -221,12 +243,30 @@ def serve(url: str, queue: str = "http://127.0.0.1:9") -> Process:
     [(("--maxmemory-policy", "allkeys-lru"), "must be noeviction"), (("--cluster-enabled", "yes"), "cluster mode")],
 )
 def test_a_server_that_would_lose_events_stops_the_start(options: tuple[str, ...], reason: str) -> None:
-    with Valkey(*options) as server, serve(server.url) as process:
+    # Its own default may lie above the highest port that there is.
+    with Valkey(*options, "--cluster-port", str(free_port())) as server, serve(server.url) as process:
         assert process.wait() == 2
     (line,) = [line for line in process.output.splitlines() if line.startswith("sse-service:")]
     assert line.startswith("sse-service: SSE_BROKER_URL: the server")
     assert reason in line
     assert "Traceback" not in process.output
+
+
+def test_the_service_reaches_a_server_by_tls_with_a_password(locked: Valkey, queue: str, tmp_path: Path) -> None:
+    ca, server_file = certificates(tmp_path)
+    with (
+        tls_proxy(locked.port, server_file) as port,
+        serve(f"rediss://:{PASSWORD}@localhost:{port}/3?ssl_ca_certs={ca}", queue) as process,
+    ):
+        public = process.wait_for(r"listening on (http://[^\s,]+)")[1]
+        admin = process.wait_for(r"metrics on (http://\S+)/metrics")[1]
+        chain = Chain(queue=queue, url=public, admin=admin, process=process)
+        with chain.client:
+            wait_until_ready(chain)
+            with chain.stream() as stream:
+                chain.put("by tls", user_id="42")
+                stream.wait_for("by tls")
+    assert PASSWORD not in process.output
 
 
 def test_tls_files_without_tls_stop_the_start_with_a_line_that_names_the_setting() -> None:

@@ -78,12 +78,17 @@ def tls_proxy(upstream: int, server_file: Path) -> Iterator[int]:
         task = asyncio.current_task()
         assert task is not None
         running.add(task)
-        behind, before = await asyncio.open_connection("127.0.0.1", upstream)
         try:
-            await asyncio.gather(pump(reader, before), pump(behind, writer))
+            behind, before = await asyncio.open_connection("127.0.0.1", upstream)
+            try:
+                await asyncio.gather(pump(reader, before), pump(behind, writer))
+            finally:
+                before.transport.abort()
+        except (OSError, asyncio.CancelledError):
+            # Nobody waits for this task: what it raised would only be logged.
+            pass
         finally:
             running.discard(task)
-            before.transport.abort()
             writer.transport.abort()
 
     server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0, ssl=context))

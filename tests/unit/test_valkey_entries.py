@@ -1,7 +1,7 @@
 """What is written down in Valkey is read back as it was, and anything else is refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sse_service.brokers.valkey_entries import Push, decode, encode, push
@@ -22,6 +22,7 @@ OFFSET = st.integers(1, 10**18 - 1)
 EPOCH = "6123456789abc-0123abcd"
 
 
+@settings(deadline=None)
 @given(route=ROUTE, offset=OFFSET)
 def test_an_entry_is_read_back_as_it_was_written(route: Route, offset: int) -> None:
     entry = decode(encode(route), epoch=EPOCH, offset=offset)
@@ -30,11 +31,13 @@ def test_an_entry_is_read_back_as_it_was_written(route: Route, offset: int) -> N
     assert entry.cursor.digest == digest(route.event.id)
 
 
+@settings(deadline=None)
 @given(one=ROUTE, other=ROUTE)
 def test_what_differs_is_written_differently(one: Route, other: Route) -> None:
     assert (encode(one) == encode(other)) == (one == other)
 
 
+@settings(deadline=None)
 @given(route=ROUTE, offset=OFFSET, previous=st.integers(0, 10**18 - 1))
 def test_a_message_is_split_at_its_first_line_only(route: Route, offset: int, previous: int) -> None:
     event = encode(route)
@@ -42,6 +45,7 @@ def test_a_message_is_split_at_its_first_line_only(route: Route, offset: int, pr
     assert push(message) == Push(EPOCH, offset, previous, event)
 
 
+@settings(deadline=None)
 @given(route=ROUTE)
 def test_an_event_is_one_line(route: Route) -> None:
     assert b"\n" not in encode(route)
@@ -56,6 +60,7 @@ def test_a_message_that_is_none_of_ours_is_a_value_error(message: bytes) -> None
         push(message)
 
 
+@settings(deadline=None)
 @given(message=st.binary())
 def test_any_bytes_are_a_message_or_a_value_error(message: bytes) -> None:
     try:

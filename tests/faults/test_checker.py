@@ -1,0 +1,20 @@
+"""The checker tells, of services that break one promise each."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.test_chaos import run
+
+
+@pytest.mark.parametrize(
+    ("program", "fault", "caught"),
+    [
+        ("no-catch-up", "pub/sub cut in a burst", "lost"),
+        ("dedupe-per-process", "queue repeats and reorders", "doubled"),
+        ("ack-before-publish", "task killed", "lost"),
+    ],
+)
+def test_the_checker_catches_a_service_with(program: str, fault: str, caught: str) -> None:
+    report = run(fault, seconds=4, program=("tests.faults.broken", program), tasks=2)
+    assert caught in {violation.kind for violation in report.violations}, report
