@@ -9,7 +9,7 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from redis.exceptions import AuthenticationError
+from redis.exceptions import AuthenticationError, NoPermissionError
 
 from sse_service.brokers.base import Entry, Page
 from sse_service.brokers.dedupe import MAX_DEDUPE_KEYS, content_digest, count_duplicate, dedupe_key
@@ -34,6 +34,9 @@ CONFIRM_SECONDS = 10.0
 
 RETRY_SECONDS = 0.5
 """Between two tries to connect, with jitter."""
+
+REFUSED_SECONDS = 30.0
+"""That a refused publish counts as trouble: whoever still has the event tries again sooner."""
 
 PAGE_BYTES = 1024 * 1024
 """Of one channel's entries in one page, so that no answer stands in the way of the others for long."""
@@ -79,10 +82,13 @@ class ValkeyBroker:
         self._away: str | None = "not connected yet"
         self._since = time.monotonic()
         self._refused: str | None = None
+        self._refused_at = 0.0
 
     @property
     def trouble(self) -> str | None:
         """Why the store does not work now; None where it does."""
+        if self._away is None and time.monotonic() - self._refused_at > REFUSED_SECONDS:
+            return None
         return self._away or self._refused
 
     async def check(self) -> None:
@@ -201,7 +207,7 @@ class ValkeyBroker:
             return
         if self._refused != reason:
             _log.error("Valkey took no events: %s", reason)
-        self._refused = reason
+        self._refused, self._refused_at = reason, time.monotonic()
 
     def _answered(self) -> None:
         """A probe is answered: with the first of a session, the store is there."""
@@ -242,6 +248,8 @@ def _reason(error: BaseException) -> str:
         return str(error)
     if isinstance(error, AuthenticationError):
         return "the server refuses the password"
+    if isinstance(error, NoPermissionError):
+        return "the server's user lacks a permission"
     return "no connection"
 
 

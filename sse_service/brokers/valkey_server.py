@@ -27,6 +27,8 @@ async def run_id(link: AbstractConnection) -> str:
         raise InvalidSettings(f"SSE_BROKER_URL: {problem}")
     if info.get("role", "master") != "master":
         raise Unavailable("the server is a replica")
+    if not info.get("run_id"):
+        raise Unavailable("the server does not say which run of it answers")
     return info["run_id"]
 
 
@@ -39,7 +41,8 @@ def parse(text: bytes) -> dict[str, str]:
 def unfit(info: dict[str, str]) -> str | None:
     """Why the server must not be used; None where it may."""
     version = info.get("valkey_version") or info.get("redis_version", "0")
-    if int(version.partition(".")[0]) < MIN_VERSION:
+    major = version.partition(".")[0]
+    if not major.isdecimal() or int(major) < MIN_VERSION:
         return f"the server has version {version}: Valkey or Redis {MIN_VERSION} or newer is needed"
     # Redis has one name for it, Valkey another
     if "cluster" in (info.get("redis_mode"), info.get("server_mode")):

@@ -49,7 +49,7 @@ async def broker(url: str, live: list[Entry] | None = None) -> Any:
     finally:
         running.cancel()
         await asyncio.wait([running], timeout=DEADLINE)
-        assert running.cancelled()
+        assert running.cancelled(), running
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -168,7 +168,7 @@ def test_a_broker_that_is_ended_just_as_its_connection_breaks_ends() -> None:
         running.cancel()
         # Longer than it waits between two tries to connect
         await asyncio.wait([running], timeout=2)
-        assert running.cancelled()
+        assert running.cancelled(), running
 
     with Valkey() as server:
         asyncio.run(test(server))
@@ -213,6 +213,8 @@ def test_a_server_that_never_answers_is_logged_with_a_reason(
         (b"redis_version:7.0.15\r\nrun_id:a\r\n", None),
         (b"# Server\r\nredis_version:7.2.4\r\nvalkey_version:9.1.2\r\nmaxmemory_policy:noeviction\r\n", None),
         (b"redis_version:6.2.6\r\n", "version 6.2.6"),
+        (b"redis_version:unstable\r\n", "version unstable"),
+        (b"", "version 0"),
         (b"redis_version:7.2.4\r\nredis_mode:cluster\r\n", "cluster mode"),
         (b"redis_version:7.2.4\r\nvalkey_version:9.1.2\r\nserver_mode:cluster\r\n", "cluster mode"),
         (b"redis_version:7.2.4\r\nmaxmemory_policy:volatile-lru\r\n", "maxmemory-policy is volatile-lru"),

