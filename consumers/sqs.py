@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FAULTS", "SQSConsumer"]
 
+HOLD_RETRY_SECONDS = 1.0
+"""At most between two tries to hand over what is held: what was away must be noticed soon when it is back."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -162,7 +165,7 @@ class SQSConsumer:
             if not left:
                 return
             failures += 1
-            await asyncio.sleep(backoff(failures, self._retry))
+            await asyncio.sleep(backoff(failures, min(self._retry, HOLD_RETRY_SECONDS)))
             if self._clock() > until:
                 self._let_go(left)
                 return

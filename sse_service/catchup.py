@@ -77,13 +77,17 @@ class CatchUp:
         if subscription.closed:
             return True
         quiet = False
-        subscription.reading()
+        doubts = subscription.reading()
         if subscription.start is not None:
             # ``stream.ready`` told the position already
             quiet = subscription.start.live
             page = await self._open(subscription, subscription.start)
         else:
-            page = await self._broker.replay(subscription.channels, subscription.last, PAGE_EVENTS)
+            try:
+                page = await self._broker.replay(subscription.channels, subscription.last, PAGE_EVENTS, doubts)
+            except Unavailable:
+                subscription.doubts += doubts
+                raise
             if page.gap is not None:
                 reason = GapReason.EPOCH if page.gap is GapReason.EPOCH else GapReason.LOST
                 self._tell_gap(subscription, page, reason)

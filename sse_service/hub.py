@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from sse_service import frames
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sse_service.brokers.base import Entry
     from sse_service.frames import Frame
@@ -23,8 +23,11 @@ class Subscriber(Protocol):
         """Take one Frame; never waits, raises nothing."""
         ...
 
-    def fall_behind(self) -> None:
-        """Read again from History what may not have been offered; never waits, raises nothing."""
+    def fall_behind(self, complete: Mapping[str, int], /) -> None:
+        """Read again from History what may not have been offered; never waits, raises nothing.
+
+        With each channel stands the offset up to which all of it was.
+        """
         ...
 
 
@@ -75,14 +78,10 @@ class Hub:
         if (age := _age_seconds(entry.event.time)) is not None:
             self._metrics.publish_to_write_seconds.observe(age)
 
-    def lost(self, channel: str | None) -> None:
-        """Let the subscribers of a channel, None for all, read from History: something may not have come."""
-        if channel is None:
-            everyone = dict.fromkeys(s for members in self._members.values() for s in members)
-        else:
-            everyone = dict(self._members.get(channel, {}))
-        for subscriber in everyone:
-            subscriber.fall_behind()
+    def lost(self, complete: Mapping[str, int]) -> None:
+        """Let the subscribers of channels read from History: after these offsets something may not have come."""
+        for subscriber in dict.fromkeys(s for channel in complete for s in self._members.get(channel, ())):
+            subscriber.fall_behind(complete)
 
     def __len__(self) -> int:
         """How many subscribers there are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,6 +21,7 @@ COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 6265 §4.1.1: an HTTP
 DOMAIN = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_.-]+")
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\]")
+_DATABASE = re.compile(r"[0-9]{0,5}")
 _TLS_QUERIES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -110,14 +112,17 @@ def broker(secret: SecretStr) -> SecretStr:
     try:
         parts = urlsplit(value)
         database = parts.path.removeprefix("/")
-        store = parts.scheme in ("redis", "rediss") and parts.port != 0 and (not database or database.isdecimal())
+        store = parts.scheme in ("redis", "rediss") and parts.port != 0 and _DATABASE.fullmatch(database) is not None
     except ValueError:
         store = False
     if value != "memory://" and not (store and parts.hostname and not parts.fragment):
         raise ValueError("must be memory://, redis://host:6379 or, with TLS, rediss://:…@host:6379/0")
     allowed = _TLS_QUERIES if parts.scheme == "rediss" else ()
-    if any(name not in allowed for name in parse_qs(parts.query, keep_blank_values=True)):
-        raise ValueError(f"must have no query but, with rediss://, {', '.join(_TLS_QUERIES)}")
+    for name, values in parse_qs(parts.query, keep_blank_values=True).items():
+        if name not in allowed:
+            raise ValueError(f"must have no query but, with rediss://, {', '.join(_TLS_QUERIES)}")
+        if not Path(values[-1]).is_file():
+            raise ValueError(f"must name a file that is there in {name}")
     return secret
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sse_service.cursor import Cursor, GapReason
     from sse_service.events import Event, Route
@@ -36,6 +36,17 @@ class Page:
     """Whether there is more to read after ``upto`` now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A stretch of a channel of which it is not known that all of it was shown."""
+
+    channel: str
+    after: int
+    """Everything at or below this offset was."""
+    upto: int
+    """What is above is read anyway."""
+
+
 class Listener(Protocol):
     """What a broker hands live events to."""
 
@@ -47,8 +58,11 @@ class Listener(Protocol):
 class OnLost(Protocol):
     """What a broker tells that events may have been lost between it and its listener."""
 
-    def __call__(self, channel: str | None, /) -> None:
-        """Read this channel, None for every one, again from History; called before anything later is handed over."""
+    def __call__(self, complete: Mapping[str, int], /) -> None:
+        """Read these channels again from History; called before anything later is handed over.
+
+        With each channel stands the offset up to which everything of it was handed over.
+        """
         ...
 
 
@@ -84,10 +98,13 @@ class Broker(Protocol):
         """Say that the channel's events are wanted no more; one or more may still come."""
         ...
 
-    async def replay(self, channels: Sequence[str], after: Cursor | None, limit: int) -> Page:
+    async def replay(
+        self, channels: Sequence[str], after: Cursor | None, limit: int, doubts: Sequence[Doubt] = ()
+    ) -> Page:
         """Give at most ``limit`` entries, 1 or more, of the channels after a cursor; after a gap, since its time.
 
-        A None for the cursor is one that could not be read: a gap, and all that is held. Raises Unavailable.
+        A None for the cursor is one that could not be read: a gap, and all that is held. Where an entry stands in one
+        of the ``doubts``, that is a gap (LOST), and what is given begins with it. Raises Unavailable.
         """
         ...
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from sse_service.brokers.base import Entry, Page
 from sse_service.brokers.dedupe import MAX_DEDUPE_KEYS, Seen, count_duplicate
 from sse_service.brokers.history import History, size
-from sse_service.cursor import Cursor, digest, judge, new_epoch
+from sse_service.cursor import Cursor, GapReason, digest, judge, new_epoch
 
 if TYPE_CHECKING:
-    from sse_service.brokers.base import Listener
+    from sse_service.brokers.base import Doubt, Listener
     from sse_service.events import Route
     from sse_service.metrics import Metrics
 
@@ -112,7 +112,9 @@ class MemoryBroker:
             self._handed = self._reserve()
         return Cursor(self._epoch, self._handed)
 
-    async def replay(self, channels: Sequence[str], after: Cursor | None, limit: int) -> Page:
+    async def replay(
+        self, channels: Sequence[str], after: Cursor | None, limit: int, doubts: Sequence[Doubt] = ()
+    ) -> Page:
         """Merge the channels' histories by offset."""
         here = await self.position()
         held = [self._histories[c] for c in dict.fromkeys(channels) if c in self._histories]
@@ -122,12 +124,25 @@ class MemoryBroker:
         gap = judge(after, position=here, floor=floor, age_seconds=self._age)
         # A time that has not been yet is no believable one: all that is held follows.
         start = after.offset if after is not None and after.offset <= here.offset else 0
+        lost = [first for doubt in doubts if (first := self._first_in(doubt)) is not None]
+        if lost and gap is None:
+            gap, start = GapReason.LOST, min(lost) - 1
         # One more than the page from each: no history can hide an entry that belongs before the page's last.
         merged = heapq.merge(*(h.after(start, limit + 1) for h in held), key=lambda e: e.cursor.offset)
         entries = list({entry.cursor.offset: entry for entry in merged}.values())
         if len(entries) > limit:
             return Page(tuple(entries[:limit]), entries[limit - 1].cursor, gap, more=True)
         return Page(tuple(entries), here, gap)
+
+    def _first_in(self, doubt: Doubt) -> int | None:
+        """The offset at which something may have been missed; None where nothing was."""
+        history = self._histories.get(doubt.channel)
+        if doubt.after < max(self._floor, history.floor if history else 0):
+            return doubt.after + 1
+        for entry in history.after(doubt.after, 1) if history else []:
+            if entry.cursor.offset <= doubt.upto:
+                return entry.cursor.offset
+        return None
 
     def _reserve(self) -> int:
         self._last = max(self._last, self._now())

@@ -13,24 +13,22 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 
 from sse_service.brokers.base import Entry, Page
 from sse_service.brokers.dedupe import MAX_DEDUPE_KEYS, content_digest, count_duplicate, dedupe_key
+from sse_service.brokers.foreign import foreign
 from sse_service.brokers.valkey_entries import decode, encode
 from sse_service.brokers.valkey_link import FAULTS, Link, connection, database
-from sse_service.brokers.valkey_listener import ValkeyListener, foreign
+from sse_service.brokers.valkey_listener import CONFIRM_SECONDS, ValkeyListener
 from sse_service.brokers.valkey_prober import ValkeyProber
 from sse_service.brokers.valkey_scripts import Script
 from sse_service.brokers.valkey_server import run_id
-from sse_service.cursor import Cursor, judge
+from sse_service.cursor import Cursor, GapReason, judge
 from sse_service.errors import InvalidSettings, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sse_service.brokers.base import Listener, OnLost
+    from sse_service.brokers.base import Doubt, Listener, OnLost
     from sse_service.events import Route
     from sse_service.metrics import Metrics
-
-CONFIRM_SECONDS = 10.0
-"""For the server to confirm all subscriptions of a task."""
 
 RETRY_SECONDS = 0.5
 """Between two tries to connect, with jitter."""
@@ -156,16 +154,23 @@ class ValkeyBroker:
         """Let the server know some seconds later."""
         self._listening.unsubscribe(channel)
 
-    async def replay(self, channels: Sequence[str], after: Cursor | None, limit: int) -> Page:
+    async def replay(
+        self, channels: Sequence[str], after: Cursor | None, limit: int, doubts: Sequence[Doubt] = ()
+    ) -> Page:
         """Read the channels in one step, merged by the server."""
         names = list(dict.fromkeys(channels))
-        epoch, offset, floor, lasts, more, flat = await self._replay(
-            self._up(self._history), self._run_id, self._age_us, after.offset if after else 0, limit, PAGE_BYTES, *names
+        unsure = [word for doubt in doubts for word in (doubt.channel, doubt.after, doubt.upto)]
+        start = after.offset if after else 0
+        epoch, offset, floor, lasts, lost, more, flat = await self._replay(
+            *(self._up(self._history), self._run_id, self._age_us, start, limit, PAGE_BYTES),
+            *(len(names), *names, *unsure),
         )
         here = Cursor(epoch.decode(), int(offset))
         self._listening.begin_epoch(here.epoch)
         self._listening.known(names, [int(last) for last in lasts])
         gap = judge(after, position=here, floor=int(floor), age_seconds=self._history_seconds)
+        if lost and gap is None:
+            gap = GapReason.LOST
         entries = self._entries(flat, here.epoch)
         if not more:
             return Page(tuple(entries), here, gap)
@@ -176,7 +181,7 @@ class ValkeyBroker:
 
     async def position(self) -> Cursor:
         """Reserve the present, as the store's clock has it."""
-        epoch, offset, *_ = await self._replay(self._up(self._history), self._run_id, self._age_us, 0, 1, PAGE_BYTES)
+        epoch, offset, *_ = await self._replay(self._up(self._history), self._run_id, self._age_us, 0, 1, PAGE_BYTES, 0)
         self._listening.begin_epoch(epoch.decode())
         return Cursor(epoch.decode(), int(offset))
 
@@ -190,8 +195,8 @@ class ValkeyBroker:
             try:
                 entry = decode(event, epoch=epoch, offset=int(offset))
             except ValueError:
-                raise Unavailable("an entry in the store is none of ours") from None
-            if channel.decode() in entry.channels:
+                entry = None
+            if entry is not None and channel.decode() in entry.channels:
                 entries.append(entry)
             else:
                 foreign(channel.decode(), self._metrics)

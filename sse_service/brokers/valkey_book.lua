@@ -8,7 +8,7 @@
 -- ARGV: run id of the server that the caller is connected to, eight random hexadecimal digits
 
 local BOOK, INDEX, SEEN, OLD, HISTORY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local FIXED = {'epoch', 'run', 'last', 'floor', 'bytes', 'seen', 'old', 'rotated'}
+local FIXED = {'epoch', 'run', 'last', 'floor', 'bytes', 'seen', 'old', 'rotated', 'scan'}
 -- Measured: a stream reserves 4 KiB for its first entries.
 local CHANNEL_BYTES, ENTRY_BYTES = 4800, 110
 
@@ -18,7 +18,7 @@ local now = time[1] * 1000000 + time[2]
 -- tostring() and .. would write an offset as 1.79e+15.
 local function text(number) return string.format('%.0f', number) end
 
-local epoch, last, floor, bytes, seen, old, rotated
+local epoch, last, floor, bytes, seen, old, rotated, scan
 
 local function whole(fields)
   for i = 1, #FIXED do
@@ -31,7 +31,7 @@ end
 
 local function save()
   redis.call('HSET', BOOK, 'epoch', epoch, 'run', ARGV[1], 'last', text(last), 'floor', text(floor), 'bytes',
-    text(bytes), 'seen', seen, 'old', old, 'rotated', text(rotated))
+    text(bytes), 'seen', seen, 'old', old, 'rotated', text(rotated), 'scan', scan)
 end
 
 local function begin_epoch()
@@ -48,6 +48,8 @@ local function begin_anew(survivor)
   end
   redis.call('UNLINK', BOOK, INDEX, SEEN, OLD)
   last, floor, bytes, seen, old, rotated = survivor, 0, 0, 0, 0, now
+  -- Where book and index are both gone nobody knows what else there is.
+  scan = '0'
   begin_epoch()
   save()
 end
@@ -56,7 +58,7 @@ local function open()
   local fields = redis.call('HMGET', BOOK, unpack(FIXED))
   if not whole(fields) then return begin_anew(tonumber(fields[3] or 0)) end
   epoch, last, floor, bytes = fields[1], tonumber(fields[3]), tonumber(fields[4]), tonumber(fields[5])
-  seen, old, rotated = tonumber(fields[6]), tonumber(fields[7]), tonumber(fields[8])
+  seen, old, rotated, scan = tonumber(fields[6]), tonumber(fields[7]), tonumber(fields[8]), fields[9]
   -- Ages are counted in the time of offsets, which never steps back.
   now = math.max(now, last)
   -- Another server, or this one started again: what it acknowledged last may be missing.
@@ -125,6 +127,16 @@ local function sweep(age)
   for _, channel in ipairs(redis.call('ZRANGEBYSCORE', INDEX, '-inf', text(now - age), 'LIMIT', 0, 20)) do
     clear(channel)
   end
+end
+
+-- Looks for histories that a life left behind, some keys a call, until all keys were seen.
+local function look_for_leftovers()
+  if scan == 'done' then return end
+  local answer = redis.call('SCAN', scan, 'COUNT', 200)
+  for _, key in ipairs(answer[2]) do
+    if string.sub(key, 1, #HISTORY) == HISTORY then read(string.sub(key, #HISTORY + 1)) end
+  end
+  scan = answer[1] == '0' and 'done' or answer[1]
 end
 
 open()

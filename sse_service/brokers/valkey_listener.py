@@ -8,8 +8,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
-
+from sse_service.brokers.foreign import foreign
 from sse_service.brokers.valkey_entries import decode, push
 from sse_service.errors import Unavailable
 
@@ -27,13 +26,19 @@ LINGER_SECONDS = 10.0
 BATCH = 1000
 """Channels named in one command."""
 
+CONFIRM_SECONDS = 5.0
+"""For the server to confirm a subscription: past it the connection is made anew."""
+
+_ALL = 2**63
+
 _log = logging.getLogger(__name__)
 
 
 class _Channel:
-    __slots__ = ("confirmed", "seen", "unwanted_since")
+    __slots__ = ("asked", "confirmed", "seen", "unwanted_since")
 
     def __init__(self) -> None:
+        self.asked = time.monotonic()
         # True: the server confirmed; False: the connection ended before.
         self.confirmed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         # Offset up to which everything of the channel has come; None until History was read once.
@@ -57,6 +62,8 @@ class ValkeyListener:
         self.epoch = ""
         """The life of the store that was heard of last."""
         self._dispatched = 0
+        self.proven = 0
+        """Offset up to which nothing of any channel is missing, as the store itself said."""
         self.received = 0
         """Messages that came, of whatever kind."""
         # No user, group or broadcast has a channel of that kind.
@@ -105,8 +112,8 @@ class ValkeyListener:
         for channel, last in zip(channels, lasts, strict=True):
             found = self._channels.get(channel)
             if found is not None and found.seen is not None and last > found.seen:
-                found.seen = last
-                self._lost(channel)
+                self._jump()
+                return
 
     def begin_epoch(self, epoch: str) -> None:
         """The store has begun another life: nothing that came before says anything of it."""
@@ -116,10 +123,14 @@ class ValkeyListener:
 
     def lose_all(self) -> None:
         """Messages of any channel may be missing."""
+        # Where History was not read yet no stream is live: there is nothing to doubt.
+        complete = {
+            name: _ALL if found.seen is None else max(found.seen, self.proven) for name, found in self._channels.items()
+        }
         for found in self._channels.values():
             found.seen = None
         self._dispatched = 0
-        self._on_lost(None)
+        self._on_lost(complete)
 
     async def run(self, link: AbstractConnection, *, confirmed: asyncio.Event) -> None:
         """Subscribe to all that is wanted, set the event, and work until the connection ends; raises one of FAULTS."""
@@ -132,13 +143,14 @@ class ValkeyListener:
         self._orders = asyncio.Queue()
         for name in wanted[1:]:
             self._channels[name].confirmed = asyncio.get_running_loop().create_future()
+            self._channels[name].asked = time.monotonic()
         self._connected = True
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._read(link, len(wanted), confirmed))
                 await self._say(link, "SUBSCRIBE", wanted)
                 tasks.create_task(self._order(link))
-                tasks.create_task(self._let_go())
+                tasks.create_task(self._look_after())
         finally:
             self._connected = False
             for found in self._channels.values():
@@ -172,12 +184,16 @@ class ValkeyListener:
             words = [self._prefix + name for name in names[start : start + BATCH]]
             await link.send_command(command, *words, check_health=False)
 
-    async def _let_go(self) -> None:
+    async def _look_after(self) -> None:
+        """Let go what is not wanted any more; raises Unavailable where the server does not confirm."""
         while True:
             await asyncio.sleep(1)
             before = time.monotonic() - LINGER_SECONDS
             for name, found in list(self._channels.items()):
-                if found.unwanted_since is not None and found.unwanted_since < before and found.confirmed.done():
+                if not found.confirmed.done():
+                    if time.monotonic() - found.asked > CONFIRM_SECONDS:
+                        raise Unavailable("a subscription is not confirmed")
+                elif found.unwanted_since is not None and found.unwanted_since < before:
                     del self._channels[name]
                     self._orders.put_nowait((name, False))
 
@@ -208,13 +224,15 @@ class ValkeyListener:
             copy = message.offset == self._dispatched and message.epoch == self.epoch
             entry = None if copy else decode(message.event, epoch=message.epoch, offset=message.offset)
         except ValueError:
-            raise RedisError("a message came that is none of ours") from None
+            # Anybody on the server can publish: it ends nothing.
+            foreign(channel, self._metrics)
+            return
         if message.epoch != self.epoch:
             self.begin_epoch(message.epoch)
         found = self._channels.get(channel)
         if found is not None:
             if found.seen is not None and message.previous > found.seen:
-                self._lost(channel)
+                self._jump()
             found.seen = max(found.seen or 0, message.offset)
         if entry is None:
             return
@@ -224,13 +242,8 @@ class ValkeyListener:
         else:
             foreign(channel, self._metrics)
 
-    def _lost(self, channel: str) -> None:
+    def _jump(self) -> None:
+        """Whatever made one message vanish may have taken others along, of other channels too."""
         self._metrics.broker_jumps.inc()
-        _log.warning("messages of a channel were lost on the way: its streams are served from history")
-        self._on_lost(channel)
-
-
-def foreign(channel: str, metrics: Metrics) -> None:
-    """Count an entry that stands in a channel it was not published to, and hold it back."""
-    metrics.events_dropped.labels("foreign").inc()
-    _log.error("an entry in the history of %s was not published to it, and was held back", channel)
+        _log.warning("a message was lost on the way: streams are served from history")
+        self.lose_all()

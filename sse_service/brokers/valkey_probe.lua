@@ -12,6 +12,7 @@ for i = 5, #ARGV do
   answer[#answer + 1] = raw and string.match(raw, '%d+') or '0'
 end
 sweep(tonumber(ARGV[3]))
+look_for_leftovers()
 save()
 redis.call('PUBLISH', ARGV[4], text(last))
 return answer

@@ -91,6 +91,7 @@ class ValkeyProber:
         self._listening.audit(names, lasts)
         if not self._round:
             self._delivered = self._begun
+            self._listening.proven = self._begun.offset
 
     async def _comes(self, offset: int) -> bool:
         """Wait for a probe; False where it does not come in time."""

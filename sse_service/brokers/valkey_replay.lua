@@ -1,50 +1,75 @@
 #!lua flags=allow-oom
 -- Reads what the channels hold after an offset, merged in order.
 --
--- ARGV: age of what is kept in µs, offset to begin after, most entries, most bytes of each channel, the channels.
--- Answers the epoch, the position, the highest floor, each channel's last offset, whether there is more, and the
--- entries: offset, channel, event.
+-- ARGV: age of what is kept in µs, offset to begin after, most entries, most bytes, number of channels, the channels; then for
+-- each doubt its channel and two offsets: what stands after the first, up to the second, may have been missed.
+-- Answers the epoch, the position, the highest floor, each channel's last offset, whether something was missed, whether
+-- there is more, and the entries: offset, channel, event.
 
 local age, after, most, most_bytes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local count = tonumber(ARGV[7])
 
 last = math.max(last, now)
 -- A time that has not been yet is no believable one: all that is held follows.
 if after > last then after = 0 end
-local start = '(' .. text(math.max(after, last - age - 1)) .. '-0'
 
-local channels, records, floors, lasts = {}, {}, floor, {}
-for i = 7, #ARGV do
+local lost = 0
+for i = 8 + count, #ARGV, 3 do
+  local channel, sure, upto = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local record = read(channel)
+  local first
+  if math.max(floor, record and record.floor or 0) > sure then
+    first = sure + 1
+  else
+    local entry = redis.call('XRANGE', HISTORY .. channel, '(' .. text(sure) .. '-0', text(upto), 'COUNT', 1)[1]
+    first = entry and tonumber(string.match(entry[1], '%d+'))
+  end
+  if first then
+    lost, after = 1, math.min(after, first - 1)
+  end
+end
+
+local floors, lasts, active, size, held = floor, {}, {}, 0, 0
+for i = 8, 7 + count do
   local record = read(ARGV[i])
-  channels[#channels + 1] = ARGV[i]
-  records[#channels] = record or false
   lasts[#lasts + 1] = text(record and record.last or 0)
   if record then
     floors = math.max(floors, record.floor)
-    if record.count > 0 then
-      most = math.min(most, math.max(1, math.floor(most_bytes / (record.bytes / record.count))))
+    if record.count > 0 and record.last > after then
+      active[#active + 1] = {ARGV[i], record}
+      size, held = size + record.bytes, held + record.count
     end
   end
 end
 
--- One more than the page from each: no channel can hide an entry that belongs before the page's last.
-local found = {}
-for i, channel in ipairs(channels) do
-  local record = records[i]
-  if record and record.count > 0 and record.last > after then
-    local entries = redis.call('XRANGE', HISTORY .. channel, start, '+', 'COUNT', most + 1)
-    for _, entry in ipairs(entries) do
-      found[#found + 1] = {tonumber(string.match(entry[1], '%d+')), channel, entry[2][2]}
-    end
+-- What one channel gives at most: where it has more, the page ends with what it gave, so that none can hide an entry that
+-- belongs before the page's last.
+local share = most + 1
+if #active > 1 then share = math.ceil(most * 2 / #active) + 1 end
+if held > 0 then share = math.max(1, math.min(share, math.floor(most_bytes / #active / (size / held)))) end
+
+local found, upto, more = {}, last, 0
+local start = '(' .. text(math.max(after, last - age - 1)) .. '-0'
+for _, pair in ipairs(active) do
+  local channel, record = pair[1], pair[2]
+  local entries = redis.call('XRANGE', HISTORY .. channel, start, '+', 'COUNT', share)
+  local newest = 0
+  for _, entry in ipairs(entries) do
+    newest = tonumber(string.match(entry[1], '%d+'))
+    found[#found + 1] = {newest, channel, entry[2][2]}
+  end
+  if #entries == share then
+    if newest < record.last then upto, more = math.min(upto, newest), 1 end
+  elseif newest ~= record.last and record.last >= last - age then
     -- Its newest entry is gone, though the count is right: what is left is no proof.
-    if #entries <= most and record.last >= last - age and (#entries == 0 or found[#found][1] ~= record.last) then
-      floors = math.max(floors, record.last)
-    end
+    floors = math.max(floors, record.last)
   end
 end
 table.sort(found, function(a, b) return a[1] < b[1] end)
 
-local page, newest, more = {}, nil, 0
+local page, newest = {}, nil
 for _, entry in ipairs(found) do
+  if entry[1] > upto then break end
   if entry[1] ~= newest then
     if #page == most * 3 then
       more = 1
@@ -55,4 +80,4 @@ for _, entry in ipairs(found) do
   end
 end
 save()
-return {epoch, text(last), text(floors), lasts, more, page}
+return {epoch, text(last), text(floors), lasts, lost, more, page}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sse_service.brokers.base import Entry
+from sse_service.brokers.base import Doubt, Entry, Page
 from sse_service.cursor import Cursor, GapReason
 from tests.contracts.setup import Setup, route
 
@@ -45,7 +45,7 @@ def test_pages_join_without_a_hole_or_a_repeat(setup_of: SetupOf) -> None:
         assert page.gap is None
         seen += ids(page.entries)
         after = page.upto
-        if len(page.entries) < 3:
+        if not page.more:
             break
     assert seen == [str(n) for n in range(10)]
 
@@ -205,6 +205,40 @@ def test_a_clock_that_steps_back_after_the_start_makes_no_cursor_unprovable(setu
     assert setup.replay(setup.live[0].cursor).gap is None
 
 
+def test_an_entry_in_a_doubt_is_a_gap_and_what_follows_begins_with_it(setup_of: SetupOf) -> None:
+    setup = setup_of()
+    setup.publish(route("a"), route("b"), route("c", "user:2"), route("d"))
+    a, b, c, d = (entry.cursor for entry in setup.live)
+
+    def asked(*doubts: Doubt) -> Page:
+        return setup.run(setup.broker.replay(["user:1", "user:2"], c, 10, doubts))
+
+    for unfounded in (Doubt("user:1", b.offset, c.offset), Doubt("user:2", 0, b.offset), Doubt("user:3", 0, c.offset)):
+        page = asked(unfounded)
+        assert (page.gap, ids(page.entries)) == (None, ["d"])
+    page = asked(Doubt("user:2", c.offset, d.offset), Doubt("user:1", a.offset, c.offset))
+    assert (page.gap, ids(page.entries)) == (GapReason.LOST, ["b", "c", "d"])
+
+
+def test_a_doubt_of_which_history_is_gone_is_a_gap(setup_of: SetupOf) -> None:
+    setup = setup_of(history_events=1)
+    setup.publish(route("a"), route("b"), route("c", "user:2"))
+    a, _, c = (entry.cursor for entry in setup.live)
+    doubt = Doubt("user:1", a.offset - 1, a.offset)
+    page = setup.run(setup.broker.replay(["user:1", "user:2"], c, 10, [doubt]))
+    assert page.gap is GapReason.LOST
+
+
+def test_a_page_of_many_channels_is_read_in_shares_and_misses_nothing(setup_of: SetupOf) -> None:
+    setup = setup_of()
+    before = setup.position()
+    setup.publish(*(route(f"{number}", f"group:{number % 7}") for number in range(60)))
+    setup.publish(*(route(f"{number}", "group:1") for number in range(60, 100)))
+    entries, gap = paged(setup, before, {f"group:{number}" for number in range(7)}, 20)
+    assert gap is None
+    assert ids(entries) == [str(number) for number in range(100)]
+
+
 CHANNELS = ("user:1", "user:2", "group:1", "broadcast")
 STEP = st.one_of(
     st.lists(st.sampled_from(CHANNELS), min_size=1, max_size=3, unique=True).map(tuple),
@@ -249,6 +283,7 @@ def paged(setup: Setup, after: Cursor, channels: set[str], limit: int) -> tuple[
         gap = gap or page.gap
         entries += page.entries
         assert all(entry.cursor.offset <= page.upto.offset for entry in page.entries)
-        if len(page.entries) < limit:
+        if not page.more:
             return entries, gap
+        assert page.entries
         after = page.upto

@@ -54,7 +54,7 @@ def test_a_part_of_the_bookkeeping_that_is_lost_begins_a_new_epoch(
 
 def test_each_field_of_the_book_belongs_to_it(setup_of: SetupOf, client: redis.Redis) -> None:
     setup = setup_of()
-    for field in ("epoch", "run", "last", "floor", "bytes", "seen", "old", "rotated", "@user:1"):
+    for field in ("epoch", "run", "last", "floor", "bytes", "seen", "old", "rotated", "scan", "@user:1"):
         setup.publish(route(field))
         before = setup.position()
         client.hdel("{sse}:book", field)
@@ -151,7 +151,7 @@ def test_channels_that_are_too_old_leave_no_trace_but_the_floor(setup_of: SetupO
     setup.publish(route("young"))
     # Twenty a call: the probes go on with it.
     setup.run(_until(lambda: client.zcard("{sse}:channels") == 1))
-    assert client.hlen("{sse}:book") == 8 + 1
+    assert client.hlen("{sse}:book") == 9 + 1
     assert len(list(client.scan_iter("{sse}:history:*"))) == 1
     assert int(str(client.hget("{sse}:book", "floor"))) > before.offset
     assert setup.replay(before, "user:7").gap is GapReason.EXPIRED
@@ -286,28 +286,35 @@ RUBBISH = ("", "junk", "5", "null", "[1,2,3,4,5,6]", '["a",null,null,null,"x",nu
 
 
 @pytest.mark.parametrize("rubbish", RUBBISH)
-def test_a_message_of_another_form_ends_the_connection_and_not_the_broker(
-    setup_of: SetupOf, client: redis.Redis, rubbish: str
-) -> None:
+def test_a_message_of_another_form_is_held_back(setup_of: SetupOf, client: redis.Redis, rubbish: str) -> None:
     setup = setup_of()
     here = setup.position()
     client.publish("{sse}:0:live:user:1", f"{here.epoch} {here.offset} 0\n{rubbish}")
-    setup.run(_until(lambda: setup.broker.trouble or setup._running.done()))
-    assert not setup._running.done()
-    setup.run(_until(lambda: setup.broker.trouble is None))
     setup.publish(route("mine"))
     assert ids(setup.live) == ["mine"]
+    assert 'sse_events_dropped_total{reason="foreign"} 1.0' in setup.metrics.render().decode()
 
 
 @pytest.mark.parametrize("rubbish", RUBBISH)
-def test_an_entry_of_another_form_is_unavailable(setup_of: SetupOf, client: redis.Redis, rubbish: str) -> None:
+def test_an_entry_of_another_form_is_held_back(setup_of: SetupOf, client: redis.Redis, rubbish: str) -> None:
     setup = setup_of()
     setup.publish(route("a"))
     ((place, _),) = client.xrange("{sse}:history:user:1")
     client.delete("{sse}:history:user:1")
     client.xadd("{sse}:history:user:1", {"e": rubbish}, id=place)
-    with pytest.raises(Unavailable, match="none of ours"):
-        setup.replay(None)
+    assert ids(setup.replay(None).entries) == []
+    assert 'sse_events_dropped_total{reason="foreign"} 1.0' in setup.metrics.render().decode()
+
+
+def test_what_a_life_left_behind_is_cleared_also_where_nobody_knows_of_it(
+    setup_of: SetupOf, client: redis.Redis
+) -> None:
+    setup = setup_of()
+    setup.publish(*(route(str(number), f"user:{number}") for number in range(500)))
+    client.delete("{sse}:book", "{sse}:channels")
+    setup.publish(route("new", "user:1"))
+    setup.run(_until(lambda: client.hget("{sse}:book", "scan") == "done"))
+    assert list(client.scan_iter("{sse}:history:*")) == ["{sse}:history:user:1"]
 
 
 def test_at_most_twenty_channels_are_cleared_at_once(setup_of: SetupOf, client: redis.Redis) -> None:

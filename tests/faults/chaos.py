@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from tests.faults.checker import Violation
 from tests.faults.client import events
 from tests.faults.cluster import Cluster, say
-from tests.faults.faults import FAULTS, LOSES_DATA
+from tests.faults.faults import FAULTS, LOSES_DATA, LOSES_PUSHES
 
 
 @dataclass(slots=True)
@@ -102,6 +102,8 @@ async def chaos(
 def _gaps(names: Iterable[str]) -> set[str]:
     """Reasons for which these faults may be told as gaps."""
     reasons = {"epoch"} if LOSES_DATA.intersection(names) else set()
+    if LOSES_PUSHES.intersection(names):
+        reasons.add("lost")
     # A channel's history may be among them.
     return reasons | ({"trimmed", "lost"} if "some keys removed" in names else set())
 

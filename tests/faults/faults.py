@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from sse_service.brokers.valkey_prober import ARRIVAL_SECONDS, PROBE_SECONDS
 from tests.faults.cluster import VISIBILITY_SECONDS, Cluster, until
 from tests.integration.sqs_stub import Answer, LostReply
 from tests.integration.valkey import Valkey
@@ -19,6 +20,11 @@ FAULTS: dict[str, Fault] = {}
 
 LOSES_DATA = {"valkey loses its data", "flush", "some keys removed", "failover without the tail", "valkey restarted"}
 """Those after which a gap is right: the store's data went, or may have gone."""
+
+LOSES_PUSHES = {"pushes swallowed"}
+"""Those after which a gap is right where a stream went past what was lost, by another of its channels.
+
+No network does this to a TCP connection that lives on; a broken proxy may."""
 
 OVERLOADED = Answer(400, {"__type": "com.amazonaws.sqs#RequestThrottled", "message": "slow down"})
 
@@ -139,11 +145,20 @@ async def black_hole(cluster: Cluster, hold: float) -> None:
 
 @fault("pushes swallowed")
 async def pushes_swallowed(cluster: Cluster, hold: float) -> None:
-    """Shorter than a probe's interval, or longer."""
-    proxy = cluster.random.choice(cluster.tasks).proxy
-    proxy.swallow = True
-    await asyncio.sleep(cluster.random.uniform(0.05, hold))
-    proxy.swallow = False
+    """Three times for less than a probe's interval, and once for longer.
+
+    Clients stay meanwhile: one that leaves before the next probe takes an id along that may be past what was lost.
+    """
+    for client in cluster.clients:
+        client.calm = True
+    for seconds in (*(cluster.random.uniform(0.05, 0.9) for _ in range(3)), cluster.random.uniform(1, max(hold, 1))):
+        proxy = cluster.random.choice(cluster.tasks).proxy
+        proxy.swallow = True
+        await asyncio.sleep(seconds)
+        proxy.swallow = False
+        await asyncio.sleep(PROBE_SECONDS + ARRIVAL_SECONDS)
+    for client in cluster.clients:
+        client.calm = False
 
 
 @fault("slow way to valkey")

@@ -6,7 +6,7 @@ import asyncio
 import random
 
 from tests.faults.chaos import Report, chaos
-from tests.faults.faults import FAULTS, LOSES_DATA
+from tests.faults.faults import FAULTS, LOSES_DATA, LOSES_PUSHES
 
 SEED = random.SystemRandom().randrange(2**32)
 
@@ -19,7 +19,7 @@ def run(*names: str, seconds: float = 0, program: tuple[str, ...] = ("sse_servic
 
 
 def test_no_fault_that_leaves_the_store_its_data_loses_doubles_or_reorders_anything_or_tells_a_gap() -> None:
-    report = run(*sorted(FAULTS.keys() - LOSES_DATA))
+    report = run(*sorted(FAULTS.keys() - LOSES_DATA - LOSES_PUSHES))
     assert not report.violations, report
     assert not report.gaps
 
@@ -28,3 +28,9 @@ def test_where_the_store_loses_data_a_gap_is_told_and_nothing_else_is_broken() -
     report = run(*sorted(LOSES_DATA), tasks=2)
     assert not report.violations, report
     assert set(report.gaps) <= {"epoch", "trimmed", "lost"}
+
+
+def test_messages_that_are_lost_on_a_connection_that_lives_on_are_read_again_or_told_as_a_gap() -> None:
+    report = run(*LOSES_PUSHES, seconds=15, tasks=2)
+    assert not report.violations, report
+    assert set(report.gaps) <= {"lost"}

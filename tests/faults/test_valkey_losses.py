@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -31,7 +31,9 @@ class Store:
     def __init__(self, proxy: Proxy, server: Valkey) -> None:
         self.proxy = proxy
         self.news: list[str | None] = []
-        """Ids of events that were handed over, ``lost`` and a channel where something was lost, ``lost all``."""
+        """Ids of events that were handed over, and ``lost`` with the channels where something was lost."""
+        self.complete: dict[str, int] = {}
+        """Up to where all had come then."""
         self.metrics = Metrics()
         self.broker = ValkeyBroker(
             url=f"redis://127.0.0.1:{proxy.port}/0", listener=self._take, on_lost=self._lost, metrics=self.metrics
@@ -41,8 +43,9 @@ class Store:
     def _take(self, entry: Entry) -> None:
         self.news.append(entry.event.id)
 
-    def _lost(self, channel: str | None) -> None:
-        self.news.append(f"lost {channel or 'all'}")
+    def _lost(self, complete: Mapping[str, int]) -> None:
+        self.news.append(f"lost {', '.join(complete)}")
+        self.complete = dict(complete)
 
     async def publish(self, *names: str, channel: str = "user:1") -> None:
         await self.other.publish([Route(Event(name, "x"), (channel,)) for name in names])
@@ -132,7 +135,7 @@ def test_a_probe_that_was_lost_sends_all_to_history_and_moves_no_position(
             assert made.broker.delivered() == position
             made.proxy.swallow = False
             await made.until(lambda: made.news)
-            assert made.news == ["lost all"]
+            assert made.news == ["lost user:1"]
             await made.until(lambda: made.broker.delivered().offset > position.offset)
 
     asyncio.run(test())
@@ -143,13 +146,49 @@ def test_a_connection_that_brings_nothing_is_made_anew(server: Valkey) -> None:
         async with store(server) as made:
             made.proxy.swallow = True
             await made.until(lambda: made.broker.trouble == "messages do not come")
-            assert made.news == ["lost all"]
+            assert made.news == ["lost user:1"]
             with pytest.raises(Unavailable):
                 await made.broker.replay(["user:1"], None, 10)
             made.proxy.swallow = False
             await made.until(lambda: made.broker.trouble is None)
             await made.publish("later")
             await made.until(lambda: "later" in made.news)
+
+    asyncio.run(test())
+
+
+def test_a_subscription_that_is_not_confirmed_makes_the_connection_anew(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valkey_listener, "CONFIRM_SECONDS", 0.2)
+
+    async def test() -> None:
+        async with store(server) as made:
+            made.proxy.swallow = True
+            passed = made.proxy.swallowed
+            waiting = asyncio.create_task(made.broker.subscribe(["user:2"]))
+            await made.until(lambda: made.proxy.swallowed > passed)
+            made.proxy.swallow = False
+            with pytest.raises(Unavailable):
+                await waiting
+            await made.until(lambda: "sse_broker_connections_total 2.0" in made.metrics.render().decode())
+            await made.broker.subscribe(["user:2"])
+            await made.publish("later", channel="user:2")
+            await made.until(lambda: "later" in made.news)
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("message", [b"", b"junk", b"abc 5 0\n5", b"abc 5 0\n[1,2,3,4,5,6]", b"\xff \xff \xff\n"])
+def test_what_anybody_else_publishes_ends_nothing(server: Valkey, message: bytes) -> None:
+    async def test() -> None:
+        async with store(server) as made:
+            with server.client() as client:
+                client.publish("{sse}:0:live:user:1", message)
+            await made.publish("later")
+            await made.until(lambda: "later" in made.news)
+            assert made.broker.trouble is None
+            assert 'sse_events_dropped_total{reason="foreign"} 1.0' in made.metrics.render().decode()
 
     asyncio.run(test())
 
@@ -161,7 +200,7 @@ def test_a_connection_that_was_cut_sends_all_to_history_before_anything_later_co
             await made.until(lambda: "sse_broker_connections_total 2.0" in made.metrics.render().decode())
             await made.publish("later")
             await made.until(lambda: "later" in made.news)
-            assert made.news[0] == "lost all"
+            assert made.news[0] == "lost user:1"
             assert made.news[-1] == "later"
 
     asyncio.run(test())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -272,7 +273,7 @@ def test_a_store_that_begins_another_life_is_a_gap_in_mid_stream() -> None:
             await task.publish("a")
             task.broker._epoch = new_epoch(task.broker._last)
             await task.publish("b")
-            task.hub.lost(None)
+            task.hub.lost({"user:1": 2**60})
             await settled(lambda: subscription.live)
             await task.publish("c")
 
@@ -291,9 +292,76 @@ def test_an_idle_stream_that_is_older_than_history_reads_on_without_a_gap() -> N
             for _ in range(5):
                 task.now += 1300
                 await timer.tick()
-            task.hub.lost(None)
+            task.hub.lost({"user:1": 2**60})
             await settled(lambda: subscription.live)
 
     task.run(body)
     assert gaps(sink) == []
     assert "stream.cursor" in sink.types
+
+
+def test_what_was_lost_before_another_channel_went_on_is_a_gap_and_read_again() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        with task.open(sink, groups=("ops",)) as subscription:
+            await settled(lambda: subscription.live)
+            await task.publish("seen")
+            seen = task.broker._last
+            listener, task.broker._listener = task.broker._listener, lambda _: None
+            await task.publish("lost")
+            task.broker._listener = listener
+            await task.publish("group's", channels=("group:ops",))
+            task.hub.lost({"user:1": seen})
+            await settled(lambda: subscription.live)
+            await task.publish("later")
+
+    task.run(body)
+    assert gaps(sink) == ["lost"]
+    assert sink.data == ["seen", "group's", "lost", "group's", "later"]
+
+
+def test_where_nothing_was_lost_before_another_channel_went_on_nothing_is_told() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        with task.open(sink, groups=("ops",)) as subscription:
+            await settled(lambda: subscription.live)
+            await task.publish("a")
+            seen = task.broker._last
+            await task.publish("b", channels=("group:ops",))
+            task.hub.lost({"user:1": seen, "group:ops": task.broker._last, "broadcast": 0})
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert gaps(sink) == []
+    assert sink.data == ["a", "b"]
+
+
+def test_a_doubt_outlives_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, sink = Task(), MemorySink()
+    monkeypatch.setattr("sse_service.catchup.RETRY_SECONDS", 0)
+    replay, tries = task.broker.replay, 0
+
+    async def fail_twice(*arguments: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise Unavailable
+        return await replay(*arguments)
+
+    async def body() -> None:
+        with task.open(sink, groups=("ops",)) as subscription:
+            await settled(lambda: subscription.live)
+            seen = task.broker._last
+            listener, task.broker._listener = task.broker._listener, lambda _: None
+            await task.publish("lost")
+            task.broker._listener = listener
+            await task.publish("group's", channels=("group:ops",))
+            monkeypatch.setattr(task.broker, "replay", fail_twice)
+            task.hub.lost({"user:1": seen})
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert gaps(sink) == ["lost"]
+    assert sink.data == ["group's", "lost", "group's"]

@@ -1,5 +1,7 @@
 """The Hub delivers to whom it is for, once each."""
 
+from collections.abc import Mapping
+
 from sse_service.brokers.base import Entry
 from sse_service.cursor import Cursor
 from sse_service.events import Event
@@ -20,7 +22,7 @@ class Client:
         if self.leaves is not None:
             self.leaves.leave(self, ["user:1"])
 
-    def fall_behind(self) -> None:
+    def fall_behind(self, complete: Mapping[str, int]) -> None:
         self.got.append("behind")
 
 
@@ -78,12 +80,12 @@ def test_deliveries_are_counted_with_the_time_since_the_event_was_published() ->
     assert "sse_publish_to_write_seconds_count 1.0" in text
 
 
-def test_what_was_lost_of_a_channel_sends_its_members_to_history_and_what_was_lost_of_all_each_once() -> None:
+def test_what_was_lost_of_channels_sends_their_members_to_history_each_once() -> None:
     hub, mine, theirs = Hub(metrics=Metrics()), Client(), Client()
     hub.join(mine, ["user:1", "broadcast"])
     hub.join(theirs, ["user:2", "broadcast"])
-    hub.lost("user:1")
-    hub.lost("user:3")
+    hub.lost({"user:1": 5})
+    hub.lost({"user:3": 5})
     assert (mine.got, theirs.got) == (["behind"], [])
-    hub.lost(None)
+    hub.lost({"user:1": 5, "user:2": 5, "broadcast": 5})
     assert (mine.got, theirs.got) == (["behind"] * 2, ["behind"])

@@ -115,7 +115,11 @@ def test_a_length_of_secrets_is_counted_in_bytes() -> None:
         ("broker_url", "redis://host/one"),
         ("broker_url", "redis://host:70000"),
         ("broker_url", "http://host"),
+        ("broker_url", "redis://host/٣"),
+        ("broker_url", "redis://host/123456"),
         ("broker_url", "rediss://host?ssl_cert_reqs=none"),
+        ("broker_url", "rediss://host?ssl_ca_certs=/nonexistent"),
+        ("broker_url", f"redis://host?ssl_ca_certs={__file__}"),
         ("broker_url", "memory://host"),
         ("cookie_name", "a b"),
         ("cookie_samesite", "sometimes"),
@@ -179,7 +183,7 @@ def test_the_memory_broker_serves_a_single_task_only() -> None:
 
 def test_a_store_of_its_own_serves_any_number_of_tasks_and_its_password_is_not_shown() -> None:
     settings = Settings(
-        **{**SERVING, "single_task": False}, broker_url="rediss://:canary@host:6380/2?ssl_ca_certs=/etc/ca.pem"
+        **{**SERVING, "single_task": False}, broker_url=f"rediss://:canary@host:6380/2?ssl_ca_certs={__file__}"
     )
     settings.for_serving()
     assert not settings.in_memory
