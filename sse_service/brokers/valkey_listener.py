@@ -120,6 +120,7 @@ class ValkeyListener:
         if epoch != self.epoch:
             self.epoch = epoch
             self.lose_all()
+            self.proven = 0
 
     def lose_all(self) -> None:
         """Messages of any channel may be missing."""
