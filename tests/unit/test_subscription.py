@@ -6,6 +6,7 @@ import pytest
 
 from sse_service import frames
 from sse_service.auth.base import Principal
+from sse_service.brokers.base import Doubt
 from sse_service.cursor import Cursor
 from sse_service.events import Event
 from sse_service.frames import Frame
@@ -225,3 +226,40 @@ def test_a_live_stream_takes_no_frame_of_another_life(offset: int) -> None:
     client.subscription.offer(frames.frame(Event("a", "a"), Cursor("next life", offset)))
     assert client.sink.data == ["5"]
     assert client.behind == [client.subscription]
+
+
+def test_what_may_have_been_lost_is_asked_of_each_channel_up_to_where_the_stream_left_off() -> None:
+    client = Client()
+    client.offer(5, 9)
+    client.subscription.fall_behind({"user:1": 7, "user:2": 1})
+    assert client.subscription.reading() == (Doubt("user:1", 7, 9),)
+    assert client.subscription.reading() == ()
+
+
+def test_nothing_is_asked_of_a_channel_of_which_all_came() -> None:
+    client = Client()
+    client.offer(5)
+    client.subscription.fall_behind({"user:1": 5})
+    assert client.subscription.reading() == ()
+
+
+def test_what_a_replay_has_asked_for_is_not_asked_again() -> None:
+    client = Client()
+    client.offer(5)
+    client.subscription.fall_behind({"user:1": 3})
+    client.subscription.reading()
+    assert client.subscription.join(Cursor("life", 6))
+    client.offer(8)
+    client.subscription.fall_behind({"user:1": 3})
+    assert client.subscription.reading() == (Doubt("user:1", 6, 8),)
+
+
+def test_a_replay_for_a_slow_reader_asks_nothing_and_settles_nothing() -> None:
+    client = Client()
+    client.offer(5)
+    client.subscription.fall_behind()
+    client.subscription.reading()
+    assert client.subscription.join(Cursor("life", 6))
+    client.offer(8)
+    client.subscription.fall_behind({"user:1": 3})
+    assert client.subscription.reading() == (Doubt("user:1", 3, 8),)
