@@ -37,7 +37,7 @@ REFUSED_SECONDS = 30.0
 """That a refused publish counts as trouble: whoever still has the event tries again sooner."""
 
 PAGE_BYTES = 1024 * 1024
-"""Of one channel's entries in one page, so that no answer stands in the way of the others for long."""
+"""Of the entries of one page, about, so that no answer stands in the way of the others for long."""
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +60,6 @@ class ValkeyBroker:
     ) -> None:
         """Bounds as of the memory broker; all tasks of one server must be given the same."""
         self._url = url
-        self._on_lost = on_lost
         self._metrics = metrics
         self._history_events = history_events
         self._history_seconds = history_seconds
