@@ -7,7 +7,7 @@ import contextlib
 import datetime
 import ipaddress
 import ssl
-import threading
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.integration.process import Process
 
 
 def certificates(folder: Path) -> tuple[Path, Path]:
@@ -63,10 +65,14 @@ def certificates(folder: Path) -> tuple[Path, Path]:
 @contextmanager
 def tls_proxy(upstream: int, server_file: Path) -> Iterator[int]:
     """Pass what comes by TLS on to a port; gives the proxy's own."""
+    with Process("tests.integration.tls", str(upstream), str(server_file)) as process:
+        yield int(process.wait_for(r"port (\d+)")[1])
+
+
+async def serve(upstream: int, server_file: str) -> None:
+    """Run the proxy until the process is ended."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(server_file)
-    loop = asyncio.new_event_loop()
-    running: set[asyncio.Task[None]] = set()
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -74,37 +80,19 @@ def tls_proxy(upstream: int, server_file: Path) -> Iterator[int]:
                 writer.write(data)
                 await writer.drain()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        running.add(task)
-        try:
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
             behind, before = await asyncio.open_connection("127.0.0.1", upstream)
             try:
                 await asyncio.gather(pump(reader, before), pump(behind, writer))
             finally:
                 before.transport.abort()
-        except (OSError, asyncio.CancelledError):
-            # Nobody waits for this task: what it raised would only be logged.
-            pass
-        finally:
-            running.discard(task)
-            writer.transport.abort()
+        writer.transport.abort()
 
-    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0, ssl=context))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
+    server = await asyncio.start_server(take, "127.0.0.1", 0, ssl=context)
+    print(f"port {server.sockets[0].getsockname()[1]}", flush=True)
+    await server.serve_forever()
 
-    async def stop() -> None:
-        server.close()
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
 
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1]), sys.argv[2]))
