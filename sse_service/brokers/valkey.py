@@ -101,8 +101,11 @@ class ValkeyBroker:
         while True:
             try:
                 await self._session()
-            except* (Unavailable, InvalidSettings, *FAULTS) as group:
+            # Whatever it is: without this loop no stream would ever get another event.
+            except* Exception as group:
                 error = _first(group)
+                if not isinstance(error, (Unavailable, InvalidSettings, *FAULTS)):
+                    _log.error("a fault of the connections to Valkey", exc_info=error)
                 if self._away is None:
                     self._since = time.monotonic()
                 if self._away != (reason := _reason(error)):

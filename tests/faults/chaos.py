@@ -78,6 +78,13 @@ async def chaos(
             # One in twenty is held ten times as long.
             await FAULTS[name](cluster, order.uniform(hold / 2, hold) * (10 if order.random() < 0.05 else 1))
             took = await cluster.fresh()
+            report.violations += [
+                Violation("task ended", f"task {number} by itself, after {name}: {task.output[-6000:]}")
+                for number, task in enumerate(cluster.tasks)
+                if task.process is not None and task.process.ended
+            ]
+            if report.violations:
+                return report
             say(f"{time.monotonic() - until + seconds:6.1f} s: {name}, a fresh event after {took:.1f} s")
             report.faults[name] += 1
             report.slowest_heal = max(report.slowest_heal, (took, name))

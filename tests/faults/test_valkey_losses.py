@@ -230,6 +230,25 @@ def test_a_channel_is_let_go_some_time_after_its_last_stream_and_not_if_one_come
     asyncio.run(test())
 
 
+def test_a_fault_that_nobody_thought_of_is_logged_and_the_connection_made_anew(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        async with store(server) as made:
+            session = made.broker._session
+
+            async def fail() -> None:
+                monkeypatch.setattr(made.broker, "_session", session)
+                raise ExceptionGroup("tasks", [LookupError("a bug")])
+
+            monkeypatch.setattr(made.broker, "_session", fail)
+            made.proxy.cut()
+            await made.until(lambda: "a bug" in caplog.text)
+            await made.until(lambda: "sse_broker_connections_total 2.0" in made.metrics.render().decode())
+
+    asyncio.run(test())
+
+
 def test_a_broker_that_is_cancelled_while_its_connection_fails_ends(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,11 @@ class Process:
                     raise AssertionError(f"{pattern!r} was not printed:\n{''.join(self._lines)}")
         return match
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is no more."""
+        return self._popen.poll() is not None
+
     def signal(self, number: signal.Signals) -> None:
         self._popen.send_signal(number)
 
