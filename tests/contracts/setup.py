@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
 from sse_service.brokers.base import Broker, Entry, Page
 from sse_service.cursor import Cursor
 from sse_service.events import Event, Route
 from sse_service.metrics import Metrics
-from tests.integration.process import DEADLINE
+from tests.integration.until import until
 
 T = TypeVar("T")
 
@@ -85,15 +85,9 @@ class Setup:
 
     async def _start(self) -> None:
         self._running = asyncio.create_task(self.broker.run())
-        await _until(lambda: self.broker.trouble is None)
+        await until(lambda: self.broker.trouble is None, every=0.001)
         await self.broker.subscribe(CHANNELS)
 
     async def _settled(self) -> None:
         here = await self.broker.position()
-        await _until(lambda: self.broker.delivered().offset >= here.offset)
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110  what is waited for is state, which tells nobody
-            await asyncio.sleep(0.001)
+        await until(lambda: self.broker.delivered().offset >= here.offset, every=0.001)

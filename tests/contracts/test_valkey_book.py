@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
@@ -19,6 +18,7 @@ from sse_service.errors import Unavailable
 from sse_service.events import BROADCAST, group_channel, user_channel
 from tests.contracts.setup import Setup, route
 from tests.contracts.test_broker import ids
+from tests.integration.until import until
 from tests.integration.valkey import Valkey
 
 pytestmark = pytest.mark.parametrize("make", ["valkey"], indirect=True)
@@ -150,7 +150,7 @@ def test_channels_that_are_too_old_leave_no_trace_but_the_floor(setup_of: SetupO
     setup.clock.now += 61
     setup.publish(route("young"))
     # Twenty a call: the probes go on with it.
-    setup.run(_until(lambda: client.zcard("{sse}:channels") == 1))
+    setup.run(until(lambda: client.zcard("{sse}:channels") == 1))
     assert client.hlen("{sse}:book") == 9 + 1
     assert len(list(client.scan_iter("{sse}:history:*"))) == 1
     assert int(str(client.hget("{sse}:book", "floor"))) > before.offset
@@ -200,7 +200,7 @@ def test_without_memory_publishing_waits_and_resume_goes_on(
         assert len(setup.replay(before).entries) > 0
         # What is too old is cleared by the probes, and that makes room.
         setup.clock.now += 61
-        setup.run(_until(lambda: not client.exists("{sse}:history:user:1")))
+        setup.run(until(lambda: not client.exists("{sse}:history:user:1")))
         setup.publish(route("again"))
         assert setup.broker.trouble is None
     finally:
@@ -313,7 +313,7 @@ def test_what_a_life_left_behind_is_cleared_also_where_nobody_knows_of_it(
     setup.publish(*(route(str(number), f"user:{number}") for number in range(500)))
     client.delete("{sse}:book", "{sse}:channels")
     setup.publish(route("new", "user:1"))
-    setup.run(_until(lambda: client.hget("{sse}:book", "scan") == "done"))
+    setup.run(until(lambda: client.hget("{sse}:book", "scan") == "done"))
     assert list(client.scan_iter("{sse}:history:*")) == ["{sse}:history:user:1"]
 
 
@@ -329,9 +329,3 @@ def test_at_most_twenty_channels_are_cleared_at_once(setup_of: SetupOf, client: 
         client.eval(valkey_scripts.source("probe"), *words)
         left.append(client.zcard("{sse}:channels"))
     assert left == [50, 30, 10, 0]
-
-
-async def _until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110  what is waited for is the server's state
-            await asyncio.sleep(0.01)

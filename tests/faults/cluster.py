@@ -12,8 +12,9 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Container
+from collections.abc import AsyncIterator, Container
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Self
 
 import httpx
@@ -23,6 +24,7 @@ from sse_service.auth.tokens import Tokens
 from tests.faults.checker import Published, Violation, check
 from tests.faults.client import Client, events
 from tests.faults.proxy import Proxy
+from tests.integration import until as waiting
 from tests.integration.chain import AWS, SECRET
 from tests.integration.process import Process
 from tests.integration.sqs_stub import SQSStub
@@ -32,6 +34,9 @@ SETTLE_SECONDS = 60.0
 """For everything to be delivered once nothing fails any more."""
 
 VISIBILITY_SECONDS = 10
+
+# Whole processes start anew meanwhile, and there is one loop for all of a cluster's clients.
+until = partial(waiting.until, seconds=SETTLE_SECONDS, every=0.05)
 
 GAPS = ("epoch", "trimmed", "lost")
 
@@ -236,7 +241,7 @@ class Cluster:
         await until(acknowledged, "all messages are acknowledged")
         complete = lambda: not [v for v in self.violations() if v.kind == "lost"]  # noqa: E731
         with contextlib.suppress(AssertionError):
-            await until(complete, "all is seen", seconds, every=1)
+            await until(complete, "all is seen", seconds=seconds, every=1)
 
     def violations(self, gaps_allowed: Container[str] = GAPS) -> list[Violation]:
         return check(self.clients, self.published, self.acknowledged(), self.stub.dead, gaps_allowed=gaps_allowed)
@@ -270,16 +275,6 @@ class Cluster:
             "tasks": await self.metric(task, "sse_asyncio_tasks"),
             "streams": await self.metric(task, "sse_streams_open"),
         }
-
-
-async def until(condition: Callable[[], bool], what: str, seconds: float = SETTLE_SECONDS, every: float = 0.05) -> None:
-    """Wait until it holds; fails with what was waited for."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110  what is waited for is state of other processes
-                await asyncio.sleep(every)
-    except TimeoutError:
-        raise AssertionError(f"not within {seconds:.0f} s: {what}") from None
 
 
 def say(text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -16,6 +16,7 @@ from sse_service.errors import Unavailable
 from sse_service.events import Event, Route
 from sse_service.metrics import Metrics
 from tests.faults.proxy import Proxy
+from tests.integration.until import until
 from tests.integration.valkey import Valkey
 
 
@@ -50,11 +51,6 @@ class Store:
     async def publish(self, *names: str, channel: str = "user:1") -> None:
         await self.other.publish([Route(Event(name, "x"), (channel,)) for name in names])
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
-            while not condition():  # noqa: ASYNC110  what is waited for is state, which tells nobody
-                await asyncio.sleep(0.005)
-
 
 @asynccontextmanager
 async def store(server: Valkey) -> AsyncIterator[Store]:
@@ -64,12 +60,12 @@ async def store(server: Valkey) -> AsyncIterator[Store]:
         made = Store(proxy, server)
         running = [asyncio.create_task(broker.run()) for broker in (made.broker, made.other)]
         try:
-            await made.until(lambda: made.broker.trouble is None and made.other.trouble is None)
+            await until(lambda: made.broker.trouble is None and made.other.trouble is None)
             await made.broker.subscribe(["user:1"])
             # A stream that opens reads history: from then on it is known what has to come.
             await made.broker.replay(["user:1"], None, 10)
             await made.publish("first")
-            await made.until(lambda: "first" in made.news)
+            await until(lambda: "first" in made.news)
             made.news.clear()
             yield made
         finally:
@@ -83,7 +79,7 @@ async def swallow(made: Store, *names: str) -> None:
     made.proxy.swallow = True
     passed = made.proxy.swallowed
     await made.publish(*names)
-    await made.until(lambda: made.proxy.swallowed > passed)
+    await until(lambda: made.proxy.swallowed > passed)
     made.proxy.swallow = False
 
 
@@ -96,7 +92,7 @@ def test_a_lost_message_is_noticed_by_the_next_one_of_its_channel(
         async with store(server) as made:
             await swallow(made, "gone")
             await made.publish("next")
-            await made.until(lambda: "next" in made.news)
+            await until(lambda: "next" in made.news)
             assert made.news == ["lost user:1", "next"]
 
     asyncio.run(test())
@@ -107,9 +103,9 @@ def test_a_lost_message_that_nothing_follows_is_noticed_by_a_probe(server: Valke
         async with store(server) as made:
             before = made.broker.delivered()
             # Right after a probe, so that the next is not lost with it.
-            await made.until(lambda: made.broker.delivered() != before)
+            await until(lambda: made.broker.delivered() != before)
             await swallow(made, "gone")
-            await made.until(lambda: made.news)
+            await until(lambda: made.news)
             assert made.news == ["lost user:1"]
             assert "sse_broker_jumps_total 1.0" in made.metrics.render().decode()
 
@@ -128,15 +124,15 @@ def test_a_probe_that_was_lost_sends_all_to_history_and_moves_no_position(
         async with store(server) as made:
             made.proxy.swallow = True
             passed = made.proxy.swallowed
-            await made.until(lambda: made.proxy.swallowed > passed)
+            await until(lambda: made.proxy.swallowed > passed)
             position = made.broker.delivered()
             passed = made.proxy.swallowed
-            await made.until(lambda: made.proxy.swallowed > passed + 100)
+            await until(lambda: made.proxy.swallowed > passed + 100)
             assert made.broker.delivered() == position
             made.proxy.swallow = False
-            await made.until(lambda: made.news)
+            await until(lambda: made.news)
             assert made.news == ["lost user:1"]
-            await made.until(lambda: made.broker.delivered().offset > position.offset)
+            await until(lambda: made.broker.delivered().offset > position.offset)
 
     asyncio.run(test())
 
@@ -145,14 +141,14 @@ def test_a_connection_that_brings_nothing_is_made_anew(server: Valkey) -> None:
     async def test() -> None:
         async with store(server) as made:
             made.proxy.swallow = True
-            await made.until(lambda: made.broker.trouble == "messages do not come")
+            await until(lambda: made.broker.trouble == "messages do not come")
             assert made.news == ["lost user:1"]
             with pytest.raises(Unavailable):
                 await made.broker.replay(["user:1"], None, 10)
             made.proxy.swallow = False
-            await made.until(lambda: made.broker.trouble is None)
+            await until(lambda: made.broker.trouble is None)
             await made.publish("later")
-            await made.until(lambda: "later" in made.news)
+            await until(lambda: "later" in made.news)
 
     asyncio.run(test())
 
@@ -167,14 +163,14 @@ def test_a_subscription_that_is_not_confirmed_makes_the_connection_anew(
             made.proxy.swallow = True
             passed = made.proxy.swallowed
             waiting = asyncio.create_task(made.broker.subscribe(["user:2"]))
-            await made.until(lambda: made.proxy.swallowed > passed)
+            await until(lambda: made.proxy.swallowed > passed)
             made.proxy.swallow = False
             with pytest.raises(Unavailable):
                 await waiting
-            await made.until(lambda: "sse_broker_connections_total 2.0" in made.metrics.render().decode())
+            await until(lambda: "sse_broker_connections_total 2.0" in made.metrics.render().decode())
             await made.broker.subscribe(["user:2"])
             await made.publish("later", channel="user:2")
-            await made.until(lambda: "later" in made.news)
+            await until(lambda: "later" in made.news)
 
     asyncio.run(test())
 
@@ -186,7 +182,7 @@ def test_what_anybody_else_publishes_ends_nothing(server: Valkey, message: bytes
             with server.client() as client:
                 client.publish("{sse}:0:live:user:1", message)
             await made.publish("later")
-            await made.until(lambda: "later" in made.news)
+            await until(lambda: "later" in made.news)
             assert made.broker.trouble is None
             assert 'sse_events_dropped_total{reason="foreign"} 1.0' in made.metrics.render().decode()
 
@@ -197,9 +193,9 @@ def test_a_connection_that_was_cut_sends_all_to_history_before_anything_later_co
     async def test() -> None:
         async with store(server) as made:
             made.proxy.cut_pushes()
-            await made.until(lambda: "sse_broker_connections_total 2.0" in made.metrics.render().decode())
+            await until(lambda: "sse_broker_connections_total 2.0" in made.metrics.render().decode())
             await made.publish("later")
-            await made.until(lambda: "later" in made.news)
+            await until(lambda: "later" in made.news)
             assert made.news[0] == "lost user:1"
             assert made.news[-1] == "later"
 
@@ -221,11 +217,11 @@ def test_a_channel_is_let_go_some_time_after_its_last_stream_and_not_if_one_come
             made.broker.unsubscribe("user:2")
             made.broker.unsubscribe("user:3")
             await made.broker.subscribe(["user:3"])
-            await made.until(lambda: not listeners("user:2"))
+            await until(lambda: not listeners("user:2"))
             assert (listeners("user:1"), listeners("user:3")) == (1, 1)
             await made.broker.subscribe(["user:2"])
             await made.publish("back", channel="user:2")
-            await made.until(lambda: "back" in made.news)
+            await until(lambda: "back" in made.news)
 
     asyncio.run(test())
 
@@ -243,8 +239,8 @@ def test_a_fault_that_nobody_thought_of_is_logged_and_the_connection_made_anew(
 
             monkeypatch.setattr(made.broker, "_session", fail)
             made.proxy.cut()
-            await made.until(lambda: "a bug" in caplog.text)
-            await made.until(lambda: "sse_broker_connections_total 2.0" in made.metrics.render().decode())
+            await until(lambda: "a bug" in caplog.text)
+            await until(lambda: "sse_broker_connections_total 2.0" in made.metrics.render().decode())
 
     asyncio.run(test())
 

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from tests.faults.proxy import Proxy
 from tests.integration.chain import AWS, SECRET, Chain, wait_until_ready
 from tests.integration.process import DEADLINE, Process
 from tests.integration.tls import certificates, tls_proxy
+from tests.integration.until import until
 from tests.integration.valkey import Valkey, free_port
 
 PASSWORD = "canary-password"
@@ -50,12 +51,6 @@ async def broker(url: str, live: list[Entry] | None = None) -> Any:
         running.cancel()
         await asyncio.wait([running], timeout=DEADLINE)
         assert running.cancelled(), running
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110  what is waited for is state, which tells nobody
-            await asyncio.sleep(0.01)
 
 
 def test_events_travel_by_tls_with_a_password(locked: Valkey, tmp_path: Path) -> None:
