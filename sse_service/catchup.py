@@ -86,7 +86,7 @@ class CatchUp:
             try:
                 page = await self._broker.replay(subscription.channels, subscription.last, PAGE_EVENTS, doubts)
             except Unavailable:
-                subscription.doubts += doubts
+                subscription.unread(doubts)
                 raise
             if page.gap is not None:
                 reason = GapReason.EPOCH if page.gap is GapReason.EPOCH else GapReason.LOST

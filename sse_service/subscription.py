@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sse_service import frames
-from sse_service.brokers.base import Doubt
+from sse_service.doubts import Doubts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sse_service.auth.base import Principal
+    from sse_service.brokers.base import Doubt
     from sse_service.cursor import Cursor
     from sse_service.frames import Frame
     from sse_service.narrowing import Narrowing
@@ -53,18 +54,15 @@ class Subscription:
     """
 
     __slots__ = (
-        "_covered",
-        "_left",
+        "_doubts",
         "_lost",
         "_noted",
         "_on_behind",
         "_queue",
         "_queued_bytes",
         "_state",
-        "_verified",
         "channels",
         "close_reason",
-        "doubts",
         "fresh",
         "held",
         "joined",
@@ -110,13 +108,7 @@ class Subscription:
         self._lost = False
         self.last: Cursor | None = None
         """All of this stream's events at or below were written or queued."""
-        # Offset at which it last ceased to be live.
-        self._left = 0
-        # Up to here all that may have been lost was asked for; a replay that asked makes it rise to where it joins.
-        self._covered = 0
-        self._verified = True
-        self.doubts: tuple[Doubt, ...] = ()
-        """What may not have come of that which lies before ``last``."""
+        self._doubts = Doubts()
         self.joined = 0
         """Where it last joined live: what is offered at or below is the overlap of replay and live."""
         self.last_id = 0
@@ -197,11 +189,9 @@ class Subscription:
         self._lost = not live
         if live:
             assert self.last is not None  # noqa: S101  live is only entered with a position
-            self._left = self.last.offset
-            self._verified = False
+            self._doubts.left(self.last.offset)
         if complete:
-            self._verified = True
-            self._doubt(complete)
+            self._doubts.lost(self.channels, complete)
         if live:
             self._state = _State.REPLAYING
             self._noted = None
@@ -210,8 +200,11 @@ class Subscription:
     def reading(self) -> tuple[Doubt, ...]:
         """Be told that the catch-up reads a page now, in which is whatever was lost before; gives what it must ask."""
         self._lost = False
-        doubts, self.doubts = self.doubts, ()
-        return doubts
+        return self._doubts.take()
+
+    def unread(self, doubts: tuple[Doubt, ...]) -> None:
+        """Be told that the page could not be read."""
+        self._doubts.put_back(doubts)
 
     def join(self, upto: Cursor) -> bool:
         """Go live where the replay has reached all that was offered meanwhile; False: there is more to read."""
@@ -225,8 +218,7 @@ class Subscription:
             return False
         self.last = upto
         self.joined = upto.offset
-        if self._verified:
-            self._covered = upto.offset
+        self._doubts.joined(upto.offset)
         self._state = _State.LIVE
         return True
 
@@ -283,13 +275,6 @@ class Subscription:
         self._queue = None
         self.close_reason = reason
         self.sink.wake()
-
-    def _doubt(self, complete: Mapping[str, int]) -> None:
-        """Another channel may have taken this stream past what was lost of the first."""
-        for channel in self.channels:
-            sure = max(complete.get(channel, self._left), self._covered)
-            if sure < self._left:
-                self.doubts += (Doubt(channel, sure, self._left),)
 
     def _note(self, cursor: Cursor) -> None:
         if self._noted is None or self._noted.epoch != cursor.epoch or self._noted.offset < cursor.offset:

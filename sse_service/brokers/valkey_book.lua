@@ -90,7 +90,6 @@ local function read(channel)
     bytes = bytes - record.bytes + CHANNEL_BYTES
     record = {last = n[1], floor = n[1], bytes = CHANNEL_BYTES, count = 0, first = n[1]}
     write(channel, record)
-    save()
   end
   return record
 end
