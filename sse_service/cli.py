@@ -49,6 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
     settings.for_serving()
+    if os.environ.get("WEB_CONCURRENCY", "1").strip() not in ("", "1"):
+        raise InvalidSettings(
+            "WEB_CONCURRENCY: must be 1 or unset: a task is one process, whose limits, drain and health are its own; "
+            "run more tasks"
+        )
     try:
         if aws.region() is None:
             raise InvalidSettings("AWS_REGION: must be set")

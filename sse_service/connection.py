@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+    from sse_service.door import Door
+
 MAX_HEAD_BYTES = 16 * 1024
 """Request line and headers; what an ALB passes on is at most 64 KiB, what a browser sends with cookies far less."""
 
@@ -26,6 +28,9 @@ EXTENSION = "sse_service.connection"
 
 HEAD_SECONDS = 10
 """How long a request's head may take to come: a client that sends it byte by byte holds a descriptor (slow-loris)."""
+
+BODY_SECONDS = 10
+"""How long the rest of a body may take to come that nobody reads."""
 
 LINGER_SECONDS = 30
 """How long the last bytes of a closing connection may take to leave."""
@@ -93,16 +98,25 @@ class Connection(HttpToolsProtocol):
     It refuses a head over 16 KiB (431), and one that is slow to come (408).
     """
 
+    def __init__(self, *args: Any, door: Door, **kwargs: Any) -> None:
+        """What is given by place is uvicorn's."""
+        super().__init__(*args, **kwargs)
+        self._door = door
+
     _loan: Loan | None = None
     _linger: asyncio.TimerHandle | None = None
     _deadline: asyncio.TimerHandle | None = None
     _refused = False
+    _body_open = False
     _head_bytes = 0
     _unparsed_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Wait for the first request."""
         super().connection_made(transport)
+        if not self._door.admits(len(self.connections)):
+            self.cut()
+            return
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._end_wait)
 
     def data_received(self, data: bytes) -> None:
@@ -142,10 +156,19 @@ class Connection(HttpToolsProtocol):
         self._unparsed_bytes = 0
         super().on_body(body)
 
+    def on_message_complete(self) -> None:
+        """The request has come to its end."""
+        super().on_message_complete()
+        self._body_open = False
+        self._forget_deadline()
+
     def on_headers_complete(self) -> None:
         """Offer the connection to this request."""
         self._forget_deadline()
         super().on_headers_complete()
+        self._body_open = True
+        if self._door.draining:
+            self.cycle.keep_alive = False
         # Weak, or each request would be left to the garbage collector: its scope is held by both.
         extensions: dict[str, Any] = {EXTENSION: (weakref.ref(self), weakref.ref(self.cycle))}
         self.scope["extensions"] = extensions
@@ -165,8 +188,12 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """A closing connection waits for its peer to take the last bytes, but not for ever."""
         super().on_response_complete()
-        if self.transport.is_closing() and self._linger is None:
-            self._linger = self.loop.call_later(LINGER_SECONDS, self.cut)
+        if self.transport.is_closing():
+            if self._linger is None:
+                self._linger = self.loop.call_later(LINGER_SECONDS, self.cut)
+        elif self._body_open and self.cycle.response_complete:
+            # Answered before its body has come, which could drip in for ever
+            self._deadline = self.loop.call_later(BODY_SECONDS, self.cut)
 
     def cut(self) -> None:
         """Close at once, in the kernel too: it would keep what a peer does not take, and the socket, for minutes."""

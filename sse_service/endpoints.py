@@ -12,6 +12,8 @@ from sse_service import frames, narrowing, resume
 from sse_service.errors import Forbidden, InvalidToken, Overloaded
 from sse_service.problems import problem
 from sse_service.stream import HEADERS, EventStream
+from sse_service.streams import EVICTED_RETRY_MS
+from sse_service.subscription import CloseReason
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
     from sse_service.metrics import Metrics
     from sse_service.resume import Start
     from sse_service.streams import Streams
+
+_OVERLOADED = {
+    "limit": "this task holds as many streams as it may: try again",
+    "user": "this user has as many streams as one may: close a page",
+    "address": "this address has as many streams as one may: close a page",
+    "rate": "too many streams are being opened at once: try again",
+    "drain": "this task is ending: try again",
+}
 
 _CURSOR_QUERIES = ("lastEventId", "last_event_id", "lastEventID")
 """What clients send that cannot set the header: Yaffle's polyfill, Mercure 1, Mercure 0."""
@@ -41,7 +51,8 @@ class Events:
             query = request.query_params
             wanted = narrowing.read(types=query.get("types"), subject=query.get("subject"))
             start = _start(request)
-            self._streams.admit()
+            address = request.client.host if request.client else None
+            self._streams.admit(user=principal.user, address=address, resumes=start.resumes)
         except InvalidToken as error:
             self._metrics.requests_refused.labels("unauthorized").inc()
             return unauthorized(error)
@@ -54,7 +65,7 @@ class Events:
         except Overloaded as error:
             self._metrics.requests_refused.labels(error.reason).inc()
             return _overloaded(request, error)
-        return EventStream(streams=self._streams, principal=principal, start=start, narrowing=wanted)
+        return EventStream(streams=self._streams, principal=principal, address=address, start=start, narrowing=wanted)
 
 
 class Session:
@@ -141,12 +152,14 @@ def unauthorized(error: InvalidToken) -> Response:
 
 def _overloaded(request: Request, error: Overloaded) -> Response:
     """An EventSource gives up for good on any status but 200, so it is told within a stream when to come back."""
-    seconds = random.randint(1, 10)  # noqa: S311  spreads load
+    # The user's other pages will not be closed within seconds.
+    retry_ms = random.randint(*(EVICTED_RETRY_MS if error.reason == "user" else (1000, 10_000)))  # noqa: S311  as above
     if "text/event-stream" in request.headers.get("accept", "").lower():
-        block = frames.close(error.reason, reconnect=True, retry_ms=seconds * 1000)
+        reason = CloseReason.DRAIN if error.reason == "drain" else CloseReason.LIMIT
+        block = frames.close(reason.value, reconnect=True, retry_ms=retry_ms)
         return Response(block, headers=HEADERS, media_type="text/event-stream")
-    detail = "too many open streams" if error.reason == "limit" else "this task is ending"
-    return problem(503, f"{detail}: try again", headers={"Retry-After": str(seconds), "Connection": "close"})
+    headers = {"Retry-After": str(-(-retry_ms // 1000)), "Connection": "close"}
+    return problem(503, _OVERLOADED[error.reason], headers=headers)
 
 
 def _start(request: Request) -> Start:

@@ -39,7 +39,7 @@ class Forbidden(ServiceError):  # noqa: N818  RFC 9110's word
 
 
 class Overloaded(ServiceError):  # noqa: N818  what the answer says
-    """No stream may be opened now; ``reason`` is ``limit`` or ``drain``."""
+    """No stream may be opened now; ``reason`` is ``limit``, ``user``, ``address``, ``rate`` or ``drain``."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -24,7 +24,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 CLOSED = ("client", "drain", "slow", "expired", "limit", "max_age", "error")
 """Why a stream ended: the client left, or a CloseReason."""
-REFUSED = ("unauthorized", "forbidden", "invalid", "limit", "drain")
+REFUSED = ("unauthorized", "forbidden", "invalid", "limit", "user", "address", "rate", "drain")
 """Why a request got no stream: 401, 403, 400, or an overload answer."""
 REJECTED = (
     *("attribute", "encoding", "envelope", "nul"),

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import FrameType
 
+    from sse_service.door import Door
     from sse_service.drain import Drain
 
 BACKLOG = 4096
@@ -62,11 +64,11 @@ def url(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def config(app: Any, *, trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
+def config(app: Any, *, door: Door, trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
     """What every server here has in common."""
     return uvicorn.Config(
         app,
-        http=Connection,
+        http=partial(Connection, door=door),  # type: ignore[arg-type]  # called as the class would be
         ws="none",
         lifespan="off",
         log_config=None,
@@ -82,9 +84,12 @@ def config(app: Any, *, trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
 class Server(uvicorn.Server):
     """Drains on the first signal, closes at once on the second."""
 
-    def __init__(self, config: uvicorn.Config, *, drain: Drain, at_once: bool, announce: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, door: Door, drain: Drain, at_once: bool, announce: Callable[[], None]
+    ) -> None:
         """``at_once`` closes the streams without pacing whatever the signal; ``announce`` is called once it serves."""
         super().__init__(config)
+        self._door = door
         self._announce = announce
         self._drain = drain
         self._at_once = at_once
@@ -113,6 +118,7 @@ class Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._begin, self._at_once or sig == signal.SIGINT)
 
     def _begin(self, hurry: bool) -> None:
+        self._door.draining = True
         if hurry or self._draining is not None:
             self._drain.hurry()
         if self._draining is None:

@@ -95,6 +95,14 @@ class Settings(BaseSettings):
     """Bytes that wait for one slow reader before it is served from history."""
     max_streams: Annotated[int, Field(ge=1)] = 10_000
     """Streams that this task holds open; more are told to come back."""
+    max_streams_per_user: Annotated[int, Field(ge=1)] = 20
+    """Streams that one user has in this task; one more ends the oldest, or is told to come back where it resumes."""
+    max_streams_per_address: Annotated[int, Field(ge=1)] | None = None
+    """Streams from one address (of IPv6: one /64); unset, any number. Behind a proxy it needs `SSE_TRUSTED_PROXIES`."""
+    opens_per_second: Annotated[int, Field(ge=0)] = 1000
+    """Streams that may be opened a second, and twice as many at once; more are told to come back. 0 is no limit."""
+    stream_max_age_seconds: Annotated[int, Field(ge=1)] = 14_400
+    """Seconds after which a stream is ended, to come back; jittered down to 80 %, so that they do not come together."""
     drain_seconds: Annotated[int, Field(ge=0, le=110)] = 20
     """Seconds over which streams are closed after SIGTERM; at most 110, as ECS kills after at most 120 s."""
     sqs_pollers: Annotated[int, Field(ge=1, le=16)] = 2

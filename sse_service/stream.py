@@ -38,12 +38,21 @@ _PREAMBLE = frames.chunk(frames.HEARTBEAT)
 class EventStream(EventSourceResponse):
     """Writes Frames through what the connection lends; its task sleeps until the client leaves or the stream ends."""
 
-    def __init__(self, *, streams: Streams, principal: Principal, start: Start, narrowing: Narrowing | None) -> None:
+    def __init__(
+        self,
+        *,
+        streams: Streams,
+        principal: Principal,
+        address: str | None,
+        start: Start,
+        narrowing: Narrowing | None,
+    ) -> None:
         super().__init__(_nothing(), ping=0)
         for name, value in HEADERS.items():
             self.headers[name] = value
         self._streams = streams
         self._principal = principal
+        self._address = address
         self._start = start
         self._narrowing = narrowing
 
@@ -56,7 +65,11 @@ class EventStream(EventSourceResponse):
             return
         loan.write(_PREAMBLE)
         with self._streams.open(
-            sink=loan, principal=self._principal, start=self._start, narrowing=self._narrowing
+            sink=loan,
+            principal=self._principal,
+            address=self._address,
+            start=self._start,
+            narrowing=self._narrowing,
         ) as subscription:
             while not subscription.closed:
                 message = await receive()

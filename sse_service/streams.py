@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import random
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sse_service.errors import Overloaded
 from sse_service.events import BROADCAST, group_channel, user_channel
-from sse_service.subscription import Subscription
+from sse_service.subscription import CloseReason, Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,11 +19,15 @@ if TYPE_CHECKING:
     from sse_service.brokers.base import Broker
     from sse_service.catchup import CatchUp
     from sse_service.hub import Hub
+    from sse_service.limits import Limits
     from sse_service.metrics import Metrics
     from sse_service.narrowing import Narrowing
     from sse_service.resume import Start
     from sse_service.sink import Sink
     from sse_service.subscription import QueueLimits
+
+EVICTED_RETRY_MS = (30_000, 60_000)
+"""When a stream over the limit of its user comes back: until then another page may have been closed."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,15 +42,17 @@ class Streams:
         broker: Broker,
         catchup: CatchUp,
         metrics: Metrics,
+        limits: Limits,
         queue_limits: QueueLimits,
-        max_streams: int,
+        max_age_seconds: float,
     ) -> None:
         self._hub = hub
         self._broker = broker
         self._catchup = catchup
         self._metrics = metrics
+        self._limits = limits
         self._queue_limits = queue_limits
-        self._max_streams = max_streams
+        self._max_age_seconds = max_age_seconds
         # In order of opening; a dict because a set has no order.
         self._open: dict[Subscription, None] = {}
         self.draining = False
@@ -58,16 +66,15 @@ class Streams:
         """Give those that are open now."""
         return list(self._open)
 
-    def admit(self) -> None:
-        """Raises Overloaded where no stream may be opened now."""
+    def admit(self, *, user: str, address: str | None, resumes: bool) -> None:
+        """Raises Overloaded where this stream may not be opened now."""
         if self.draining:
             raise Overloaded("drain")
-        if len(self._open) >= self._max_streams:
-            raise Overloaded("limit")
+        self._limits.check(user=user, address=address, resumes=resumes)
 
     @contextmanager
     def open(
-        self, *, sink: Sink, principal: Principal, start: Start, narrowing: Narrowing | None
+        self, *, sink: Sink, principal: Principal, address: str | None, start: Start, narrowing: Narrowing | None
     ) -> Iterator[Subscription]:
         """Deliver to the Sink until the block ends."""
         # Only what the verified token says: a client cannot widen it.
@@ -80,11 +87,15 @@ class Streams:
             narrowing=narrowing,
             limits=self._queue_limits,
             on_behind=self._catchup.add,
+            # Jittered, or those that a deploy has opened together would go together.
+            ends_at=time.monotonic() + self._max_age_seconds * random.uniform(0.8, 1),  # noqa: S311  spreads load
         )
         self._open[subscription] = None
         self._metrics.streams_open.set(len(self._open))
         self._metrics.streams_opened.inc()
         _log.debug("a stream of user %s opens, %d channels", principal.user, len(channels))
+        if (oldest := self._limits.opened(subscription, address)) is not None:
+            oldest.close(CloseReason.LIMIT, retry_ms=random.randint(*EVICTED_RETRY_MS))  # noqa: S311  spreads load
         self._hub.join(subscription, channels)
         self._catchup.add(subscription)
         try:
@@ -94,6 +105,7 @@ class Streams:
             for channel in self._hub.leave(subscription, channels):
                 self._broker.unsubscribe(channel)
             del self._open[subscription]
+            self._limits.ended(subscription, address)
             self._metrics.streams_open.set(len(self._open))
             reason = subscription.close_reason.value if subscription.close_reason else "client"
             self._metrics.streams_closed.labels(reason).inc()

@@ -29,6 +29,7 @@ class CloseReason(enum.Enum):
     SLOW = "slow"
     EXPIRED = "expired"
     LIMIT = "limit"
+    MAX_AGE = "max_age"
     ERROR = "error"
 
 
@@ -63,6 +64,7 @@ class Subscription:
         "_state",
         "channels",
         "close_reason",
+        "ends_at",
         "fresh",
         "held",
         "joined",
@@ -88,6 +90,7 @@ class Subscription:
         narrowing: Narrowing | None,
         limits: QueueLimits,
         on_behind: Callable[[Subscription], None],
+        ends_at: float,
     ) -> None:
         """``on_behind`` is called when this must be caught up and its Sink takes more."""
         self.sink = sink
@@ -99,6 +102,8 @@ class Subscription:
         self.narrowing = narrowing
         self.limits = limits
         self._on_behind = on_behind
+        self.ends_at = ends_at
+        """Monotonic seconds at which it has its greatest age."""
         self._state = _State.REPLAYING
         self._queue: asyncio.Queue[Frame] | None = None
         self._queued_bytes = 0

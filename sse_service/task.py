@@ -6,19 +6,21 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from consumers.sqs import SQSConsumer
-from sse_service import aws
+from sse_service import aws, descriptors
 from sse_service.admin import create_admin_app
 from sse_service.app import create_app
 from sse_service.auth.requests import RequestAuth
 from sse_service.auth.tokens import Tokens
 from sse_service.brokers.memory import MemoryBroker
 from sse_service.catchup import CatchUp
+from sse_service.door import Door
 from sse_service.drain import Drain
 from sse_service.endpoints import Events, Probes, Session
 from sse_service.errors import InvalidSettings
 from sse_service.health import Health
 from sse_service.hub import Hub
 from sse_service.ingest import Ingest
+from sse_service.limits import Limits
 from sse_service.metrics import Metrics
 from sse_service.overrides import Overrides
 from sse_service.routing import Router
@@ -51,6 +53,7 @@ async def run(
 
     ``at_once`` drains without pacing, and cancels the consumer's open polls.
     """
+    connections = descriptors.connections_within(descriptors.raise_limit())
     metrics = Metrics()
     hub = Hub(metrics=metrics)
     broker = _broker(settings, hub=hub, metrics=metrics)
@@ -61,8 +64,14 @@ async def run(
         broker=broker,
         catchup=catchup,
         metrics=metrics,
+        limits=Limits(
+            streams=descriptors.streams_within(connections, settings.max_streams),
+            per_user=settings.max_streams_per_user,
+            per_address=settings.max_streams_per_address,
+            opens_per_second=settings.opens_per_second,
+        ),
         queue_limits=QueueLimits(events=settings.stream_queue_events, bytes=settings.stream_queue_bytes),
-        max_streams=settings.max_streams,
+        max_age_seconds=settings.stream_max_age_seconds,
     )
     timer = Timer(
         streams=streams,
@@ -123,8 +132,13 @@ async def run(
         extra_routes=extra_routes,
     )
     proxies = [str(network) for network in settings.trusted_proxies]
-    server = Server(config(app, trusted_proxies=proxies), drain=drain, at_once=at_once, announce=announce)
-    admin_server = QuietServer(config(create_admin_app(metrics=metrics)))
+    door = Door(connections=connections)
+    server = Server(
+        config(app, door=door, trusted_proxies=proxies), door=door, drain=drain, at_once=at_once, announce=announce
+    )
+    admin_server = QuietServer(
+        config(create_admin_app(metrics=metrics), door=Door(connections=descriptors.ADMIN_CONNECTIONS))
+    )
 
     async def consume() -> None:
         await consumer.run()

@@ -1,8 +1,9 @@
-"""The one timer of all streams: heartbeats, idle positions, expired tokens and readers that have stalled."""
+"""The one timer of all streams: heartbeats, idle positions, and the end of those that are too old or have stalled."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ class Timer:
         self._seconds += 1
         here = self._broker.delivered()
         position = frames.position(here)
-        now = time.time()
+        now, age = time.time(), time.monotonic()
         for number, subscription in enumerate(self._streams.snapshot(), 1):
             if subscription.fresh:
                 subscription.fresh = False
@@ -61,6 +62,8 @@ class Timer:
                 subscription.silent_seconds += 1
             if subscription.principal.expires <= now:
                 subscription.close(CloseReason.EXPIRED, reconnect=False)
+            elif subscription.ends_at <= age:
+                subscription.close(CloseReason.MAX_AGE, retry_ms=random.randint(1000, 5000))  # noqa: S311  spreads load
             elif subscription.idle and here.offset - subscription.last_id > self._stale_us:
                 subscription.tell_position(position, here)
             elif subscription.silent_seconds >= self._heartbeat:

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -179,6 +180,65 @@ def test_metrics_are_on_the_admin_port_only(chain: Chain) -> None:
     assert "sse_streams_open" in chain.client.get(f"{chain.admin}/metrics").text
 
 
+def test_a_stream_of_a_byte_range_is_a_whole_stream(chain: Chain) -> None:
+    answer = raw(chain, head(chain, "Range: bytes=0-10"), until=b"stream.ready")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"content-range" not in answer.lower()
+
+
+def test_a_user_with_too_many_streams_loses_the_oldest_and_one_that_resumes_is_told_to_come_back_later(
+    queue: str,
+) -> None:
+    with service(queue, max_streams_per_user="2") as running, ExitStack() as opened:
+        first, second = (opened.enter_context(running.stream("7")) for _ in range(2))
+        headers = {**running.headers("7"), **STREAM}
+        last = first.messages[-1].id
+        told = running.get("/events", headers={**headers, "Last-Event-ID": last})
+        match = re.fullmatch(
+            rb'event: stream.close\nretry: (\d+)\ndata: {"reason":"limit","reconnect":true}\n\n', told.content
+        )
+        assert match is not None
+        assert 30_000 <= int(match[1]) <= 60_000
+        refused = running.get("/events", headers={**running.headers("7"), "Last-Event-ID": last})
+        assert refused.status_code == 503
+        assert 30 <= int(refused.headers["retry-after"]) <= 60
+        assert first.types == second.types == ["stream.ready"]
+        third = opened.enter_context(running.stream("7"))
+        assert json.loads(first.wait_for("stream.close").data) == {"reason": "limit", "reconnect": True}
+        first.wait_for_end()
+        running.put("on", user_id="7")
+        for stream in (second, third):
+            stream.wait_for("on")
+        assert running.metric('sse_requests_refused_total{reason="user"}') == 2
+
+
+def test_streams_from_one_address_are_limited_by_what_a_trusted_proxy_says(queue: str) -> None:
+    with service(queue, max_streams_per_address="1", trusted_proxies="127.0.0.1") as running:
+
+        def ask(address: str) -> int:
+            return running.get("/events", headers={**running.headers(), "X-Forwarded-For": address}).status_code
+
+        forwarded = {**running.headers(), "X-Forwarded-For": "198.51.100.9, 192.0.2.1"}
+        with running.client.stream("GET", f"{running.url}/events", headers=forwarded) as stream:
+            assert stream.status_code == 200
+            running.wait_for_metric("sse_streams_open", 1)
+            assert ask("192.0.2.1") == 503
+            with running.client.stream(
+                "GET", f"{running.url}/events", headers={**running.headers(), "X-Forwarded-For": "198.51.100.9"}
+            ) as other:
+                assert other.status_code == 200
+
+
+def test_streams_that_are_opened_too_fast_are_told_to_come_back_within_seconds(queue: str) -> None:
+    with service(queue, opens_per_second="1") as running, running.stream(), running.stream():
+        told = running.get("/events", headers={**running.headers(), **STREAM})
+        match = re.fullmatch(
+            rb'event: stream.close\nretry: (\d+)\ndata: {"reason":"limit","reconnect":true}\n\n', told.content
+        )
+        assert match is not None
+        assert 1000 <= int(match[1]) <= 10_000
+
+
 @pytest.fixture
 def small(queue: str) -> Iterator[Chain]:
     with service(queue, max_streams="1", drain_seconds="2") as running:
@@ -207,6 +267,8 @@ def test_sigterm_closes_every_stream_with_a_word_and_exits_with_0(small: Chain) 
         assert small.get("/healthz").status_code == 503
         told = small.get("/events", headers={**small.headers(), **STREAM})
         assert b'"reason":"drain"' in told.content
+        for path in ("/healthz", "/readyz", "/events", "/nothing"):
+            assert small.get(path, headers=small.headers()).headers["connection"] == "close"
         stream.wait_for_end()
     assert small.process.wait() == 0
 

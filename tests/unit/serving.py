@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from sse_service.door import Door
 from sse_service.server import QuietServer, config, listen
 from tests.unit.task import settled
 
@@ -17,10 +18,10 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 @asynccontextmanager
-async def serving(app: App) -> AsyncIterator[QuietServer]:
+async def serving(app: App, *, door: Door | None = None) -> AsyncIterator[QuietServer]:
     """Serve an app on connections of ours."""
     with listen("127.0.0.1", 0) as sock:
-        server = QuietServer(config(app))
+        server = QuietServer(config(app, door=door or Door(connections=100)))
         running = asyncio.create_task(server.serve(sockets=[sock]))
         await settled(lambda: server.started)
         try:

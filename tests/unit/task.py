@@ -12,6 +12,7 @@ from sse_service.brokers.memory import MemoryBroker
 from sse_service.catchup import CatchUp
 from sse_service.events import Event, Route
 from sse_service.hub import Hub
+from sse_service.limits import Limits
 from sse_service.metrics import Metrics
 from sse_service.narrowing import Narrowing
 from sse_service.resume import Start, read
@@ -25,7 +26,16 @@ NEVER = 2**40
 class Task:
     """Broker, hub, catch-up and streams, wired as in production."""
 
-    def __init__(self, *, history_events: int = 1000, max_streams: int = 10, limits: QueueLimits | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        history_events: int = 1000,
+        max_streams: int = 10,
+        max_streams_per_user: int = 10,
+        max_streams_per_address: int | None = None,
+        max_age_seconds: float = 14_400,
+        limits: QueueLimits | None = None,
+    ) -> None:
         self.now = 1_000_000.0
         self.metrics = Metrics()
         self.hub = Hub(metrics=self.metrics)
@@ -41,8 +51,14 @@ class Task:
             broker=self.broker,
             catchup=self.catchup,
             metrics=self.metrics,
+            limits=Limits(
+                streams=max_streams,
+                per_user=max_streams_per_user,
+                per_address=max_streams_per_address,
+                opens_per_second=0,
+            ),
             queue_limits=limits or QueueLimits(),
-            max_streams=max_streams,
+            max_age_seconds=max_age_seconds,
         )
 
     def run(self, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -64,6 +80,7 @@ class Task:
         sink: MemorySink,
         *,
         user: str = "1",
+        address: str = "192.0.2.1",
         groups: tuple[str, ...] = (),
         expires: int = NEVER,
         last: str | None = None,
@@ -73,9 +90,13 @@ class Task:
         return self.streams.open(
             sink=sink,
             principal=Principal(user, groups, expires),
+            address=address,
             start=read(last_event_id=last, since=since) if last or since else Start(),
             narrowing=narrowing,
         )
+
+    def admit(self, *, user: str = "1", address: str = "192.0.2.1", resumes: bool = False) -> None:
+        self.streams.admit(user=user, address=address, resumes=resumes)
 
     async def publish(self, *texts: str, channels: tuple[str, ...] = ("user:1",), kind: str | None = None) -> None:
         for text in texts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from sse_service import frames
 from sse_service.connection import EXTENSION, REFUSED_BYTES, Loan, lend
+from sse_service.door import Door
 from sse_service.server import QuietServer
 from tests.unit.serving import Run, client, serving
 from tests.unit.task import settled
@@ -224,6 +226,22 @@ def test_a_request_whose_head_is_slow_to_come_is_refused(
     run(body())
 
 
+@pytest.mark.parametrize("framing", [b"Content-Length: 1000", b"Transfer-Encoding: chunked"])
+def test_a_body_that_nobody_reads_cannot_hold_the_connection(
+    run: Run, monkeypatch: pytest.MonkeyPatch, framing: bytes
+) -> None:
+    monkeypatch.setattr("sse_service.connection.BODY_SECONDS", 0.05)
+
+    async def body() -> None:
+        async with serving(plain) as server, client(server) as (reader, writer):
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200 ")
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+
+    run(body())
+
+
 def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,5 +257,42 @@ def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(
             assert app.running == 1
             assert app.loans[0].write(frames.chunk(b":\n"))
             assert await streaming.readexactly(7) == b"2\r\n:\n\r\n"
+
+    run(body())
+
+
+def test_more_connections_than_there_are_descriptors_for_are_closed_and_the_log_says_so(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body() -> None:
+        async with serving(plain, door=Door(connections=1)) as server:
+            async with client(server) as (first, writer):
+                await settled(lambda: len(server.server_state.connections) == 1)
+                for _ in range(3):
+                    async with client(server) as (second, _):
+                        with suppress(ConnectionError):
+                            assert await second.read() == b""
+                writer.write(GET)
+                assert (await first.readline()).startswith(b"HTTP/1.1 200 ")
+            await settled(lambda: not server.server_state.connections)
+            async with client(server) as (third, writer):
+                writer.write(GET)
+                assert (await third.readline()).startswith(b"HTTP/1.1 200 ")
+
+    run(body())
+    assert [record.message for record in caplog.records if "descriptors" in record.message] == [
+        "no file descriptors for more connections: 1 are open, 1 were refused; raise ulimit -n"
+    ]
+
+
+def test_a_door_that_drains_lets_every_answer_end_its_connection(run: Run) -> None:
+    async def body() -> None:
+        door = Door(connections=10)
+        async with serving(plain, door=door) as server, client(server) as (reader, writer):
+            writer.write(GET)
+            assert b"connection: close" not in await reader.readuntil(b"\r\n\r\n")
+            door.draining = True
+            writer.write(GET)
+            assert b"connection: close\r\n" in await reader.read()
 
     run(body())

@@ -47,7 +47,7 @@ def test_every_stream_is_told_when_to_come_back() -> None:
             await settled(lambda: ending.stopped)
             assert ending.health.draining
             with pytest.raises(Overloaded, match="drain"):
-                task.streams.admit()
+                task.admit()
             assert sum(s.closed for s in subscriptions) < len(sinks)
             await running
             assert all(s.closed for s in subscriptions)
@@ -82,16 +82,5 @@ def test_without_streams_it_waits_for_the_consumer_to_finish() -> None:
         ending = Ending(task, seconds=0.1)
         await ending.drain.run()
         assert ending.consumed.is_set()
-
-    task.run(body)
-
-
-def test_more_streams_than_the_limit_are_not_admitted() -> None:
-    task = Task(max_streams=1)
-
-    async def body() -> None:
-        with task.open(MemorySink()), pytest.raises(Overloaded, match="limit"):
-            task.streams.admit()
-        task.streams.admit()
 
     task.run(body)

@@ -195,8 +195,8 @@ def test_a_keyword_that_is_no_setting_is_refused() -> None:
 
 
 def test_names_that_only_look_like_settings_are_told() -> None:
-    names = ["SSE_QUEUE_URL", "SSE_HEARTBEAT", "AWS_REGION", "sse_max_streams", "SSE_MAX_STREAMS_PER_USER"]
-    assert unknown(dict.fromkeys(names, "")) == ["SSE_HEARTBEAT", "SSE_MAX_STREAMS_PER_USER"]
+    names = ["SSE_QUEUE_URL", "SSE_HEARTBEAT", "AWS_REGION", "sse_max_streams", "SSE_MAX_STREAMS_PER_GROUP"]
+    assert unknown(dict.fromkeys(names, "")) == ["SSE_HEARTBEAT", "SSE_MAX_STREAMS_PER_GROUP"]
 
 
 def test_an_unknown_name_in_the_environment_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

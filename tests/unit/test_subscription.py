@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from sse_service import frames
@@ -30,6 +32,7 @@ class Client:
             narrowing=narrowing,
             limits=limits or QueueLimits(),
             on_behind=self.behind.append,
+            ends_at=math.inf,
         )
         self.subscription.begin(Cursor("life", 0))
         assert self.subscription.join(Cursor("life", 0))

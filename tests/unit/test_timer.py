@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 
 from sse_service import frames
 from sse_service.sink import Progress
+from sse_service.subscription import CloseReason
 from sse_service.timer import STALLED_SECONDS, Timer
 from tests.unit.sinks import MemorySink
 from tests.unit.task import Task, settled
@@ -134,3 +136,29 @@ def test_a_peer_that_has_taken_all_is_not_asked_again() -> None:
 
     task.run(body)
     assert not sink.aborted
+
+
+def test_a_stream_ends_at_its_greatest_age_to_come_back() -> None:
+    task, old, young = Task(max_age_seconds=0), MemorySink(), MemorySink()
+
+    async def body() -> None:
+        with task.open(old) as first:
+            await settled(lambda: first.live)
+            await tick(timer(task), 1)
+            assert first.close_reason is CloseReason.MAX_AGE
+
+    task.run(body)
+    assert json.loads(old.messages[-1].data) == {"reason": "max_age", "reconnect": True}
+    assert b"event: stream.close\nretry: " in old.written
+
+    task = Task(max_age_seconds=14_400)
+
+    async def later() -> None:
+        with ExitStack() as opened:
+            ages = [opened.enter_context(task.open(young)).ends_at - time.monotonic() for _ in range(10)]
+            await tick(timer(task), 3)
+            assert all(14_400 * 0.79 < age <= 14_400 for age in ages)
+            assert len({round(age) for age in ages}) > 1
+
+    task.run(later)
+    assert "stream.close" not in young.types

@@ -1,0 +1,43 @@
+"""File descriptors: how many this process may have, and what is left of them for connections."""
+
+from __future__ import annotations
+
+import logging
+import resource
+
+MOST = 1_048_576
+"""What Linux allows a process unless told otherwise (fs.nr_open)."""
+
+ADMIN_CONNECTIONS = 32
+"""What the admin port may take of those that are kept back."""
+
+KEPT_BACK = 100
+"""For all but the public port: SQS, Valkey, the admin port, files."""
+
+_log = logging.getLogger(__name__)
+
+
+def raise_limit() -> int:
+    """Take as many as the process may (getrlimit(2)): a shell's default of 1,024 is for programs that use select(2)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
+
+
+def connections_within(limit: int) -> int:
+    """How many connections the public port may have."""
+    return max(limit - KEPT_BACK, 1)
+
+
+def streams_within(connections: int, wanted: int) -> int:
+    """How many of them may be streams: a tenth is for those that are told to come back."""
+    most = max(connections * 9 // 10, 1)
+    if wanted > most:
+        _log.warning(
+            "SSE_MAX_STREAMS is %d, and the limit of file descriptors (ulimit -n) lets this task hold only %d",
+            wanted,
+            most,
+        )
+    return min(wanted, most)
