@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
@@ -72,6 +73,13 @@ def test_a_malformed_query_is_400(chain: Chain, query: str) -> None:
     response = chain.get(f"/events?{query}", headers=chain.headers())
     assert response.status_code == 400
     problem(response)
+
+
+def test_options_without_an_allowed_origin_says_which_methods_there_are(chain: Chain) -> None:
+    response = chain.client.options(f"{chain.url}/events")
+    assert response.status_code == 405
+    assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD"}
+    assert "access-control-allow-origin" not in response.headers
 
 
 def test_unknown_paths_and_methods_are_problems_too(chain: Chain) -> None:
@@ -297,7 +305,7 @@ def test_a_killed_service_that_comes_back_tells_a_gap(queue: str) -> None:
         assert json.loads(stream.wait_for("stream.gap").data) == {"reason": "epoch"}
 
 
-def test_no_token_cookie_or_payload_is_logged_at_any_level(queue: str) -> None:
+def test_no_token_cookie_or_payload_is_in_a_log_metric_error_or_process_title_at_any_level(queue: str) -> None:
     canary = "canary-payload-7361"
     with service(queue) as running:
         token = running.headers("someone")["Authorization"].removeprefix("Bearer ")
@@ -305,14 +313,27 @@ def test_no_token_cookie_or_payload_is_logged_at_any_level(queue: str) -> None:
             running.put(canary, user_id="someone", subject="the-subject")
             running.put(canary + '{"cut', **{"event_type": "x\ny", "user_id": "someone"})
             stream.wait_for(canary)
-        running.get("/events", headers={"Cookie": f"sse_session={token}"}, params={"since": canary})
-        running.get(f"/{canary}?token={token}")
-        running.client.post(f"{running.url}/session", headers={"Authorization": f"Bearer {token}"})
+        cookie = {"Cookie": f"sse_session={token}"}
+        answers = [
+            running.get("/events", headers=cookie, params={"since": canary}),
+            running.get("/events", headers=cookie, params={"types": f"{canary}\n"}),
+            running.get("/events", headers={**cookie, "Authorization": f"Bearer {token}"}),
+            running.get("/events", headers={"Authorization": f"Bearer {token}x"}),
+            running.get("/events", headers={**cookie, "Origin": f"https://{canary}.example"}),
+            running.get(f"/{canary}?token={token}"),
+            running.client.request(canary, f"{running.url}/events", headers=cookie),
+        ]
+        assert all(answer.is_client_error for answer in answers)
+        assert running.client.post(f"{running.url}/session", headers=running.headers("someone")).is_success
+        refused = raw(running, head(running, f"X: {canary}" + "x" * 17_000))
         running.wait_for_metric('sse_messages_rejected_total{reason="type"}', 1)
+        title = [Path(f"/proc/{running.process.pid}/{name}").read_text() for name in ("cmdline", "comm")]
+        metrics = running.client.get(f"{running.admin}/metrics").text
         running.process.signal(signal.SIGINT)
         assert running.process.wait() == 0
         output = running.process.output
+    shown = "\n".join([output, metrics, *title, refused.decode(), *(f"{a.headers} {a.text}" for a in answers)])
     assert "DEBUG" in output
     assert "1 channels" in output
     for secret in (canary, token, token.rpartition(".")[2], SECRET):
-        assert secret not in output
+        assert secret not in shown
