@@ -122,6 +122,23 @@ class Metrics:
         return counter
 
 
+def total(metric: Counter | Gauge, labels: Iterable[str] = ()) -> float:
+    """The sum over all of a metric's series, or over those with one of these label values."""
+    wanted = set(labels)
+    samples = [sample for family in metric.collect() for sample in family.samples]
+    return sum(s.value for s in samples if not wanted or wanted.intersection(s.labels.values()))
+
+
+def slots(histogram: Histogram) -> list[tuple[float, float]]:
+    """Upper edge of each slot, with how often it was met; the last one's, which has none, is the edge before it."""
+    edges = [(float(s.labels["le"]), s.value) for f in histogram.collect() for s in f.samples if "le" in s.labels]
+    found, below = [], 0.0
+    for number, (edge, count) in enumerate(edges):
+        found.append((edge if edge != float("inf") else edges[number - 1][0], count - below))
+        below = count
+    return found
+
+
 def _running_tasks() -> int:
     """Of the loop that asks; 0 outside one."""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -47,6 +48,8 @@ class Settings(BaseSettings):
     """`true` says that no second task reads the queue, not even during a deploy; the memory broker needs it."""
     broker_url: Annotated[SecretStr, AfterValidator(forms.broker)] = SecretStr("memory://")
     """Where history is kept: `memory://`, in the process, or a Valkey or Redis server as `redis://` or `rediss://`."""
+    broker_password: SecretStr | None = None
+    """Password of the server in `SSE_BROKER_URL`, where it is not in the URL, so that only it need be kept secret."""
     jwt_secret: Annotated[
         tuple[Annotated[SecretStr, AfterValidator(forms.secret)], ...], NoDecode, BeforeValidator(forms.secrets)
     ] = ()
@@ -111,6 +114,10 @@ class Settings(BaseSettings):
     """Port of `/metrics`; 0 takes any that is free."""
     admin_host: str = "127.0.0.1"
     """Address on which the admin port listens."""
+    emf_namespace: (
+        Annotated[str, forms.form(forms.NAMESPACE, "1 to 255 letters, digits and .-_/#: as sse-service/prod")] | None
+    ) = None
+    """CloudWatch namespace: set, figures are written to stdout once a minute in the embedded metric format."""
     log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(forms.word)] = "info"
     """`debug`, `info`, `warning`, `error` or `critical`; at `debug` one line for each event."""
     log_format: Annotated[Literal["json", "text"], BeforeValidator(forms.word)] = "json"
@@ -148,6 +155,8 @@ class Settings(BaseSettings):
     def _agree(self) -> Settings:
         if self.history_bytes < self.max_event_bytes:
             raise ValueError("SSE_HISTORY_BYTES: must be at least SSE_MAX_EVENT_BYTES, or a large event is never kept")
+        if self.broker_password is not None and (self.in_memory or urlsplit(self._broker_url).password):
+            raise ValueError("SSE_BROKER_PASSWORD: is for a server in SSE_BROKER_URL that has no password there")
         if self.cookie_name.startswith("__Host-") and self.cookie_domain is not None:
             raise ValueError("SSE_COOKIE_DOMAIN: must be unset, as browsers refuse a __Host- cookie with a domain")
         return self
@@ -155,7 +164,21 @@ class Settings(BaseSettings):
     @property
     def in_memory(self) -> bool:
         """Whether history lives in the process."""
-        return self.broker_url.get_secret_value() == "memory://"
+        return self._broker_url == "memory://"
+
+    @property
+    def store_url(self) -> str:
+        """Where history is kept, with the password: a secret."""
+        if self.broker_password is None:
+            return self._broker_url
+        parts = urlsplit(self._broker_url)
+        user, _, host = parts.netloc.rpartition("@")
+        password = quote(self.broker_password.get_secret_value(), safe="")
+        return parts._replace(netloc=f"{user}:{password}@{host}").geturl()
+
+    @property
+    def _broker_url(self) -> str:
+        return self.broker_url.get_secret_value()
 
     def require(self, *names: str) -> None:
         """Raise InvalidSettings, with the variables' names, where one of these fields is not set."""

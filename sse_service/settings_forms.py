@@ -20,6 +20,7 @@ MAX_HEARTBEAT_SECONDS = 50
 COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 6265 §4.1.1: an HTTP token
 DOMAIN = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_.-]+")
+NAMESPACE = re.compile(r"(?!AWS/)[A-Za-z0-9.\-_/#:]{1,255}")  # CloudWatch's own begin with AWS/
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\]")
 _DATABASE = re.compile(r"[0-9]{0,5}")
 _TLS_QUERIES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")

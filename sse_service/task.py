@@ -15,6 +15,7 @@ from sse_service.brokers.memory import MemoryBroker
 from sse_service.catchup import CatchUp
 from sse_service.door import Door
 from sse_service.drain import Drain
+from sse_service.emf import EmbeddedMetrics
 from sse_service.endpoints import Events, Probes, Session
 from sse_service.errors import InvalidSettings
 from sse_service.health import Health
@@ -140,15 +141,17 @@ async def run(
         config(create_admin_app(metrics=metrics), door=Door(connections=descriptors.ADMIN_CONNECTIONS))
     )
 
+    work = [broker.run(), catchup.run(), timer.run(), admin_server.serve(sockets=[admin])]
+    if settings.emf_namespace is not None:
+        figures = EmbeddedMetrics(metrics=metrics, health=health, namespace=settings.emf_namespace, write=_print)
+        work.append(figures.run())
+
     async def consume() -> None:
         await consumer.run()
         consumed.set()
 
     async with asyncio.TaskGroup() as tasks:
-        background = [
-            tasks.create_task(work)
-            for work in (broker.run(), catchup.run(), timer.run(), consume(), admin_server.serve(sockets=[admin]))
-        ]
+        background = [tasks.create_task(each) for each in (*work, consume())]
         await server.serve(sockets=[public])
         for task in background:
             task.cancel()
@@ -169,7 +172,7 @@ def _broker(settings: Settings, *, hub: Hub, metrics: Metrics) -> MemoryBroker |
     except ImportError:
         raise InvalidSettings("SSE_BROKER_URL: needs pip install 'sse-service[redis]'") from None
     return ValkeyBroker(
-        url=settings.broker_url.get_secret_value(),
+        url=settings.store_url,
         listener=hub.dispatch,
         on_lost=hub.lost,
         metrics=metrics,
@@ -178,6 +181,11 @@ def _broker(settings: Settings, *, hub: Hub, metrics: Metrics) -> MemoryBroker |
         history_bytes=settings.history_bytes,
         dedupe_seconds=settings.dedupe_seconds,
     )
+
+
+def _print(line: str) -> None:
+    # A pipe's buffer would keep it for an hour.
+    print(line, end="", flush=True)
 
 
 def tokens_of(settings: Settings) -> Tokens:

@@ -294,6 +294,16 @@ def test_a_reader_that_never_reads_does_not_hold_up_the_end(small: Chain) -> Non
         assert small.process.wait() == 0
 
 
+def test_figures_for_cloudwatch_are_written_on_lines_of_their_own(queue: str) -> None:
+    with service(queue, emf_namespace="push/test") as running:
+        running.put("1", user_id="42")
+        running.wait_for_metric("sse_events_stored_total", 1)
+        running.process.signal(signal.SIGINT)
+        assert running.process.wait() == 0
+        (line,) = [line for line in running.process.output.splitlines() if line.startswith('{"_aws"')]
+    assert json.loads(line)["EventsStored"] == 1
+
+
 def test_a_killed_service_that_comes_back_tells_a_gap(queue: str) -> None:
     with service(queue) as first, first.stream() as stream:
         first.put("1", user_id="42")

@@ -220,7 +220,7 @@ def test_what_info_says_decides_whether_a_server_is_fit(info: bytes, reason: str
     assert found is None if reason is None else reason in str(found)
 
 
-def serve(url: str, queue: str = "http://127.0.0.1:9") -> Process:
+def serve(url: str, queue: str = "http://127.0.0.1:9", **settings: str) -> Process:
     env = {
         **AWS,
         "AWS_ENDPOINT_URL": queue,
@@ -231,6 +231,7 @@ def serve(url: str, queue: str = "http://127.0.0.1:9") -> Process:
         "SSE_DRAIN_SECONDS": "1",
         "SSE_LOG_LEVEL": "debug",
         "SSE_LOG_FORMAT": "text",
+        **settings,
     }
     return Process("sse_service", "serve", "--port", "0", env=env)
 
@@ -253,7 +254,7 @@ def test_the_service_reaches_a_server_by_tls_with_a_password(locked: Valkey, que
     ca, server_file = certificates(tmp_path)
     with (
         tls_proxy(locked.port, server_file) as port,
-        serve(f"rediss://:{PASSWORD}@localhost:{port}/3?ssl_ca_certs={ca}", queue) as process,
+        serve(f"rediss://localhost:{port}/3?ssl_ca_certs={ca}", queue, SSE_BROKER_PASSWORD=PASSWORD) as process,
     ):
         public = process.wait_for(r"listening on (http://[^\s,]+)")[1]
         admin = process.wait_for(r"metrics on (http://\S+)/metrics")[1]

@@ -121,6 +121,12 @@ def test_a_length_of_secrets_is_counted_in_bytes() -> None:
         ("broker_url", "rediss://host?ssl_ca_certs=/nonexistent"),
         ("broker_url", f"redis://host?ssl_ca_certs={__file__}"),
         ("broker_url", "memory://host"),
+        ("max_streams_per_user", 0),
+        ("max_streams_per_address", 0),
+        ("opens_per_second", -1),
+        ("stream_max_age_seconds", 0),
+        ("emf_namespace", "AWS/ECS"),
+        ("emf_namespace", "a b"),
         ("cookie_name", "a b"),
         ("cookie_samesite", "sometimes"),
         ("cookie_domain", "example.com; Path=/"),
@@ -188,6 +194,25 @@ def test_a_store_of_its_own_serves_any_number_of_tasks_and_its_password_is_not_s
     settings.for_serving()
     assert not settings.in_memory
     assert "canary" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("redis://host", "redis://:p%40ss%2F%3A@host"),
+        ("rediss://host:6380/2", "rediss://:p%40ss%2F%3A@host:6380/2"),
+        ("rediss://app@[::1]:6380/2", "rediss://app:p%40ss%2F%3A@[::1]:6380/2"),
+    ],
+)
+def test_a_password_of_its_own_goes_to_the_server_and_is_not_shown(url: str, whole: str) -> None:
+    settings = Settings(broker_url=url, broker_password="p@ss/:")
+    assert settings.store_url == whole
+    assert "p@ss" not in repr(settings)
+
+
+@pytest.mark.parametrize("url", ["memory://", "redis://:other@host"])
+def test_a_password_for_no_server_or_a_second_one_is_refused(url: str) -> None:
+    assert refused(broker_url=url, broker_password="canary").startswith("SSE_BROKER_PASSWORD: is for a server")
 
 
 def test_a_keyword_that_is_no_setting_is_refused() -> None:
