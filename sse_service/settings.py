@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     sqs_pollers: Annotated[int, Field(ge=1, le=16)] = 2
     """Long polls side by side, each for up to 10 messages."""
     admin_port: Annotated[int, Field(ge=0, le=65_535)] = 8001
-    """Port of `/metrics`; 0 takes any that is free."""
+    """Port of `/metrics` and of the operator's page; 0 takes any that is free."""
     admin_host: str = "127.0.0.1"
     """Address on which the admin port listens."""
     emf_namespace: (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,7 @@ class Subscription:
         "last_id",
         "limits",
         "narrowing",
+        "opened_at",
         "principal",
         "replayed_events",
         "silent_seconds",
@@ -102,6 +104,7 @@ class Subscription:
         self.narrowing = narrowing
         self.limits = limits
         self._on_behind = on_behind
+        self.opened_at = time.monotonic()
         self.ends_at = ends_at
         """Monotonic seconds at which it has its greatest age."""
         self._state = _State.REPLAYING

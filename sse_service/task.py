@@ -23,6 +23,9 @@ from sse_service.hub import Hub
 from sse_service.ingest import Ingest
 from sse_service.limits import Limits
 from sse_service.metrics import Metrics
+from sse_service.operator.overview import Observer
+from sse_service.operator.recent import Recent
+from sse_service.operator.routes import OperatorPage
 from sse_service.overrides import Overrides
 from sse_service.routing import Router
 from sse_service.server import QuietServer, Server, config
@@ -137,11 +140,17 @@ async def run(
     server = Server(
         config(app, door=door, trusted_proxies=proxies), door=door, drain=drain, at_once=at_once, announce=announce
     )
+    recent = Recent()
+    observer = Observer(streams=streams, health=health, metrics=metrics, recent=recent)
+    operator = OperatorPage(observer=observer, topic_arn=settings.topic_arn)
     admin_server = QuietServer(
-        config(create_admin_app(metrics=metrics), door=Door(connections=descriptors.ADMIN_CONNECTIONS))
+        config(
+            create_admin_app(metrics=metrics, page=operator.routes()),
+            door=Door(connections=descriptors.ADMIN_CONNECTIONS),
+        )
     )
 
-    work = [broker.run(), catchup.run(), timer.run(), admin_server.serve(sockets=[admin])]
+    work = [broker.run(), catchup.run(), timer.run()]
     if settings.emf_namespace is not None:
         figures = EmbeddedMetrics(metrics=metrics, health=health, namespace=settings.emf_namespace, write=_print)
         work.append(figures.run())
@@ -150,11 +159,16 @@ async def run(
         await consumer.run()
         consumed.set()
 
-    async with asyncio.TaskGroup() as tasks:
-        background = [tasks.create_task(each) for each in (*work, consume())]
-        await server.serve(sockets=[public])
-        for task in background:
-            task.cancel()
+    with recent:
+        async with asyncio.TaskGroup() as tasks:
+            background = [tasks.create_task(each) for each in (*work, consume())]
+            administering = tasks.create_task(admin_server.serve(sockets=[admin]))
+            await server.serve(sockets=[public])
+            operator.end()
+            admin_server.should_exit = True
+            await administering
+            for task in background:
+                task.cancel()
 
 
 def _broker(settings: Settings, *, hub: Hub, metrics: Metrics) -> MemoryBroker | ValkeyBroker:
