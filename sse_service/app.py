@@ -39,7 +39,7 @@ def create_app(
         )
     ]
     routes = [
-        Route("/events", events.__call__, methods=["GET"]),
+        Route("/events", events, methods=["GET"]),
         Route("/session", session.create, methods=["POST"]),
         Route("/session", session.delete, methods=["DELETE"]),
         Route("/healthz", probes.healthz),

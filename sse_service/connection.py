@@ -32,6 +32,12 @@ HEAD_SECONDS = 10
 BODY_SECONDS = 10
 """How long the rest of a body may take to come that nobody reads."""
 
+MAX_PIPELINED = 10
+"""Requests that may wait behind one that is being answered: each is parsed and held at once."""
+
+LATE_SECONDS = 1
+"""A deadline that comes so late was held up by the process itself: what the peer has sent is read first."""
+
 LINGER_SECONDS = 30
 """How long the last bytes of a closing connection may take to leave."""
 
@@ -53,13 +59,15 @@ _MALFORMED = problems.raw(400, "this is no HTTP/1.1 request")
 class Loan:
     """What a connection lends to one response, as its Sink: the transport, written to without a task or a wait."""
 
-    __slots__ = ("_connection", "_cycle", "_plain", "on_writable")
+    __slots__ = ("_connection", "_cycle", "_plain", "on_writable", "over")
 
     def __init__(self, connection: Connection, cycle: RequestResponseCycle) -> None:
         self._connection = connection
         self._cycle = cycle
         self._plain = cycle.scope["http_version"] == "1.0"
         self.on_writable: Callable[[], None] | None = None
+        self.over: asyncio.Future[None] = connection.loop.create_future()
+        """Done when the client has left, or ``wake`` was called."""
         if self._plain:
             # uvicorn would chunk its answer to HTTP/1.0 too; there the close is the end (RFC 9112 §6.3)
             cycle.chunked_encoding = False
@@ -74,8 +82,13 @@ class Loan:
         return not connection.flow.write_paused
 
     def wake(self) -> None:
-        """Let the response's ``receive()`` return, that it may end."""
-        self._cycle.message_event.set()
+        """Let the response end."""
+        if not self.over.done():
+            self.over.set_result(None)
+
+    def forget_request(self) -> None:
+        """Let go of what only reading a request and answering its head needs: a stream stays for hours."""
+        self._connection.forget_request(self._cycle)
 
     def abort(self) -> None:
         """Close at once and throw away what was not sent: ``close()`` would wait for a peer that never reads."""
@@ -92,6 +105,18 @@ class Loan:
         return Progress(acknowledged, pending=bool(unacked or unsent or transport.get_write_buffer_size()))
 
 
+class _Nobody:
+    """Stands for an event that is set, and waited for by nobody."""
+
+    __slots__ = ()
+
+    def set(self) -> None:
+        """Wake nobody."""
+
+
+_NOBODY = _Nobody()
+
+
 class Connection(HttpToolsProtocol):
     """uvicorn's protocol class, which lends itself to streams.
 
@@ -106,6 +131,7 @@ class Connection(HttpToolsProtocol):
     _loan: Loan | None = None
     _linger: asyncio.TimerHandle | None = None
     _deadline: asyncio.TimerHandle | None = None
+    _running: RequestResponseCycle | None = None
     _refused = False
     _body_open = False
     _head_bytes = 0
@@ -117,7 +143,7 @@ class Connection(HttpToolsProtocol):
         if not self._door.admits(len(self.connections)):
             self.cut()
             return
-        self._deadline = self.loop.call_later(HEAD_SECONDS, self._end_wait)
+        self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a line that does not end, a trailer's too, is counted by what came: the parser keeps it."""
@@ -139,7 +165,10 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._head_bytes = self._unparsed_bytes = 0
         if self._deadline is None:
-            self._deadline = self.loop.call_later(HEAD_SECONDS, self._end_wait)
+            self._wait_for_head()
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self.cut()
+            raise ValueError("too many requests behind one another")
 
     def on_url(self, url: bytes) -> None:
         """Count the request line."""
@@ -176,14 +205,29 @@ class Connection(HttpToolsProtocol):
     def lend(self, cycle: RequestResponseCycle) -> Loan:
         """Give the running response what a stream needs, and the connection's end."""
         loan = Loan(self, cycle)
+        self._running = cycle
         # uvicorn tells the request that was read last that the client has left: it must be this one.
         self.pipeline.clear()
         self.cycle = cycle
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._refused:
             cycle.disconnected = True
+            loan.wake()
         else:
             self._loan = loan
+            # A body that nobody reads may have stopped it; an end is noticed by reading alone.
+            self.flow.resume_reading()
         return loan
+
+    def forget_request(self, cycle: RequestResponseCycle) -> None:
+        """Drop the parser, the header fields, and an event that nobody waits for any more: its deque has 600 bytes."""
+        self.parser = None  # type: ignore[assignment]  # as uvicorn itself does at the end
+        self.headers.clear()
+        cycle.scope["headers"].clear()  # type: ignore[attr-defined]  # a list, which may be another one by now
+        cycle.message_event = _NOBODY  # type: ignore[assignment]
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """A closing connection waits for its peer to take the last bytes, but not for ever."""
@@ -210,7 +254,12 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the stream."""
+        if self._loan is not None:
+            self._loan.wake()
         self._loan = None
+        if self._running is not None:
+            # uvicorn tells the request that was read last alone
+            self._running.disconnected = True
         self._forget_deadline()
         if self._linger is not None:
             self._linger.cancel()
@@ -218,6 +267,8 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser refused; 431 (RFC 6585 §5) where the head was too long."""
+        if self.transport.is_closing():
+            return
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(_TOO_LONG)
         else:
@@ -229,11 +280,25 @@ class Connection(HttpToolsProtocol):
         """
         self._refused = True
         self._forget_deadline()
+        if (running := self._running) is not None and not running.response_complete:
+            # A valid request with rubbish behind it: the refusal is the answer to both.
+            running.disconnected = True
+            running.message_event.set()
+            self.pipeline.clear()
+            if running.response_started:
+                self.cut()
+                return
         self.transport.write(answer)
         self.transport.write_eof()
         self._linger = self.loop.call_later(REFUSED_SECONDS, self.cut)
 
-    def _end_wait(self) -> None:
+    def _wait_for_head(self) -> None:
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._end_wait, self.loop.time() + HEAD_SECONDS)
+
+    def _end_wait(self, due: float) -> None:
+        if (now := self.loop.time()) > due + LATE_SECONDS:
+            self._deadline = self.loop.call_later(LATE_SECONDS, self._end_wait, now + LATE_SECONDS)
+            return
         self._deadline = None
         if self._unparsed_bytes or self._head_bytes:
             self._refuse(_TOO_SLOW)

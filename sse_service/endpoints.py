@@ -6,17 +6,18 @@ import random
 import time
 from typing import TYPE_CHECKING, Literal
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sse_service import frames, narrowing, resume
 from sse_service.errors import Forbidden, InvalidToken, Overloaded
 from sse_service.problems import problem
-from sse_service.stream import HEADERS, EventStream
+from sse_service.stream import HEADERS, EventStream, Opening
 from sse_service.streams import EVICTED_RETRY_MS
 from sse_service.subscription import CloseReason
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
     from sse_service.auth.requests import RequestAuth
     from sse_service.health import Health
@@ -37,15 +38,26 @@ _CURSOR_QUERIES = ("lastEventId", "last_event_id", "lastEventID")
 
 
 class Events:
-    """``GET /events``."""
+    """``GET /events``.
+
+    An ASGI application: what Starlette wraps around a function that takes a Request would stay for as long as a stream.
+    """
 
     def __init__(self, *, auth: RequestAuth, streams: Streams, metrics: Metrics) -> None:
         self._auth = auth
         self._streams = streams
+        self._stream = EventStream(streams=streams)
         self._metrics = metrics
 
-    async def __call__(self, request: Request) -> Response:
-        """Open the caller's stream."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the caller's stream, or say why there is none."""
+        answer = self._admit(Request(scope))
+        if isinstance(answer, Opening):
+            await self._stream.answer(scope, send, answer)
+        else:
+            await answer(scope, receive, send)
+
+    def _admit(self, request: Request) -> Opening | Response:
         try:
             principal = self._auth.principal(request)
             query = request.query_params
@@ -65,7 +77,7 @@ class Events:
         except Overloaded as error:
             self._metrics.requests_refused.labels(error.reason).inc()
             return _overloaded(request, error)
-        return EventStream(streams=self._streams, principal=principal, address=address, start=start, narrowing=wanted)
+        return Opening(principal=principal, address=address, start=start, narrowing=wanted)
 
 
 class Session:

@@ -38,6 +38,10 @@ class Limits:
         self._clock = clock
         self._may_open = float(BURST_SECONDS * opens_per_second)
         self._looked = clock()
+        # What a user may open a second: more than can stay open is of no use, and nobody's opens are everybody's.
+        self._share = max(min(per_user, opens_per_second // 5), 1)
+        self._opened: Counter[str] = Counter()
+        self._second = self._looked
         self._open = 0
         # Oldest first.
         self._of_user: dict[str, list[Subscription]] = {}
@@ -55,7 +59,7 @@ class Limits:
         if self._per_address is not None and self._of_address[network(address)] >= self._per_address:
             raise Overloaded("address")
         if self._rate:
-            self._spend()
+            self._spend(user)
 
     def opened(self, subscription: Subscription, address: str | None) -> Subscription | None:
         """Count a stream; gives the user's oldest, which counts no more, where this one takes its place."""
@@ -80,14 +84,20 @@ class Limits:
             if not mine:
                 del self._of_user[subscription.principal.user]
 
-    def _spend(self) -> None:
+    def _spend(self, user: str) -> None:
         now = self._clock()
+        if now - self._second >= 1:
+            self._second = now
+            self._opened.clear()
+        if self._opened[user] >= self._share:
+            raise Overloaded("rate")
         gained = (now - self._looked) * self._rate
         self._may_open = min(self._may_open + gained, float(BURST_SECONDS * self._rate))
         self._looked = now
         if self._may_open < 1:
             raise Overloaded("rate")
         self._may_open -= 1
+        self._opened[user] += 1
 
 
 def network(address: str | None) -> str:

@@ -41,8 +41,14 @@ def configure(level: str, format: Literal["json", "text"]) -> None:  # noqa: A00
     # At its own TRACE level uvicorn logs scopes, with their headers; at INFO what our own lines say already.
     logging.getLogger("uvicorn").setLevel(max(lowest, logging.WARNING))
     logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
+    logging.getLogger("uvicorn.error").addFilter(_not_of_rubbish)
     # Its lines have the query string, in which a client might have put a token (CWE-598).
     logging.getLogger("uvicorn.access").disabled = True
+
+
+def _not_of_rubbish(record: logging.LogRecord) -> bool:
+    """Whoever sends what is no HTTP would fill the log: one line for each."""
+    return record.msg not in ("Invalid HTTP request received.", "Unsupported upgrade request.")
 
 
 class _Stderr(logging.StreamHandler[TextIO]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sse_starlette.sse import AppStatus, EventSourceResponse
@@ -12,7 +13,7 @@ from sse_service.connection import lend
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Scope, Send
 
     from sse_service.auth.base import Principal
     from sse_service.narrowing import Narrowing
@@ -35,48 +36,50 @@ HEADERS = {
 _PREAMBLE = frames.chunk(frames.HEARTBEAT)
 
 
-class EventStream(EventSourceResponse):
-    """Writes Frames through what the connection lends; its task sleeps until the client leaves or the stream ends."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What a request for a stream has asked for, and may have."""
 
-    def __init__(
-        self,
-        *,
-        streams: Streams,
-        principal: Principal,
-        address: str | None,
-        start: Start,
-        narrowing: Narrowing | None,
-    ) -> None:
+    principal: Principal
+    address: str | None
+    start: Start
+    narrowing: Narrowing | None
+
+
+class EventStream(EventSourceResponse):
+    """Writes Frames through what the connection lends; its task sleeps until the client leaves or the stream ends.
+
+    One object answers all requests: what they have in common, head included, is not held for each.
+    """
+
+    def __init__(self, *, streams: Streams) -> None:
         super().__init__(_nothing(), ping=0)
         for name, value in HEADERS.items():
             self.headers[name] = value
         self._streams = streams
-        self._principal = principal
-        self._address = address
-        self._start = start
-        self._narrowing = narrowing
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(self, scope: Scope, send: Send, opening: Opening) -> None:
         """Hold the Subscription around the response's life, so that it ends with it whatever happens."""
         loan = lend(scope)
+        if loan.over.done():
+            return
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b""})
             return
+        loan.forget_request()
         loan.write(_PREAMBLE)
         with self._streams.open(
             sink=loan,
-            principal=self._principal,
-            address=self._address,
-            start=self._start,
-            narrowing=self._narrowing,
+            principal=opening.principal,
+            address=opening.address,
+            start=opening.start,
+            narrowing=opening.narrowing,
         ) as subscription:
-            while not subscription.closed:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return
-            # Within the block: a reader that stalls on the last bytes is still watched.
-            await send({"type": "http.response.body", "body": b""})
+            await loan.over
+            if subscription.closed:
+                # Within the block: a reader that stalls on the last bytes is still watched.
+                await send({"type": "http.response.body", "body": b""})
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -62,6 +62,10 @@ class Streams:
         """How many are open."""
         return len(self._open)
 
+    def __contains__(self, subscription: Subscription) -> bool:
+        """Whether it is open."""
+        return subscription in self._open
+
     def snapshot(self) -> list[Subscription]:
         """Give those that are open now."""
         return list(self._open)

@@ -129,7 +129,7 @@ class Subscription:
         """Whether the catch-up has this in its queue or in hand."""
         self.fresh = True
         """Whether anything was written since the timer last looked."""
-        self.silent_seconds = 0
+        self.silent_seconds = 0.0
         """How long nothing was written, as the timer counts it."""
         self.close_reason: CloseReason | None = None
 

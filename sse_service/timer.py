@@ -22,7 +22,7 @@ STALLED_SECONDS = 30
 """A peer that acknowledges no byte for so long, with bytes pending, is cut."""
 
 PROBE_SECONDS = 5
-"""Between two questions to the kernel."""
+"""Between two questions to the kernel about those that were written to; those that lag are asked about at each tick."""
 
 SLICE = 500
 """Streams looked at before live events have their turn."""
@@ -37,19 +37,26 @@ class Timer:
         self._heartbeat = heartbeat_seconds
         # A third: two more may be lost on the way before a resume would look like a gap.
         self._stale_us = int(history_seconds * 1_000_000 / 3)
-        # Streams that were written to, or that had bytes pending, with the progress last seen and its second.
-        self._watched: dict[Subscription, tuple[Progress, int] | None] = {}
-        self._seconds = 0
+        # Streams that were written to, or that had bytes pending, with the progress last seen and when it was made.
+        self._watched: dict[Subscription, tuple[Progress, float] | None] = {}
+        self._seconds = 0.0
+        self._next_probe = 0.0
 
     async def run(self) -> None:
         """Tick until cancelled."""
+        before = time.monotonic()
+        due = before
         while True:
-            await asyncio.sleep(TICK_SECONDS)
-            await self.tick()
+            due += TICK_SECONDS
+            await asyncio.sleep(due - time.monotonic())
+            now = time.monotonic()
+            await self.tick(now - before)
+            # What a busy loop has held up is not made up for by ticks that follow at once.
+            before, due = now, max(due, now)
 
-    async def tick(self) -> None:
-        """One second has passed."""
-        self._seconds += 1
+    async def tick(self, seconds: float = TICK_SECONDS) -> None:
+        """So much time has passed since the last."""
+        self._seconds += seconds
         here = self._broker.delivered()
         position = frames.position(here)
         now, age = time.time(), time.monotonic()
@@ -59,26 +66,31 @@ class Timer:
                 subscription.silent_seconds = 0
                 self._watched.setdefault(subscription)
             else:
-                subscription.silent_seconds += 1
+                subscription.silent_seconds += seconds
             if subscription.principal.expires <= now:
                 subscription.close(CloseReason.EXPIRED, reconnect=False)
             elif subscription.ends_at <= age:
                 subscription.close(CloseReason.MAX_AGE, retry_ms=random.randint(1000, 5000))  # noqa: S311  spreads load
             elif subscription.idle and here.offset - subscription.last_id > self._stale_us:
                 subscription.tell_position(position, here)
-            elif subscription.silent_seconds >= self._heartbeat:
+            elif subscription.silent_seconds + TICK_SECONDS >= self._heartbeat:
+                # At the next tick it would be too late. What is asked now has the peer's last sign of life before it.
+                if self._watched.get(subscription) is None:
+                    self._watched[subscription] = subscription.sink.progress(), self._seconds
                 subscription.heartbeat()
             if number % SLICE == 0:
                 await asyncio.sleep(0)
                 here = self._broker.delivered()
                 position = frames.position(here)
-        if self._seconds % PROBE_SECONDS == 0:
-            await self._probe()
+        if self._seconds >= self._next_probe:
+            self._next_probe = self._seconds + PROBE_SECONDS
+            await self._probe([*self._watched.items()])
+        else:
+            await self._probe([(subscription, seen) for subscription, seen in self._watched.items() if seen])
 
-    async def _probe(self) -> None:
-        still_open = set(self._streams.snapshot())
-        for number, (subscription, seen) in enumerate(list(self._watched.items()), 1):
-            progress = subscription.sink.progress() if subscription in still_open else None
+    async def _probe(self, watched: list[tuple[Subscription, tuple[Progress, float] | None]]) -> None:
+        for number, (subscription, seen) in enumerate(watched, 1):
+            progress = subscription.sink.progress() if subscription in self._streams else None
             if progress is None or not progress.pending:
                 del self._watched[subscription]
             elif seen is None or progress.acknowledged != seen[0].acknowledged:

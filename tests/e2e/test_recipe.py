@@ -188,3 +188,33 @@ def test_after_stop_nothing_is_asked_any_more(service: Service) -> None:
     asked = len(service.asked)
     service.page.clock.run_for(3_600_000)
     assert len(service.asked) == asked
+
+
+def test_after_stop_a_session_that_fails_late_starts_nothing_anew(service: Service) -> None:
+    service.page.clock.install()
+    service.start(token=[(0, "no JSON"), (200, json.dumps({"user": "ann", "expires_in": 900}))])
+    service.wait_for_held("/token")
+    service.page.evaluate("window.push.stop()")
+    with service.page.expect_response("**/token") as answered:
+        service.held["/token"]()
+    answered.value.finished()
+    service.page.clock.run_for(3_600_000)
+    assert service.seen[-1] == "stopped"
+    assert service.count("/token") == 1
+
+
+def test_an_older_state_never_overwrites_a_newer_one(service: Service) -> None:
+    service.page.clock.install()
+    service.start(state=[(0, '"older"'), (200, '"newer"')])
+    service.saw("live")
+    service.page.clock.run_for(1000)
+    service.wait_for_held("/state")
+    # It may have been read before what this second stream would have told.
+    service.page.evaluate("window.push.reopen()")
+    service.page.clock.run_for(1000)
+    service.saw("live", "live")
+    service.page.clock.run_for(1000)
+    assert service.count("/state") == 1
+    service.held["/state"]()
+    service.saw("load older", "load newer")
+    assert [said for said in service.seen if said.startswith("load")] == ["load older", "load newer"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import time
 import weakref
 from contextlib import suppress
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from sse_service import frames
-from sse_service.connection import EXTENSION, REFUSED_BYTES, Loan, lend
+from sse_service.connection import EXTENSION, MAX_PIPELINED, REFUSED_BYTES, Loan, lend
 from sse_service.door import Door
 from sse_service.server import QuietServer
 from tests.unit.serving import Run, client, serving
@@ -294,5 +296,50 @@ def test_a_door_that_drains_lets_every_answer_end_its_connection(run: Run) -> No
             door.draining = True
             writer.write(GET)
             assert b"connection: close\r\n" in await reader.read()
+
+    run(body())
+
+
+def test_rubbish_behind_a_request_is_refused_without_a_traceback(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    app = Streaming()
+
+    async def body() -> None:
+        async with serving(app) as server, client(server) as (reader, writer):
+            writer.write(GET + b"junk\r\n\r\n")
+            assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+            await settled(lambda: app.running == 0)
+
+    run(body())
+    assert [record.levelname for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_requests_that_are_sent_behind_one_another_without_end_are_cut_off(run: Run) -> None:
+    async def body() -> None:
+        async with serving(plain) as server:
+            async with client(server) as (reader, writer):
+                writer.write(GET * MAX_PIPELINED)
+                for _ in range(MAX_PIPELINED):
+                    await reader.readuntil(b"\r\n\r\nok")
+            async with client(server) as (reader, writer):
+                writer.write(GET * 1000)
+                with suppress(ConnectionError):
+                    assert (await reader.read()).count(b"HTTP/1.1 200 ") <= MAX_PIPELINED + 1
+                assert server.server_state.total_requests <= 2 * MAX_PIPELINED + 2
+
+    run(body())
+
+
+def test_a_process_that_was_held_up_reads_what_has_come_before_it_gives_a_request_up(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sse_service.connection.HEAD_SECONDS", 0.05)
+    monkeypatch.setattr("sse_service.connection.LATE_SECONDS", 0.1)
+
+    async def body() -> None:
+        async with serving(plain) as server, client(server) as (reader, writer):
+            await settled(lambda: len(server.server_state.connections) == 1)
+            writer.write(GET)
+            time.sleep(0.3)  # noqa: ASYNC251  as a process that is frozen, or has no share of the processor
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
 
     run(body())

@@ -101,15 +101,27 @@ def test_of_ipv6_a_subscribers_network_is_one_address(address: str | None, count
     assert network(address) == counted
 
 
+def test_no_user_opens_so_fast_that_others_cannot() -> None:
+    now = 0.0
+    limits = Limits(streams=10_000, per_user=20, per_address=None, opens_per_second=100, clock=lambda: now)
+    for second in range(10):
+        now = float(second)
+        for number in range(400):
+            with suppress(Overloaded):
+                limits.check(user="greedy", address=None, resumes=False)
+            if number % 10 == 0:
+                limits.check(user=f"other {number}", address=None, resumes=False)
+
+
 def test_streams_open_at_a_rate_and_twice_as_many_at_once() -> None:
     now = 0.0
     limits = Limits(streams=10_000, per_user=10, per_address=None, opens_per_second=10, clock=lambda: now)
 
     def opened(asked: int) -> int:
         count = 0
-        for _ in range(asked):
+        for number in range(asked):
             with suppress(Overloaded):
-                limits.check(user="1", address=None, resumes=False)
+                limits.check(user=str(number), address=None, resumes=False)
                 count += 1
         return count
 

@@ -32,12 +32,47 @@ def test_a_silent_stream_gets_a_comment_at_the_interval() -> None:
             clock = timer(task)
             await tick(clock, 1)
             sink.written = b""
-            await tick(clock, 14)
+            # At the next tick the silence may be longer than the interval.
+            await tick(clock, 13)
             assert sink.written == b""
             await tick(clock, 1)
             assert sink.written == frames.HEARTBEAT
-            await tick(clock, 16)
+            await tick(clock, 15)
             assert sink.written == frames.HEARTBEAT * 2
+
+    task.run(body)
+
+
+def test_a_tick_that_a_busy_loop_has_held_up_counts_for_the_time_that_has_passed() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        with task.open(sink) as subscription:
+            await settled(lambda: subscription.live)
+            clock = timer(task)
+            await tick(clock, 1)
+            sink.written = b""
+            await clock.tick(14.5)
+            assert sink.written == frames.HEARTBEAT
+
+    task.run(body)
+
+
+def test_a_silent_peer_that_has_vanished_is_cut_within_45_seconds() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        with task.open(sink) as subscription:
+            await settled(lambda: subscription.live)
+            clock = timer(task)
+            await tick(clock, 1)
+            # From here on nothing arrives; only the heartbeat makes bytes wait.
+            for second in range(45):
+                assert not sink.aborted, second
+                await tick(clock, 1)
+                sink.state = Progress(7, pending=second >= 13)
+            assert sink.aborted
+            assert subscription.close_reason is CloseReason.SLOW
 
     task.run(body)
 

@@ -7,7 +7,7 @@
 // status(text)    "connecting", "live", "reconnecting", "stopped"
 // stranger(user)  the session, which all windows share, is another user's by now; null: nobody is signed in
 export function follow({ url = "/events", types, session, load, apply, status, stranger }) {
-  let source, user, held, lastId = "", turn = 0, failures = 0, ended = false;
+  let source, user, held, loading = Promise.resolve(), lastId = "", turn = 0, failures = 0, ended = false;
   const timers = {};
   const later = (name, ms, task) => (clearTimeout(timers[name]), (timers[name] = setTimeout(task, ms)));
   const backoff = () => Math.min(30_000, 500 * 2 ** failures++) * (0.5 + Math.random() / 2);
@@ -38,6 +38,7 @@ export function follow({ url = "/events", types, session, load, apply, status, s
     }
   }
   function reopen() {
+    if (ended) return;
     source?.close();
     status("reconnecting");
     later("open", backoff(), open);
@@ -60,7 +61,8 @@ export function follow({ url = "/events", types, session, load, apply, status, s
     const mine = ++turn;
     later("load", delay, async () => {
       try {
-        await load();
+        // One after the other, or the answer to an older fetch could overwrite a newer one's.
+        await (loading = loading.then(load, load));
       } catch {
         return mine === turn && !ended && refresh(backoff());
       }
