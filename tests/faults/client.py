@@ -24,6 +24,8 @@ class Block:
     data: str
     id: str
     """The id in the block itself, empty where it has none."""
+    retry: int | None = None
+    """Milliseconds after which to come back, where the block says so."""
 
 
 @dataclass(slots=True)
@@ -35,7 +37,7 @@ class Client:
     channels: frozenset[str]
     port: int
     token: str
-    random: random.Random
+    random: random.Random = field(default_factory=random.Random)
     cut_every: int = 20_000
     """Bytes after which it leaves, on average."""
     since: str | None = None
@@ -60,15 +62,7 @@ class Client:
         self.connections += 1
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**20)
         try:
-            query = f"?since={self.since}" if self.since and not self.last_id else ""
-            lines = [
-                f"GET /events{query} HTTP/1.1",
-                "Host: push",
-                "Accept: text/event-stream",
-                f"Authorization: Bearer {self.token}",
-                *([f"Last-Event-ID: {self.last_id}"] if self.last_id else []),
-            ]
-            writer.write("\r\n".join([*lines, "", ""]).encode())
+            writer.write(self.request())
             head = await reader.readuntil(b"\r\n\r\n")
             if not head.startswith(b"HTTP/1.1 200"):
                 self.refused += 1
@@ -77,6 +71,17 @@ class Client:
         finally:
             # As a network does: without a word.
             writer.transport.abort()
+
+    def request(self) -> bytes:
+        query = f"?since={self.since}" if self.since and not self.last_id else ""
+        lines = [
+            f"GET /events{query} HTTP/1.1",
+            "Host: push",
+            "Accept: text/event-stream",
+            f"Authorization: Bearer {self.token}",
+            *([f"Last-Event-ID: {self.last_id}"] if self.last_id else []),
+        ]
+        return "\r\n".join([*lines, "", ""]).encode()
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         leave_after = self.random.expovariate(1 / self.cut_every)
@@ -90,15 +95,15 @@ class Client:
             if leave_after < 0 and not self.calm:
                 # Anywhere within the chunk: what is not whole is not dispatched
                 text += chunk[: self.random.randrange(size)]
-                self._dispatch(text)
+                self.dispatch(text)
                 return
-            text = self._dispatch(text + chunk[:-2])
+            text = self.dispatch(text + chunk[:-2])
 
-    def _dispatch(self, text: bytes) -> bytes:
+    def dispatch(self, text: bytes) -> bytes:
         """Take the whole blocks, and return the rest."""
         *blocks, rest = text.split(b"\n\n")
         for block in blocks:
-            fields = {"event": "message", "id": ""}
+            fields = {"event": "message", "id": "", "retry": ""}
             data: list[str] = []
             for line in block.decode().split("\n"):
                 name, _, value = line.partition(": ")
@@ -108,12 +113,17 @@ class Client:
                     fields[name] = value
             if not data:
                 continue
-            if fields["id"]:
-                self.last_id = fields["id"]
-            if fields["event"] == "stream.ready":
-                self.greeted += 1
-            self.seen.append(Block(time.monotonic(), self.connections, fields["event"], "\n".join(data), fields["id"]))
+            retry = int(fields["retry"]) if fields["retry"] else None
+            joined = "\n".join(data)
+            self._take(Block(time.monotonic(), self.connections, fields["event"], joined, fields["id"], retry))
         return rest
+
+    def _take(self, block: Block) -> None:
+        if block.id:
+            self.last_id = block.id
+        if block.type == "stream.ready":
+            self.greeted += 1
+        self.seen.append(block)
 
 
 def events(seen: Sequence[Block]) -> list[Block]:

@@ -42,17 +42,16 @@ GAPS = ("epoch", "trimmed", "lost")
 
 
 class Task:
-    """One process of the service, with a proxy of its own before Valkey."""
+    """One process of the service."""
 
-    def __init__(self, *, queue: str, proxy: Proxy, program: tuple[str, ...], settings: dict[str, str]) -> None:
-        self.proxy = proxy
+    def __init__(self, *, queue: str, valkey_port: int, program: tuple[str, ...], settings: dict[str, str]) -> None:
         self._program = program
         self._env = {
             **AWS,
             "AWS_ENDPOINT_URL": queue,
             "SSE_QUEUE_URL": f"{queue}/000000000000/events",
             "SSE_JWT_SECRET": SECRET,
-            "SSE_BROKER_URL": f"redis://127.0.0.1:{proxy.port}/0",
+            "SSE_BROKER_URL": f"redis://127.0.0.1:{valkey_port}/0",
             "SSE_DRAIN_SECONDS": "2",
             # So that no burst here pushes anything out of history: each gap has to have another reason.
             "SSE_HISTORY_EVENTS": "5000",
@@ -90,6 +89,14 @@ class Task:
         return self.earlier + (self.process.output if self.process else "")
 
 
+class ProxiedTask(Task):
+    """One with a proxy of its own before Valkey."""
+
+    def __init__(self, proxy: Proxy, *, queue: str, program: tuple[str, ...], settings: dict[str, str]) -> None:
+        super().__init__(queue=queue, valkey_port=proxy.port, program=program, settings=settings)
+        self.proxy = proxy
+
+
 class Cluster:
     """What a chaos run breaks; publishing goes on all the time."""
 
@@ -114,7 +121,7 @@ class Cluster:
         self.valkey = Valkey(persistent=True)
         self.published: dict[str, Published] = {}
         self.clients: list[Client] = []
-        self.tasks: list[Task] = []
+        self.tasks: list[ProxiedTask] = []
         self.paused = False
         """Whether nothing is published for a while."""
         self._numbers = itertools.count(1)
@@ -133,15 +140,11 @@ class Cluster:
 
     async def _start(self) -> None:
         self._stack.enter_context(self.valkey)
-        runner = web.ServerRunner(web.Server(self.stub))
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.queue = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self.queue = await self._stack.enter_async_context(serving(self.stub))
         self.balancer = await self._stack.enter_async_context(Proxy())
         for _ in range(self._count):
             proxy = await self._stack.enter_async_context(Proxy(self.valkey.port))
-            self.tasks.append(Task(queue=self.queue, proxy=proxy, program=self._program, settings=dict(self._settings)))
+            self.tasks.append(ProxiedTask(proxy, queue=self.queue, program=self._program, settings=self._settings))
         self._stack.push_async_callback(self._end_tasks)
         await asyncio.gather(*(task.start() for task in self.tasks))
         self.rebalance()
@@ -206,26 +209,11 @@ class Cluster:
             padding = "x" * int(self.random.expovariate(1 / 200))
             data = json.dumps({"id": event, "owner": owner, "padding": padding})
             self.published[event] = Published(event, time.monotonic(), channels, data)
-            self.stub.send(
-                event,
-                data,
-                MessageAttributes={
-                    name: {"DataType": "String", "StringValue": value}
-                    for name, value in {**attributes, "event_id": event}.items()
-                },
-            )
+            put(self.stub, self.published[event], attributes)
 
     async def _publishing(self) -> None:
-        """At the rate on average, however late this task is woken."""
-        due, last = 0.0, time.monotonic()
-        while True:
-            await asyncio.sleep(0.02)
-            now = time.monotonic()
-            due, last = due + (now - last) * self.rate, now
-            if self.paused:
-                due = 0
-            self.publish(int(due))
-            due -= int(due)
+        async for count in steadily(self.rate):
+            self.publish(0 if self.paused else count)
             await self.stub.tell()
 
     def acknowledged(self) -> set[str]:
@@ -275,6 +263,37 @@ class Cluster:
             "tasks": await self.metric(task, "sse_asyncio_tasks"),
             "streams": await self.metric(task, "sse_streams_open"),
         }
+
+
+@asynccontextmanager
+async def serving(stub: SQSStub) -> AsyncIterator[str]:
+    """Give the stub's URL."""
+    runner = web.ServerRunner(web.Server(stub))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        # It would wait for polls that nobody reads any more.
+        await stub.hurry()
+        await runner.cleanup()
+
+
+def put(stub: SQSStub, event: Published, attributes: dict[str, str]) -> None:
+    """Send its message to the queue."""
+    named = {**attributes, "event_id": event.id}
+    typed = {name: {"DataType": "String", "StringValue": value} for name, value in named.items()}
+    stub.send(event.id, event.data, MessageAttributes=typed)
+
+
+async def steadily(rate: float) -> AsyncIterator[int]:
+    """How many are due, again and again: the rate on average, however late one is woken."""
+    due, last = 0.0, time.monotonic()
+    while True:
+        await asyncio.sleep(0.02)
+        now = time.monotonic()
+        due, last = due % 1 + (now - last) * rate, now
+        yield int(due)
 
 
 def say(text: str) -> None:

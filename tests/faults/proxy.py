@@ -1,12 +1,21 @@
-"""A TCP proxy that fails on demand; with several upstreams, a round-robin load balancer."""
+"""A TCP proxy that fails on demand; with several upstreams, a load balancer.
+
+As a program, ``python -m tests.faults.proxy`` prints its port and takes orders as lines of JSON (see `Balancer`).
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import itertools
+import json
+import sys
+from collections import Counter
 from collections.abc import Callable
-from typing import Literal, Self
+from typing import Any, Literal, Self
+
+import uvloop
 
 Mode = Literal["pass", "refuse", "black hole"]
 
@@ -26,7 +35,7 @@ class _Pair:
 
 
 class Proxy:
-    """Listens on 127.0.0.1 and passes bytes on to one of ``upstreams``, in turn."""
+    """Listens on 127.0.0.1 and passes bytes on to one of ``upstreams``, in turn or where the fewest are."""
 
     def __init__(self, *upstreams: int) -> None:
         self.upstreams = list(upstreams)
@@ -39,12 +48,18 @@ class Proxy:
         self.delay = 0.0
         """Seconds added to each way."""
         self.port = 0
+        self.least = False
+        """Whether the upstream with the fewest connections is taken."""
+        self.open: Counter[int] = Counter()
+        """Connections behind, by upstream."""
+        self.failed = 0
+        """Times that an upstream took no connection, and another was tried."""
         self._turn = itertools.count()
         self._pairs: set[_Pair] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=4096)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -79,7 +94,7 @@ class Proxy:
             if connected is None:
                 writer.transport.abort()
                 return
-            behind, upstream = connected
+            port, behind, upstream = connected
             pair = _Pair(writer, upstream)
             self._pairs.add(pair)
             try:
@@ -95,6 +110,7 @@ class Proxy:
                         way.cancel()
                     await asyncio.gather(*ways, return_exceptions=True)
             finally:
+                self.open[port] -= 1
                 self._pairs.discard(pair)
                 for each in (writer, upstream):
                     each.close()
@@ -103,12 +119,22 @@ class Proxy:
         finally:
             self._tasks.discard(task)
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        for _ in range(len(self.upstreams)):
-            port = self.upstreams[next(self._turn) % len(self.upstreams)]
-            with contextlib.suppress(OSError):
-                return await asyncio.open_connection("127.0.0.1", port, limit=2**20)
+    async def _connect(self) -> tuple[int, asyncio.StreamReader, asyncio.StreamWriter] | None:
+        for port in self._order():
+            # Already now, or all that come at once would go to the same.
+            self.open[port] += 1
+            try:
+                return port, *await asyncio.open_connection("127.0.0.1", port, limit=2**20)
+            except OSError:
+                self.open[port] -= 1
+                self.failed += 1
         return None
+
+    def _order(self) -> list[int]:
+        """Those to try, one after the other."""
+        first = next(self._turn) % max(len(self.upstreams), 1)
+        turned = [*self.upstreams[first:], *self.upstreams[:first]]
+        return sorted(turned, key=lambda port: self.open[port]) if self.least else turned
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pair: _Pair, *, upwards: bool
@@ -126,3 +152,50 @@ class Proxy:
                     await asyncio.sleep(self.delay)
                 writer.write(data)
                 await writer.drain()
+
+
+class Balancer:
+    """A Proxy in a process of its own, for thousands of connections."""
+
+    def __init__(self, *, least: bool = False) -> None:
+        self._options = ["--least"] if least else []
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.faults.proxy", *self._options),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        self.port = (await self._answer())["port"]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await self._process.wait()
+
+    async def lead_to(self, *upstreams: int) -> int:
+        """Take these from now on; connections to others stay. Gives how often an upstream was tried in vain so far."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(upstreams).encode() + b"\n")
+        return int((await self._answer())["failed"])
+
+    async def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        return json.loads(await self._process.stdout.readline())
+
+
+async def main(*, least: bool) -> None:
+    async with Proxy() as proxy:
+        proxy.least = least
+        print(json.dumps({"port": proxy.port}), flush=True)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            proxy.upstreams = json.loads(line)
+            print(json.dumps({"failed": proxy.failed}), flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--least", action="store_true", help="lead to the upstream with the fewest connections")
+    uvloop.run(main(least=parser.parse_args().least))

@@ -1,0 +1,102 @@
+"""What an attack is given to attack, and what it says it did."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from sse_service.auth.tokens import Tokens
+from tests.faults.mass import Peer
+from tests.integration.chain import SECRET
+
+
+@dataclass(kw_only=True)
+class Target:
+    """A service on this machine, and how hard to hit it."""
+
+    port: int
+    queue: str
+    """URL of the stub of SQS."""
+    seconds: float
+    scale: float
+    """1 is the full number of connections."""
+    random: random.Random
+    tokens: Tokens = field(default_factory=lambda: Tokens(secrets=[SECRET]))
+
+    def count(self, full: int) -> int:
+        return max(int(full * self.scale), 1)
+
+    def token(self, user: str) -> str:
+        return self.tokens.sign(user, ttl_seconds=86_400)
+
+    async def publish(self, events: Iterable[tuple[str, str]]) -> None:
+        """Put events into the queue: each a user and a text."""
+        put = [
+            {"body": text, "attributes": {"user_id": {"DataType": "String", "StringValue": user}}}
+            for user, text in events
+        ]
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+            for start in range(0, len(put), 500):
+                (await http.post(f"{self.queue}/put", json=put[start : start + 500])).raise_for_status()
+
+
+@dataclass
+class Outcome:
+    """What was done, how the service took it, and what of that is wrong."""
+
+    name: str
+    sent: str = ""
+    answers: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Say that what comes now is the attack: before, it was prepared."""
+        print(f"begin {self.name}", flush=True)
+
+    def expect(self, *answers: str) -> None:
+        """Nothing else was answered."""
+        for answer, count in self.answers.items():
+            if answer not in answers:
+                self.wrong.append(f"{count} x {answer} where {' or '.join(answers)} was expected")
+
+    def note(self, peers: Iterable[Peer]) -> None:
+        """Count the answers of these."""
+        self.answers.update(peer.answer for peer in peers)
+
+    @property
+    def line(self) -> str:
+        return json.dumps(self.__dict__)
+
+    @classmethod
+    def read(cls, line: str) -> Outcome:
+        given: dict[str, Any] = json.loads(line)
+        return cls(**{**given, "answers": Counter(given["answers"])})
+
+
+Attack = Callable[[Target, Outcome], Awaitable[None]]
+
+
+async def paced(rate: float, seconds: float) -> AsyncIterator[int]:
+    """Numbers from 0, so many a second, however late this is woken."""
+    began, number = time.monotonic(), 0
+    while (gone := time.monotonic() - began) < seconds:
+        while number < gone * rate:
+            yield number
+            number += 1
+        await asyncio.sleep(0.01)
+
+
+async def all_ended(peers: Iterable[Peer], seconds: float) -> list[Peer]:
+    """Wait for the service to end them; gives those that it has not."""
+    waiting = list(peers)
+    ended = await asyncio.gather(*(peer.ended(seconds) for peer in waiting))
+    return [peer for peer, over in zip(waiting, ended, strict=True) if not over]

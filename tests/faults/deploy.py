@@ -1,0 +1,252 @@
+"""Replaces three tasks by new ones, one after the other, while thousands of pages listen and events flow.
+
+``python -m tests.faults.deploy --streams 2000`` prints its figures; exit status 1 where a promise was broken. Pages
+come through a balancer that is a process of its own. It takes the first and third task out after SIGTERM, as when
+health checks have to tell it, and the second before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import itertools
+import json
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
+
+import httpx
+import uvloop
+
+from sse_service.auth.tokens import Tokens
+from sse_service.drain import MIN_OPEN_SECONDS
+from tests.faults.checker import Published
+from tests.faults.cluster import Task, put, say, serving, steadily, until
+from tests.faults.deploy_figures import Figures, Replaced
+from tests.faults.eventsource import EventSource
+from tests.faults.picture import picture
+from tests.faults.proxy import Balancer
+from tests.integration.chain import SECRET
+from tests.integration.sqs_stub import SQSStub
+from tests.integration.valkey import Valkey
+
+TASKS = 3
+
+GROUP = 20
+"""Streams of one group."""
+
+GROUPS = 0.05
+"""Share of events that are for a group."""
+
+BROADCASTS = 0.002
+"""Share of events that are for everybody: each is as many deliveries as there are streams."""
+
+OPENING = 100
+"""Pages that are opened at once in the beginning."""
+
+EXIT_SECONDS = 5
+"""What a task may take beyond its drain."""
+
+
+class Deploy:
+    """A service of three tasks with its pages, and what replaces the tasks."""
+
+    def __init__(
+        self, *, streams: int, rate: float, drain: int, least: bool = False, program: tuple[str, ...] = ("sse_service",)
+    ) -> None:
+        self._streams = streams
+        self._rate = rate
+        self._drain = drain
+        self._program = program
+        self._stub = SQSStub()
+        self._valkey = Valkey()
+        self._balancer = Balancer(least=least)
+        self._pages: list[EventSource] = []
+        self._published: dict[str, Published] = {}
+        self._sent: Counter[str] = Counter()
+        """Events by channel."""
+        self._running: list[asyncio.Task[None]] = []
+        self._tasks: list[Task] = []
+        self._in_service: list[Task] = []
+        """To which the balancer leads."""
+        self._replaced: list[Replaced] = []
+        self._failed = 0
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._stack.enter_context(self._valkey)
+            self._queue = await self._stack.enter_async_context(serving(self._stub))
+            await self._stack.enter_async_context(self._balancer)
+            self._stack.push_async_callback(self._end)
+            await asyncio.gather(*(self._start() for _ in range(TASKS)))
+            await self._lead_to(*self._tasks)
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _start(self) -> Task:
+        settings = {"SSE_DRAIN_SECONDS": str(self._drain), "SSE_HISTORY_EVENTS": "200"}
+        task = Task(queue=self._queue, valkey_port=self._valkey.port, program=self._program, settings=settings)
+        self._tasks.append(task)
+        await task.start()
+        async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(EXIT_SECONDS * 6):
+            ready = f"http://127.0.0.1:{task.port}/readyz"
+            while (await http.get(ready)).status_code != 200:  # noqa: ASYNC110  only asking tells
+                await asyncio.sleep(0.05)
+        return task
+
+    async def _end(self) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await asyncio.gather(*(task.end(signal.SIGKILL) for task in self._tasks if task.process))
+
+    async def _lead_to(self, *tasks: Task) -> None:
+        self._in_service = list(tasks)
+        self._failed = await self._balancer.lead_to(*(task.port for task in tasks))
+
+    async def _open(self) -> None:
+        """Open the pages, each of another user and in a group."""
+        tokens = Tokens(secrets=[SECRET])
+        for number in range(self._streams):
+            user, group = f"{number}", f"{number // GROUP}"
+            page = EventSource(
+                name=f"page {number}",
+                user=user,
+                channels=frozenset({f"user:{user}", f"group:{group}", "broadcast"}),
+                port=self._balancer.port,
+                token=tokens.sign(user, groups=[group], ttl_seconds=86_400),
+            )
+            self._pages.append(page)
+            self._running.append(asyncio.create_task(page.run()))
+            if not len(self._pages) % OPENING:
+                await until(self._all_open, "the pages are greeted")
+        await until(self._all_open, "all pages are greeted")
+
+    def _all_open(self) -> bool:
+        return all(page.open for page in self._pages)
+
+    async def run(self, *, quiet: float) -> Figures:
+        """Replace every task, after ``quiet`` seconds in which events flow and nothing else happens."""
+        publishing = asyncio.create_task(self._publish())
+        self._running.append(publishing)
+        begun = time.monotonic()
+        await until(lambda: len(self._published) >= quiet * self._rate, "events flow", seconds=quiet + 60)
+        for number, old in enumerate(list(self._tasks)):
+            new = await self._start()
+            await self._lead_to(*self._in_service, new)
+            await self._replace(old, late=number % 2 == 0)
+        publishing.cancel()
+        await self._settle()
+        return Figures(
+            pages=self._pages,
+            published=self._published,
+            acknowledged={handle.removeprefix("r-").rstrip("+") for handle in self._stub.deleted},
+            dead=self._stub.dead,
+            replaced=self._replaced,
+            outputs=[task.output for task in self._tasks],
+            failed=self._failed,
+            begun=begun,
+            drain=self._drain,
+        )
+
+    async def _replace(self, old: Task, *, late: bool) -> None:
+        """Drain one; ``late``: the balancer hears of it only after a while in which the port must stay open."""
+        assert old.process is not None
+        rest = [task for task in self._in_service if task is not old]
+        if not late:
+            await self._lead_to(*rest)
+        told = time.monotonic()
+        old.signal(signal.SIGTERM)
+        if late:
+            await asyncio.sleep(min(self._drain, MIN_OPEN_SECONDS) * 0.75)
+            await self._lead_to(*rest)
+        with contextlib.suppress(AssertionError):
+            await until(lambda: old.process is None or old.process.ended, seconds=self._drain + EXIT_SECONDS * 2)
+        ended = time.monotonic()
+        status = await old.end(signal.SIGKILL)
+        in_time = ended - told <= self._drain + EXIT_SECONDS
+        self._replaced.append(Replaced(told, ended, status, late, in_time))
+        say(f"a task was told to end, and exited with status {status} after {ended - told:.1f} s")
+
+    async def _publish(self) -> None:
+        numbers = itertools.count(1)
+        async for count in steadily(self._rate):
+            for number in itertools.islice(numbers, count):
+                self._publish_one(f"e{number}")
+            await self._stub.tell()
+
+    def _publish_one(self, event: str) -> None:
+        kind, user = random.random(), random.randrange(self._streams)
+        if kind < BROADCASTS:
+            channel, attributes = "broadcast", {"broadcast": "true"}
+        elif kind < BROADCASTS + GROUPS:
+            channel, attributes = f"group:{user // GROUP}", {"group": f"{user // GROUP}"}
+        else:
+            channel, attributes = f"user:{user}", {"user_id": f"{user}"}
+        data = json.dumps({"id": event, "padding": "x" * int(random.expovariate(1 / 200))})
+        self._published[event] = Published(event, time.monotonic(), frozenset({channel}), data)
+        self._sent[channel] += 1
+        put(self._stub, self._published[event], attributes)
+
+    async def _settle(self) -> None:
+        """Wait until all is seen; where it is not, the checker says what is missing."""
+
+        def complete() -> bool:
+            expected = (sum(self._sent[channel] for channel in page.channels) for page in self._pages)
+            return self._all_open() and all(p.received >= count for p, count in zip(self._pages, expected, strict=True))
+
+        with contextlib.suppress(AssertionError):
+            await until(lambda: len(self._stub.deleted) >= len(self._published), seconds=30)
+            await until(complete, seconds=20, every=0.2)
+
+
+async def deploy(
+    *,
+    streams: int,
+    rate: float,
+    drain: int,
+    quiet: float,
+    least: bool = False,
+    program: tuple[str, ...] = ("sse_service",),
+) -> Figures:
+    async with Deploy(streams=streams, rate=rate, drain=drain, least=least, program=program) as running:
+        say(f"{streams} streams are open")
+        return await running.run(quiet=quiet)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=int, default=2000)
+    parser.add_argument("--rate", type=float, default=100, help="events a second")
+    parser.add_argument("--drain", type=int, default=20, help="SSE_DRAIN_SECONDS")
+    parser.add_argument("--quiet", type=float, default=15, help="seconds before the first task is replaced")
+    parser.add_argument("--least", action="store_true", help="balance by the fewest connections, not in turn")
+    parser.add_argument("--picture", type=Path, help="where to write an SVG of the reconnects")
+    given = parser.parse_args()
+    # The collector would look at every block that was seen, and its pauses would be measured as delays.
+    gc.disable()
+    figures = uvloop.run(
+        deploy(streams=given.streams, rate=given.rate, drain=given.drain, quiet=given.quiet, least=given.least)
+    )
+    print(figures)
+    if given.picture:
+        given.picture.write_text(picture(figures))
+    return 1 if figures.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+"""What a rolling deploy came to: its figures, and the promises that it broke."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from tests.faults.checker import Published, Violation, check, event_id, position
+from tests.faults.eventsource import EventSource
+
+CLIFF = 4
+"""Times the even share that may go or come back in one second: on a busy machine, what was late comes together."""
+
+CHANCE = 10
+"""Streams more that may, where the even share is a few."""
+
+SHARD = 20
+"""Pages checked together: the checker compares each page with each event that it is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """One old task; times are monotonic seconds."""
+
+    told: float
+    ended: float
+    status: int
+    late: bool
+    """Whether the balancer heard of it after SIGTERM."""
+    in_time: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """How the streams of one old task went."""
+
+    streams: int
+    even: float
+    """Streams a second where they go one by one over the whole time."""
+    greatest: int
+    """Those that went in one second."""
+    ahead: float
+    """Streams that had gone before their turn."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    pages: Sequence[EventSource]
+    published: Mapping[str, Published]
+    acknowledged: set[str]
+    dead: Sequence[str]
+    replaced: Sequence[Replaced]
+    outputs: Sequence[str]
+    """What each task printed."""
+    failed: int
+    """Times that the balancer led to a task that took no connection."""
+    begun: float
+    """When events began to flow, in monotonic seconds."""
+    drain: int
+    """``SSE_DRAIN_SECONDS``."""
+
+    @cached_property
+    def reconnects(self) -> list[float]:
+        """When each was, in monotonic seconds."""
+        return sorted(at for page in self.pages for at in page.begun[1:])
+
+    @cached_property
+    def drains(self) -> list[Drain]:
+        """One for each old task."""
+        ends = sorted(at for page in self.pages for at in page.ended)
+        limits = [*(old.told for old in self.replaced), math.inf]
+        found = []
+        for told, upto in pairwise(limits):
+            own = [at for at in ends if told <= at < upto]
+            even = len(own) / self.drain
+            ahead = max((number - (at - told) * even for number, at in enumerate(own)), default=0.0)
+            found.append(Drain(len(own), even, greatest(own), ahead))
+        return found
+
+    @property
+    def turned_away(self) -> int:
+        """Requests that a draining task told to come back."""
+        return sum(page.turned_away for page in self.pages)
+
+    def delays(self, after: float, upto: float, *, live: bool = False, broadcast: bool = False) -> list[float]:
+        """Sorted seconds from publishing to each delivery, of broadcasts or of all else.
+
+        ``live``: only of what was published while the page had the stream that it came by.
+        """
+        found = []
+        for page in self.pages:
+            opened = 0.0
+            for block in page.seen:
+                if block.type == "stream.ready":
+                    opened = block.at
+                elif not block.type.startswith("stream."):
+                    known = self.published.get(event_id(block))
+                    if known is None or ("broadcast" in known.channels) is not broadcast:
+                        continue
+                    if after <= known.at < upto and (not live or known.at >= opened):
+                        found.append(block.at - known.at)
+        return sorted(found)
+
+    @cached_property
+    def violations(self) -> list[Violation]:
+        return [*self._of_pages(), *self._of_order(), *self._of_tasks(), *self._of_pace()]
+
+    def _of_pages(self) -> Iterator[Violation]:
+        events: defaultdict[str, dict[str, Published]] = defaultdict(dict)
+        for event in self.published.values():
+            for channel in event.channels:
+                events[channel][event.id] = event
+        for first in range(0, len(self.pages), SHARD):
+            pages = self.pages[first : first + SHARD]
+            own: dict[str, Published] = {}
+            for channel in {channel for page in pages for channel in page.channels}:
+                own |= events[channel]
+            yield from check(pages, own, self.acknowledged & own.keys(), gaps_allowed=())
+        for page in self.pages:
+            yield from (Violation("page", f"{page.name} {fault}") for fault in page.faults)
+            if not page.ended:
+                yield Violation("kept", f"{page.name} had no other stream than its first, but no old task is left")
+
+    def _of_order(self) -> Iterator[Violation]:
+        """Each event has one place for all pages, and each place one event."""
+        pairs = {
+            (position(block), event_id(block))
+            for page in self.pages
+            for block in page.seen
+            if not block.type.startswith("stream.")
+        }
+        places, events = {place for place, _ in pairs}, {event for _, event in pairs}
+        if not len(places) == len(events) == len(pairs):
+            yield Violation("doubled", f"{len(events)} events at {len(places)} places, as {len(pairs)} pairs")
+
+    def _of_tasks(self) -> Iterator[Violation]:
+        for number, old in enumerate(self.replaced, 1):
+            if old.status != 0:
+                yield Violation("status", f"old task {number} exited with {old.status}")
+            if not old.in_time:
+                yield Violation("late", f"old task {number} took {old.ended - old.told:.1f} s to end")
+        for output in self.outputs:
+            if "Traceback" in output or "was never retrieved" in output:
+                yield Violation("traceback", output[-3000:])
+        if self.failed:
+            yield Violation("unanswered", f"{self.failed} times the balancer led to a task that took no connection")
+        yield from (Violation("dead letter", f"{event} is in the dead-letter queue") for event in self.dead)
+        if unread := self.published.keys() - self.acknowledged:
+            yield Violation("unread", f"{len(unread)} messages are still in the queue, as {min(unread)}")
+
+    def _of_pace(self) -> Iterator[Violation]:
+        for number, drain in enumerate(self.drains, 1):
+            # One more than in the even line, as the first goes at once, and one for the clocks' coarseness.
+            if drain.ahead > 2:
+                yield Violation("pace", f"old task {number}: {drain.ahead:.0f} streams went before their turn")
+            if drain.greatest > CLIFF * drain.even + CHANCE:
+                yield Violation("cliff", f"old task {number}: {drain.greatest} of {drain.streams} went in one second")
+        most, even = greatest(self.reconnects), max((drain.even for drain in self.drains), default=0.0)
+        if most > CLIFF * even + CHANCE:
+            yield Violation("cliff", f"{most} reconnects in one second, {even:.1f} where they are spread evenly")
+
+    def __str__(self) -> str:
+        first, last = self.replaced[0].told, self.replaced[-1].ended
+        most, even = greatest(self.reconnects), max(drain.even for drain in self.drains)
+        away = [seconds for page in self.pages for seconds in page.away]
+        counts = [len(page.begun) - 1 for page in self.pages]
+        lines = [
+            f"{len(self.pages)} streams, {len(self.published)} events, "
+            f"{sum(page.received for page in self.pages)} deliveries",
+            f"reconnects: {len(self.reconnects)}, {len(self.reconnects) / len(self.pages):.2f} a stream, "
+            f"{min(counts)} to {max(counts)} each; {self.turned_away} of them were turned away by a draining task",
+            f"greatest reconnects in one second: {most}, {most / even:.1f} times the even share of the largest drain",
+            f"longest time without a stream: {max(away):.1f} s, mean {sum(away) / len(away):.1f} s",
+            f"delay before the deploy: {_percentiles(self.delays(self.begun, first))}",
+            f"delay during it: {_percentiles(self.delays(first, last, live=True))}",
+            f"delay during it, with what waited for a page to come back: {_percentiles(self.delays(first, last))}",
+            f"delay of broadcasts before: {_percentiles(self.delays(self.begun, first, broadcast=True))}",
+            f"delay of broadcasts during it: {_percentiles(self.delays(first, last, live=True, broadcast=True))}",
+        ]
+        for number, (old, drain) in enumerate(zip(self.replaced, self.drains, strict=True), 1):
+            lines.append(
+                f"old task {number}: {drain.streams} streams, even share {drain.even:.1f}/s, at most {drain.greatest} "
+                f"in one second; deregistered {'after' if old.late else 'before'} SIGTERM; "
+                f"status {old.status} after {old.ended - old.told:.1f} s"
+            )
+        lines.append(f"violations: {len(self.violations)}")
+        return "\n".join([*lines, *(f"  {violation.kind}: {violation.text}" for violation in self.violations[:50])])
+
+
+def greatest(times: Sequence[float]) -> int:
+    """The most of these sorted times that lie within any one second."""
+    most = first = 0
+    for number, at in enumerate(times):
+        while at - times[first] >= 1:
+            first += 1
+        most = max(most, number - first + 1)
+    return most
+
+
+def _percentiles(delays: Sequence[float]) -> str:
+    if not delays:
+        return "nothing was delivered"
+    p50, p99 = (delays[int(share * (len(delays) - 1))] for share in (0.5, 0.99))
+    return f"p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms, max {delays[-1] * 1000:.0f} ms"
