@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 import weakref
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sse_service import frames, problems
 from sse_service.sink import Progress
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -105,6 +107,33 @@ class Loan:
         return Progress(acknowledged, pending=bool(unacked or unsent or transport.get_write_buffer_size()))
 
 
+class Flow(FlowControl):
+    """uvicorn's, which makes an event only where somebody waits."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.read_paused = False
+        self.write_paused = False
+        self._writable: asyncio.Event | None = None
+
+    async def drain(self) -> None:
+        """Wait until the transport takes more."""
+        if self.write_paused:
+            self._writable = self._writable or asyncio.Event()
+            await self._writable.wait()
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is full."""
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        """It is low again, or the connection is lost."""
+        self.write_paused = False
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
+
+
 class _Nobody:
     """Stands for an event that is set, and waited for by nobody."""
 
@@ -115,6 +144,7 @@ class _Nobody:
 
 
 _NOBODY = _Nobody()
+_NOTHING_WAITS: deque[Any] = deque(maxlen=0)
 
 
 class Connection(HttpToolsProtocol):
@@ -123,23 +153,36 @@ class Connection(HttpToolsProtocol):
     It refuses a head over 16 KiB (431), and one that is slow to come (408).
     """
 
+    # An object with more than 30 names in its dict (CPython's SHARED_KEYS_MAX_SIZE) shares none with its kind: 1.5 kB.
+    __slots__ = (
+        "_body_open",
+        "_deadline",
+        "_door",
+        "_head_bytes",
+        "_linger",
+        "_loan",
+        "_refused",
+        "_running",
+        "_unparsed_bytes",
+    )
+
     def __init__(self, *args: Any, door: Door, **kwargs: Any) -> None:
         """What is given by place is uvicorn's."""
         super().__init__(*args, **kwargs)
         self._door = door
-
-    _loan: Loan | None = None
-    _linger: asyncio.TimerHandle | None = None
-    _deadline: asyncio.TimerHandle | None = None
-    _running: RequestResponseCycle | None = None
-    _refused = False
-    _body_open = False
-    _head_bytes = 0
-    _unparsed_bytes = 0
+        self._loan: Loan | None = None
+        self._linger: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None
+        self._refused = False
+        self._body_open = False
+        self._head_bytes = 0
+        self._unparsed_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Wait for the first request."""
         super().connection_made(transport)
+        self.flow = Flow(transport)
         if not self._door.admits(len(self.connections)):
             self.cut()
             return
@@ -219,7 +262,8 @@ class Connection(HttpToolsProtocol):
         return loan
 
     def forget_request(self, cycle: RequestResponseCycle) -> None:
-        """Drop the parser, the header fields, and an event that nobody waits for any more: its deque has 600 bytes."""
+        """Drop the parser, the header fields, and what nobody waits in any more: an empty deque has 600 bytes."""
+        self.pipeline = _NOTHING_WAITS
         self.parser = None  # type: ignore[assignment]  # as uvicorn itself does at the end
         self.headers.clear()
         cycle.scope["headers"].clear()  # type: ignore[attr-defined]  # a list, which may be another one by now

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from sse_service.subscription import Subscription
 
+LEAST_SHARE = 5
+"""Streams that one user may open a second, whatever the limit: a browser that comes back with its tabs."""
+
 BURST_SECONDS = 2
 """A pause of so long is made up for: that many seconds' worth of streams may open at once."""
 
@@ -38,8 +41,8 @@ class Limits:
         self._clock = clock
         self._may_open = float(BURST_SECONDS * opens_per_second)
         self._looked = clock()
-        # What a user may open a second: more than can stay open is of no use, and nobody's opens are everybody's.
-        self._share = max(min(per_user, opens_per_second // 5), 1)
+        # What one user may open a second: nobody may open so fast that nobody else can.
+        self._share = max(opens_per_second // 10, LEAST_SHARE)
         self._opened: Counter[str] = Counter()
         self._second = self._looked
         self._open = 0

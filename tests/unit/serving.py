@@ -32,10 +32,12 @@ async def serving(app: App, *, door: Door | None = None) -> AsyncIterator[QuietS
 
 
 @asynccontextmanager
-async def client(server: QuietServer) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def client(
+    server: QuietServer, *, limit: int = 2**16
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Connect to it."""
     port = server.servers[0].sockets[0].getsockname()[1]
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit)
     try:
         yield reader, writer
     finally:

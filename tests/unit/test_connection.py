@@ -343,3 +343,21 @@ def test_a_process_that_was_held_up_reads_what_has_come_before_it_gives_a_reques
             assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
 
     run(body())
+
+
+def test_an_answer_longer_than_the_transport_takes_waits_for_a_peer_that_reads_late(run: Run) -> None:
+    body_bytes = 4 * 1024 * 1024
+
+    async def long(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(64):
+            await send({"type": "http.response.body", "body": b"x" * (body_bytes // 64), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def body() -> None:
+        async with serving(long) as server, client(server, limit=2**23) as (reader, writer):
+            writer.write(GET)
+            await settled(lambda: any(c.flow.write_paused for c in server.server_state.connections))
+            assert (await reader.readuntil(b"0\r\n\r\n")).count(b"x") == body_bytes
+
+    run(body())
