@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from urllib.parse import urlsplit
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,6 +36,16 @@ def parser() -> argparse.ArgumentParser:
     publish.add_argument("--subject", type=_name, help="the upload or job that it is about")
     publish.add_argument("--id", type=_name, help="by which copies of the event are recognised")
     publish.add_argument("data", metavar="DATA")
+
+    doctor = commands.add_parser(
+        "doctor", help="check, from inside a task, all that lies between a publish and a stream; says what to do"
+    )
+    doctor.add_argument(
+        "--url",
+        type=_address,
+        default="http://127.0.0.1:8000",
+        help="where `serve` is reached [http://127.0.0.1:8000]",
+    )
     return root
 
 
@@ -48,6 +59,17 @@ def _name(text: str) -> str:
     if not text or not text.isprintable():
         raise argparse.ArgumentTypeError("must not be empty, and must not hold control characters")
     return text
+
+
+def _address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or parts.query or parts.fragment or parts.username is not None:
+        raise argparse.ArgumentTypeError("must be an address as http://127.0.0.1:8000")
+    return text.rstrip("/")
 
 
 def _seconds(text: str) -> int:

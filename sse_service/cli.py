@@ -9,6 +9,7 @@ import os
 import secrets
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -18,6 +19,7 @@ from pydantic import SecretStr
 from consumers.sqs import FAULTS, SQSConsumer
 from sse_service import aws, logs
 from sse_service.arguments import parser
+from sse_service.doctor.run import examine
 from sse_service.errors import InvalidSettings
 from sse_service.metrics import Metrics
 from sse_service.server import listen, listen_for_admin, url
@@ -48,6 +50,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
+    _check_serving(settings)
+    with (
+        listen(arguments.host, arguments.port) as public,
+        listen_for_admin(settings.admin_host, settings.admin_port) as admin,
+    ):
+
+        def announce() -> None:
+            _log.info("listening on %s, metrics on %s/metrics, reading %s", url(public), url(admin), settings.queue_url)
+
+        uvloop.run(run(settings, public=public, admin=admin, announce=announce))
+    return 0
+
+
+def _check_serving(settings: Settings) -> None:
+    """Raise InvalidSettings where a task could not keep its promises with these settings and this environment."""
     settings.for_serving()
     if os.environ.get("WEB_CONCURRENCY", "1").strip() not in ("", "1"):
         raise InvalidSettings(
@@ -59,16 +76,6 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
             raise InvalidSettings("AWS_REGION: must be set")
     except BotoCoreError as error:
         raise InvalidSettings(f"AWS_PROFILE: {error}") from None
-    with (
-        listen(arguments.host, arguments.port) as public,
-        listen_for_admin(settings.admin_host, settings.admin_port) as admin,
-    ):
-
-        def announce() -> None:
-            _log.info("listening on %s, metrics on %s/metrics, reading %s", url(public), url(admin), settings.queue_url)
-
-        uvloop.run(run(settings, public=public, admin=admin, announce=announce))
-    return 0
 
 
 def _dev(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -157,7 +164,20 @@ def _publish(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-_COMMANDS = {"serve": _serve, "dev": _dev, "token": _token, "publish": _publish}
+def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
+    refused = None
+    try:
+        _check_serving(settings)
+    except InvalidSettings as error:
+        refused = str(error)
+    write = partial(print, flush=True)
+    try:
+        return 0 if asyncio.run(examine(settings, url=arguments.url, refused=refused, write=write)) else 1
+    except KeyboardInterrupt:
+        return _complain("interrupted", 1)
+
+
+_COMMANDS = {"serve": _serve, "dev": _dev, "token": _token, "publish": _publish, "doctor": _doctor}
 
 
 def _complain(text: str, status: int) -> int:

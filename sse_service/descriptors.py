@@ -31,9 +31,14 @@ def connections_within(limit: int) -> int:
     return max(limit - KEPT_BACK, 1)
 
 
-def streams_within(connections: int, wanted: int) -> int:
+def most_streams(connections: int) -> int:
     """How many of them may be streams: a tenth is for those that are told to come back."""
-    most = max(connections * 9 // 10, 1)
+    return max(connections * 9 // 10, 1)
+
+
+def streams_within(connections: int, wanted: int) -> int:
+    """As many as are wanted, or fewer, with a line in the log."""
+    most = most_streams(connections)
     if wanted > most:
         _log.warning(
             "SSE_MAX_STREAMS is %d, and the limit of file descriptors (ulimit -n) lets this task hold only %d",

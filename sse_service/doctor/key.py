@@ -1,0 +1,71 @@
+"""The key with which the queue is encrypted: SNS must be allowed to use it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sse_service.doctor.calls import Fault
+from sse_service.doctor.report import Finding, fail, ok, warn
+from sse_service.doctor.statements import read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sse_service.doctor.calls import Answer
+
+_ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")
+_MANAGED = "alias/aws/sqs"
+_ALLOW = 'allow Principal {"Service": "sns.amazonaws.com"} kms:GenerateDataKey* and kms:Decrypt in the key\'s policy'
+
+
+def customer_key(attributes: Mapping[str, str]) -> str | None:
+    """The id of a key that is to be asked about: the queue has one, and by its name it is not AWS's own."""
+    name = attributes.get("KmsMasterKeyId") or None
+    return None if name is None or name.endswith(_MANAGED) else name
+
+
+def judge_key(
+    attributes: Mapping[str, str], described: Answer | None, policy: Answer | None, topic_arn: str
+) -> Finding:
+    """From the queue's attributes, and kms:DescribeKey and kms:GetKeyPolicy of ``customer_key``."""
+    name = attributes.get("KmsMasterKeyId")
+    if not name:
+        by_sqs = attributes.get("SqsManagedSseEnabled") == "true"
+        return ok("key", "encrypted by SQS itself (SSE-SQS)" if by_sqs else "not encrypted by a key")
+    if customer_key(attributes) is None:
+        return _managed()
+    if isinstance(described, Fault):
+        if described.absent:
+            return fail("key", f"{name} is not there ({described.code})", "encrypt the queue with another key")
+        return _unseen(name, described)
+    found = (described or {}).get("KeyMetadata", {})
+    if found.get("KeyManager") == "AWS":
+        return _managed()
+    if found.get("KeyState", "Enabled") != "Enabled":
+        text = f"{name} is {found['KeyState']}: nothing can be sent or received"
+        return fail("key", text, "enable it, or cancel its deletion")
+    if isinstance(policy, Fault):
+        return _unseen(name, policy)
+    try:
+        text = str((policy or {}).get("Policy", ""))
+        missing = [action for action in _ACTIONS if not _allows(text, action, topic_arn)]
+    except ValueError:
+        return warn("key", f"the policy of {name} cannot be read", f"see that it does: {_ALLOW}")
+    if missing:
+        return fail("key", f"the policy of {name} does not let SNS use it for {', '.join(missing)}", _ALLOW)
+    return ok("key", f"{name}, enabled, and SNS may use it")
+
+
+def _allows(policy: str, action: str, topic_arn: str) -> bool:
+    statements = read(policy, action=action)
+    return any(each.allows and each.sns and (not topic_arn or each.covers(topic_arn)) for each in statements)
+
+
+def _managed() -> Finding:
+    do = f"use SSE-SQS (SqsManagedSseEnabled), or a key of your own, and {_ALLOW}"
+    return fail("key", f"the queue is encrypted with {_MANAGED}, whose policy does not let SNS use it", do)
+
+
+def _unseen(name: str, fault: Fault) -> Finding:
+    do = f"allow the task's role kms:DescribeKey and kms:GetKeyPolicy, or see yourself that you {_ALLOW}"
+    return warn("key", f"{name} could not be looked at ({fault.code})", do)

@@ -1,0 +1,440 @@
+"""`doctor` on a deployment that is sound, and then on the same with one thing broken at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+from time import time
+from typing import Any
+
+import boto3
+import pytest
+from pydantic import SecretStr
+
+from sse_service import cli
+from sse_service.dev.server import Server
+from sse_service.doctor.canary import make
+from sse_service.doctor.report import Finding, Level
+from sse_service.doctor.run import examine
+from sse_service.doctor.server import look
+from sse_service.doctor.trial import fly
+from sse_service.settings import Settings
+from tests.integration.chain import AWS, SECRET
+from tests.integration.process import Process
+from tests.integration.test_cli import command
+from tests.integration.tls import certificates, tls_proxy
+from tests.integration.until import until
+from tests.integration.valkey import Valkey, free_port
+
+OTHER = "another-secret-of-the-tests-long-enough-for-HS256"
+SOUND = (
+    *("settings", "region", "credentials", "clock", "queue", "redrive", "timeouts", "topic"),
+    *("subscription", "policy", "key", "store", "descriptors", "canary"),
+)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A topic, a queue that is subscribed to it, and a service that reads it."""
+
+    aws: str
+    url: str
+    topic: str
+    queue: str
+    queue_arn: str
+    subscription: str
+
+    def client(self, service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.aws,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **AWS,
+            "AWS_ENDPOINT_URL": self.aws,
+            "SSE_QUEUE_URL": self.queue,
+            "SSE_TOPIC_ARN": self.topic,
+            "SSE_JWT_SECRET": SECRET,
+            "SSE_SINGLE_TASK": "true",
+        }
+
+    @contextmanager
+    def queue_with(self, **attributes: str) -> Iterator[None]:
+        """The queue, and afterwards as it was."""
+        sqs = self.client("sqs")
+        before = sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["All"])["Attributes"]
+        # moto forgets the policy where it is not among what is set.
+        attributes = {"Policy": before["Policy"], **attributes}
+        sqs.set_queue_attributes(QueueUrl=self.queue, Attributes=attributes)
+        try:
+            yield
+        finally:
+            back = {name: before.get(name, "") for name in attributes}
+            sqs.set_queue_attributes(QueueUrl=self.queue, Attributes=back)
+
+    @contextmanager
+    def subscription_with(self, name: str, value: str, sound: str) -> Iterator[None]:
+        sns = self.client("sns")
+        sns.set_subscription_attributes(SubscriptionArn=self.subscription, AttributeName=name, AttributeValue=value)
+        try:
+            yield
+        finally:
+            sns.set_subscription_attributes(SubscriptionArn=self.subscription, AttributeName=name, AttributeValue=sound)
+
+
+def policy(topic: str, queue_arn: str) -> str:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+@pytest.fixture(scope="module")
+def sound() -> Iterator[Deployment]:
+    server = Server()
+    try:
+        made = Deployment(aws=server.url, url="", topic="", queue="", queue_arn="", subscription="")
+        sqs, sns = made.client("sqs"), made.client("sns")
+        sqs.create_queue(QueueName="dead")
+        topic = sns.create_topic(Name="events")["TopicArn"]
+        arn = topic.replace(":sns:", ":sqs:")
+        dead = {"deadLetterTargetArn": arn.replace(":events", ":dead"), "maxReceiveCount": 5}
+        attributes = {"RedrivePolicy": json.dumps(dead), "Policy": policy(topic, arn)}
+        queue = sqs.create_queue(QueueName="events", Attributes=attributes)["QueueUrl"]
+        subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
+        env = {**Deployment(server.url, "", topic, queue, arn, subscription).environment, "SSE_ADMIN_PORT": "0"}
+        env |= {"SSE_DRAIN_SECONDS": "0"}
+        with Process("sse_service", "serve", "--port", "0", env=env) as process:
+            url = process.wait_for(r"listening on (http://[^\s,]+)")[1]
+            yield Deployment(server.url, url, topic, queue, arn, subscription)
+    finally:
+        server.stop()
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the command printed, by check and level."""
+
+    status: int
+    text: str
+
+    def at(self, level: str) -> dict[str, str]:
+        lines = [line.split(maxsplit=2) for line in self.text.splitlines()]
+        return {check: text for found, check, text in lines if found == level}
+
+
+@pytest.fixture
+def doctor(
+    sound: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Said]:
+    """Run the command in this process, which is quicker than one of its own, with variables changed."""
+
+    def run(*arguments: str, **changed: str | None) -> Said:
+        for name in [name for name in os.environ if name.startswith(("SSE_", "AWS_"))]:
+            monkeypatch.delenv(name)
+        for name, value in {**sound.environment, **changed}.items():
+            if value is not None:
+                monkeypatch.setenv(name, value)
+        status = cli.main(["doctor", *(arguments or ("--url", sound.url))])
+        text = capsys.readouterr().out
+        assert SECRET not in text
+        assert OTHER not in text
+        assert "eyJ" not in text
+        return Said(status, text)
+
+    return run
+
+
+def test_a_sound_deployment_is_ok_in_every_line(sound: Deployment) -> None:
+    ended = command("doctor", "--url", sound.url, **sound.environment)
+    assert ended.stderr == ""
+    assert tuple(Said(0, ended.stdout).at("ok")) == SOUND, ended.stdout
+    assert ended.returncode == 0
+    assert "received after" in ended.stdout
+
+
+def test_a_setting_that_cannot_be_read_is_status_2(sound: Deployment) -> None:
+    ended = command("doctor", **{**sound.environment, "SSE_MAX_STREAMS": "many"})
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "SSE_MAX_STREAMS" in ended.stderr
+
+
+def fails_alone(said: Said, check: str, *words: str, skipped: tuple[str, ...] = ()) -> None:
+    """Only that check fails, in these words; all others are ok or, where they depend on it, skipped."""
+    assert said.status == 1, said.text
+    assert set(said.at("FAIL")) == {check}, said.text
+    assert set(said.at("skip")) == set(skipped), said.text
+    for word in words:
+        assert word in said.at("FAIL")[check]
+
+
+@pytest.mark.parametrize(
+    ("changed", "check", "words", "skipped"),
+    [
+        ({"WEB_CONCURRENCY": "2"}, "settings", ("WEB_CONCURRENCY",), ()),
+        (
+            {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_EC2_METADATA_DISABLED": "true"},
+            "credentials",
+            ("there are none", "taskRoleArn"),
+            ("clock", "queue", "redrive", "timeouts", "topic", "subscription", "policy", "key", "canary"),
+        ),
+        ({"SSE_TOPIC_ARN": None}, "topic", ("SSE_TOPIC_ARN is not set",), ("subscription", "policy", "canary")),
+        (
+            {"SSE_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:nothing"},
+            "topic",
+            ("there is none",),
+            ("subscription", "policy", "canary"),
+        ),
+        ({"SSE_DEDUPE_SECONDS": "149"}, "timeouts", ("150 s", "SSE_DEDUPE_SECONDS 149", "raise"), ()),
+        ({"SSE_MAX_STREAMS": "9000000"}, "descriptors", ("nofile", "SSE_MAX_STREAMS="), ()),
+        ({"SSE_JWT_SECRET": OTHER}, "canary", ("401", "SSE_JWT_SECRET"), ()),
+    ],
+)
+def test_what_is_wrong_in_the_environment(
+    doctor: Callable[..., Said],
+    changed: dict[str, str | None],
+    check: str,
+    words: tuple[str, ...],
+    skipped: tuple[str, ...],
+) -> None:
+    fails_alone(doctor(**changed), check, *words, skipped=skipped)
+
+
+def test_no_region(doctor: Callable[..., Said]) -> None:
+    said = doctor(AWS_DEFAULT_REGION=None)
+    assert said.status == 1
+    assert "set AWS_REGION" in said.at("FAIL")["region"]
+    assert "credentials" in said.at("skip")
+
+
+def test_an_absent_queue(sound: Deployment, doctor: Callable[..., Said]) -> None:
+    said = doctor(SSE_QUEUE_URL=f"{sound.aws}/123456789012/nothing")
+    skipped = ("redrive", "timeouts", "subscription", "policy", "key", "canary")
+    fails_alone(said, "queue", "NonExistentQueue", "look at SSE_QUEUE_URL", skipped=skipped)
+
+
+def test_a_queue_of_another_region_is_not_asked_for(doctor: Callable[..., Said]) -> None:
+    said = doctor(SSE_QUEUE_URL="https://sqs.eu-west-1.amazonaws.com/123456789012/events")
+    assert "eu-west-1" in said.at("FAIL")["queue"]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "check", "words"),
+    [
+        ({"RedrivePolicy": ""}, "redrive", ("no dead-letter queue", "maxReceiveCount 5")),
+        ({"Policy": ""}, "policy", ("has none", "aws:SourceArn")),
+        ({"KmsMasterKeyId": "alias/aws/sqs"}, "key", ("alias/aws/sqs", "SSE-SQS")),
+    ],
+)
+def test_what_is_wrong_with_the_queue(
+    sound: Deployment, doctor: Callable[..., Said], attributes: dict[str, str], check: str, words: tuple[str, ...]
+) -> None:
+    with sound.queue_with(**attributes):
+        fails_alone(doctor(), check, *words)
+
+
+def test_a_key_of_ones_own_must_let_sns_use_it(sound: Deployment, doctor: Callable[..., Said]) -> None:
+    kms = sound.client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    with sound.queue_with(KmsMasterKeyId=key):
+        fails_alone(doctor(), "key", "kms:GenerateDataKey, kms:Decrypt")
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": ["kms:GenerateDataKey*", "kms:Decrypt"],
+            "Resource": "*",
+        }
+        text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        kms.put_key_policy(KeyId=key, PolicyName="default", Policy=text)
+        assert "SNS may use it" in doctor("--url", "http://127.0.0.1:1").at("ok")["key"]
+        kms.disable_key(KeyId=key)
+        assert "Disabled" in doctor("--url", "http://127.0.0.1:1").at("FAIL")["key"]
+
+
+def test_dead_letters_are_a_warning_and_so_is_raw_delivery(sound: Deployment, doctor: Callable[..., Said]) -> None:
+    sqs = sound.client("sqs")
+    dead = sqs.get_queue_url(QueueName="dead")["QueueUrl"]
+    sqs.send_message(QueueUrl=dead, MessageBody="x")
+    with sound.subscription_with("RawMessageDelivery", "true", "false"):
+        said = doctor()
+    sqs.purge_queue(QueueUrl=dead)
+    assert said.status == 0, said.text
+    assert set(said.at("warn")) == {"redrive", "subscription"}
+    assert "holds 1 messages" in said.at("warn")["redrive"]
+
+
+def test_no_subscription_of_this_queue(sound: Deployment, doctor: Callable[..., Said]) -> None:
+    topic = sound.client("sns").create_topic(Name="lonely")["TopicArn"]
+    with sound.queue_with(Policy=policy(topic, sound.queue_arn)):
+        fails_alone(doctor(SSE_TOPIC_ARN=topic), "subscription", "not subscribed", skipped=("canary",))
+
+
+def test_a_subscription_is_found_behind_a_hundred_others(sound: Deployment, doctor: Callable[..., Said]) -> None:
+    sns = sound.client("sns")
+    topic = sns.create_topic(Name="busy")["TopicArn"]
+    for number in range(100):
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=f"{sound.queue_arn}-{number}")
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=sound.queue_arn)
+    said = doctor("--url", "http://127.0.0.1:1", SSE_TOPIC_ARN=topic)
+    assert "confirmed" in said.at("ok")["subscription"]
+
+
+def test_no_canary_is_sent_where_an_override_decides_or_there_is_no_secret(doctor: Callable[..., Said]) -> None:
+    said = doctor(SSE_ROUTE_USER="body.customer")
+    assert said.status == 0, said.text
+    assert "SSE_ROUTE_USER" in said.at("skip")["canary"]
+    fails_alone(doctor(SSE_JWT_SECRET=None), "settings", "SSE_JWT_SECRET", skipped=("canary",))
+
+
+def test_a_publish_that_is_refused(sound: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = "arn:aws:sns:us-east-1:123456789012:nothing"
+    for name, value in {**sound.environment, "SSE_TOPIC_ARN": nowhere}.items():
+        monkeypatch.setenv(name, value)
+    found = asyncio.run(fly(Settings(), make(), url=sound.url, suspects=()))
+    assert found.level is Level.FAIL
+    assert "publishing was refused (NotFound" in found.text
+
+
+def test_a_filter_policy_that_drops(sound: Deployment, doctor: Callable[..., Said]) -> None:
+    with sound.subscription_with("FilterPolicy", '{"user_id": ["7"]}', "{}"):
+        fails_alone(doctor(), "subscription", '{"user_id": ["7"]}', skipped=("canary",))
+    with sound.subscription_with("FilterPolicy", '{"event_type": ["upload.done"]}', "{}"):
+        said = doctor()
+    assert said.status == 0
+    assert "upload.done" in said.at("warn")["subscription"]
+    assert "filter policy drops it" in said.at("skip")["canary"]
+
+
+def test_a_service_that_is_not_running_and_one_that_is_another(sound: Deployment, doctor: Callable[..., Said]) -> None:
+    fails_alone(doctor("--url", f"http://127.0.0.1:{free_port()}"), "canary", "nothing answers", "start `serve`")
+    fails_alone(doctor("--url", sound.aws), "canary", "--url")
+
+
+def test_published_and_not_received(sound: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    sns, sqs = sound.client("sns"), sound.client("sqs")
+    topic = sns.create_topic(Name="unread")["TopicArn"]
+    arn = topic.replace(":sns:", ":sqs:")
+    queue = sqs.create_queue(QueueName="unread", Attributes={"Policy": policy(topic, arn)})["QueueUrl"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    for name, value in {**sound.environment, "SSE_TOPIC_ARN": topic, "SSE_QUEUE_URL": queue}.items():
+        monkeypatch.setenv(name, value)
+    lines: list[str] = []
+    run = examine(Settings(), url=sound.url, refused=None, write=lines.append, wait_seconds=0.5)
+    assert asyncio.run(run) is False
+    assert lines[-1].startswith("FAIL  canary")
+    assert "not received" in lines[-1]
+    assert lines[-1].endswith("see redrive above")
+
+
+def test_valkey_away_and_with_another_eviction_policy(doctor: Callable[..., Said]) -> None:
+    away = f"redis://127.0.0.1:{free_port()}/0"
+    fails_alone(doctor(SSE_BROKER_URL=away), "store", "does not answer", "security groups")
+    with Valkey("--maxmemory-policy", "allkeys-lru") as valkey:
+        fails_alone(doctor(SSE_BROKER_URL=valkey.url), "store", "allkeys-lru", "parameter group")
+
+
+def looked(url: str, **settings: Any) -> Finding:
+    async def inside() -> Finding:
+        before = descriptors()
+        [found] = await look(Settings(broker_url=SecretStr(url), **settings))
+        # TLS says goodbye behind our back, for which the loop must live on.
+        await until(lambda: descriptors() <= before)
+        return found
+
+    found = asyncio.run(inside())
+    assert "a-password" not in found.line
+    return found
+
+
+def descriptors() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
+def test_a_store_that_is_sound_and_one_that_has_too_little_memory() -> None:
+    with Valkey("--maxmemory", "256mb") as valkey:
+        found = looked(valkey.url)
+        assert found.level is Level.OK
+        assert "noeviction, round trip" in found.text
+        assert "raise it" in looked(valkey.url, history_bytes=2**29).do
+
+
+def test_passwords_and_tls_are_told_apart(tmp_path: Path) -> None:
+    with Valkey("--maxmemory", "256mb", "--requirepass", "a-password-of-the-tests") as valkey:
+        assert looked(valkey.url, broker_password=SecretStr("a-password-of-the-tests")).level is Level.OK
+        for wrong in (None, SecretStr("a-password-of-another")):
+            assert "AUTH" in looked(valkey.url, broker_password=wrong).text
+        right = f"redis://:a-password-of-the-tests@127.0.0.1:{valkey.port}/0"
+        authority, certificate = certificates(tmp_path)
+        with tls_proxy(valkey.port, certificate) as port:
+            plain = right.replace(str(valkey.port), str(port))
+            by_tls = plain.replace("redis:", "rediss:")
+            assert "certificate is not trusted" in looked(by_tls).text
+            assert looked(f"{by_tls}?ssl_ca_certs={authority}").level is Level.OK
+            assert "needs rediss://" in looked(plain).do
+        assert "without TLS" in looked(right.replace("redis:", "rediss:")).do
+
+
+class _STS(http.server.BaseHTTPRequestHandler):
+    """Refuses every call, as the server of another clock."""
+
+    code = "InvalidClientTokenId"
+    ahead = 0.0
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = f"<ErrorResponse><Error><Code>{self.code}</Code><Message>no</Message></Error></ErrorResponse>".encode()
+        self.send_response_only(403)
+        self.send_header("Date", formatdate(time() + self.ahead, usegmt=True))
+        self.send_header("Content-Type", "text/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_credentials_that_aws_refuses_and_a_clock_that_is_wrong(
+    doctor: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _STS) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        try:
+            said = doctor(AWS_ENDPOINT_URL_STS=url)
+            assert "InvalidClientTokenId" in said.at("FAIL")["credentials"]
+            assert set(said.at("FAIL")) == {"credentials"}
+            monkeypatch.setattr(_STS, "code", "SignatureDoesNotMatch")
+            monkeypatch.setattr(_STS, "ahead", 3600)
+            said = doctor(AWS_ENDPOINT_URL_STS=url)
+            assert "behind AWS's" in said.at("FAIL")["clock"]
+            assert "3600 s" in said.at("FAIL")["clock"] or "3599 s" in said.at("FAIL")["clock"]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_sts_that_does_not_answer_is_a_warning(doctor: Callable[..., Said]) -> None:
+    said = doctor(AWS_ENDPOINT_URL_STS=f"http://127.0.0.1:{free_port()}")
+    assert said.status == 0, said.text
+    assert set(said.at("warn")) == {"credentials"}
+    assert "clock" in said.at("ok")

@@ -1,0 +1,43 @@
+"""The lines of `doctor`, and what its command line takes."""
+
+import pytest
+
+from sse_service.arguments import parser
+from sse_service.doctor.report import Level, Report, fail, ok, skip, warn
+
+
+def test_a_finding_is_a_line_that_says_what_to_do() -> None:
+    assert ok("queue", "there").line == "ok    queue        there"
+    assert fail("topic", "not set", "set it").line == "FAIL  topic        not set: set it"
+    assert warn("key", "unseen", "look").line == "warn  key          unseen: look"
+    assert skip("policy", "the queue failed").line == "skip  policy       the queue failed"
+
+
+def test_what_somebody_else_wrote_cannot_make_a_line_of_its_own() -> None:
+    line = ok("subscription", 'lets through {"a":["\nFAIL\x1b[31m"]} Zoë').line
+    assert line == 'ok    subscription lets through {"a":["\\nFAIL\\x1b[31m"]} Zoë'
+
+
+def test_a_report_remembers_what_failed() -> None:
+    lines: list[str] = []
+    report = Report(lines.append)
+    report.add([ok("queue", "a"), warn("queue", "b", "c")])
+    assert not report.failed
+    report.add([fail("topic", "d")])
+    assert report.failed
+    assert (report.named(Level.FAIL, Level.WARN), len(lines)) == (["queue", "topic"], 3)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "https://push.example.com/base/", "http://[::1]:8000"])
+def test_an_address_of_the_service(url: str) -> None:
+    assert parser().parse_args(["doctor", "--url", url]).url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://a", "127.0.0.1:8000", "http://", "http://a:x", "http://a:0", "http://a?b", "http://u:p@a", "http://["],
+)
+def test_what_is_no_address_of_a_service(url: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args(["doctor", "--url", url])
+    assert ended.value.code == 2
