@@ -1,0 +1,26 @@
+// A page that lists its user's jobs: <title></title><ul id="jobs"></ul><script type="module" src="page.js"></script>
+// Copy push.js, jobs.js and this.
+import { changed, fetchJobs, session, TYPES } from "./jobs.js";
+import { follow } from "./push.js";
+
+let jobs = {};
+
+function show(news) {
+  jobs = news;
+  const items = Object.values(jobs).map(({ job, state }) => {
+    const item = document.createElement("li");
+    item.textContent = `${job}: ${state}`;
+    return item;
+  });
+  document.querySelector("#jobs").replaceChildren(...items);
+}
+
+follow({
+  types: TYPES,
+  session,
+  // When a stream did not resume, and on a gap; events are held back until it is done.
+  load: async () => show(await fetchJobs()),
+  apply: (event) => show(changed(jobs, JSON.parse(event.data))),
+  status: (text) => (document.title = text), // connecting, live, reconnecting, stopped
+  stranger: () => location.reload(), // the cookie is another user's by now, or nobody is signed in
+});

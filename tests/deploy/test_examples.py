@@ -1,0 +1,482 @@
+"""The examples do what they say: what each producer sends is routed to its user, and each page shows the true state."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import re
+import subprocess
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import playwright
+import pytest
+
+from consumers.envelope import unwrap
+from sse_service.dev.assets import PAGE
+from sse_service.dev.emulator import Emulator
+from sse_service.dev.server import Server
+from sse_service.events import Route
+from sse_service.routing import Router
+from tests.e2e.conftest import NewPage, browser, new_page  # noqa: F401  fixtures
+from tests.e2e.test_recipe import Service, block, ready
+from tests.integration.emulated import make
+
+EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
+TEMPLATES = sorted(EXAMPLES.glob("*.yaml"))
+NODE = Path(playwright.__file__).parent / "driver" / "node"
+"""Playwright's own Node.js, which runs TypeScript; the system's may be too old for that."""
+
+KEY = "users/ann/7/a b.pdf"
+STREAM_RECORD = {  # as a pipe reads it from a DynamoDB stream
+    "eventID": "1af2",
+    "eventName": "MODIFY",
+    "eventVersion": "1.1",
+    "eventSource": "aws:dynamodb",
+    "awsRegion": "us-east-1",
+    "dynamodb": {
+        "ApproximateCreationDateTime": 1764060000,
+        "Keys": {"job": {"S": '7"'}},
+        "NewImage": {"job": {"S": '7"'}, "user_id": {"S": "ann"}, "step": {"N": "2"}, "state": {"S": "done"}},
+        "SequenceNumber": "111",
+        "SizeBytes": 26,
+        "StreamViewType": "NEW_IMAGE",
+    },
+    "eventSourceARN": "arn:aws:dynamodb:us-east-1:123456789012:table/jobs/stream/2026-11-25T08:00:00.000",
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def aws(server: Server) -> Emulator:
+    return asyncio.run(make(Emulator(endpoint_url=server.url), visibility_seconds=60))
+
+
+@pytest.fixture
+def environment(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """What a Lambda finds around it."""
+    for name, value in {**aws.environment, "TOPIC_ARN": aws.topic_arn, "NO_PROXY": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def arriving(aws: Emulator, count: int) -> list[Route]:
+    """Where the service routes the next messages of the queue."""
+    router = Router(s3_key_pattern="users/{user}/*")
+    routes: list[Route] = []
+
+    async def receive() -> None:
+        async with aws.client("sqs") as sqs, asyncio.timeout(20):
+            while len(routes) < count:
+                answer = await sqs.receive_message(QueueUrl=aws.queue_url, WaitTimeSeconds=1, MaxNumberOfMessages=10)
+                for message in answer.get("Messages", []):
+                    routing = router.route(unwrap(message_id=message["MessageId"], body=message["Body"]))
+                    assert routing.unrouted == 0, message
+                    routes.extend(routing.routes)
+                    await sqs.delete_message(QueueUrl=aws.queue_url, ReceiptHandle=message["ReceiptHandle"])
+
+    asyncio.run(receive())
+    return routes
+
+
+def call(aws: Emulator, service: str, operation: str, **parameters: Any) -> Any:
+    async def send() -> Any:
+        async with aws.client(service) as client:
+            return await getattr(client, operation)(**parameters)
+
+    return asyncio.run(send())
+
+
+def resources(name: str) -> dict[str, Any]:
+    """The template's resources, its intrinsic functions written out."""
+    from cfnlint.decode import cfn_yaml
+
+    return {key: value["Properties"] for key, value in cfn_yaml.load(str(EXAMPLES / name))["Resources"].items()}
+
+
+def the_steps_of(job: str, routes: list[Route]) -> None:
+    """Whether these are the two events of a job of ann's."""
+    assert [route.channels for route in routes] == [("user:ann",)] * 2
+    events = sorted((route.event for route in routes), key=lambda event: event.id)
+    assert [(e.id, e.type, e.subject) for e in events] == [
+        (f"{job}-1", "job.working", f"job/{job}"),
+        (f"{job}-2", "job.done", f"job/{job}"),
+    ]
+    assert [json.loads(e.data) for e in events] == [
+        {"job": job, "step": 1, "state": "working"},
+        {"job": job, "step": 2, "state": "done"},
+    ]
+
+
+@pytest.fixture
+def python_lambda(environment: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    spec = importlib.util.spec_from_file_location("lambda_python", EXAMPLES / "lambda_python.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    module.sns.close()
+
+
+def notification(key: str) -> dict[str, Any]:
+    return {"Records": [{"eventSource": "aws:s3", "s3": {"bucket": {"name": "b"}, "object": {"key": key}}}]}
+
+
+def test_the_lambda_in_python_tells_the_user_of_each_step(aws: Emulator, python_lambda: ModuleType) -> None:
+    python_lambda.handler(notification("users/ann/7/a+b.pdf"), None)
+    the_steps_of("7", arriving(aws, 2))
+
+
+def test_the_lambda_in_python_tells_the_same_events_when_it_is_tried_again(
+    aws: Emulator, python_lambda: ModuleType
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError
+
+    work, python_lambda.work = python_lambda.work, fail
+    with pytest.raises(RuntimeError):
+        python_lambda.handler(notification("users/ann/7/a"), None)
+    (first,) = arriving(aws, 1)
+    python_lambda.work = work
+    python_lambda.handler(notification("users/ann/7/a"), None)
+    routes = arriving(aws, 2)
+    the_steps_of("7", routes)
+    assert next(route.event for route in routes if route.event.id == "7-1").data == first.event.data
+
+
+def test_the_lambda_in_typescript_tells_the_user_of_each_step(aws: Emulator, tmp_path: Path) -> None:
+    job, bad = ({"messageId": name, "body": body} for name, body in (("m-1", '{"user":"ann","job":"8"}'), ("m-2", "{")))
+    answer, published = run_typescript(tmp_path, {"Records": [bad, job]}, topic_arn=aws.topic_arn)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m-2"}]}
+    for command in published:
+        call(aws, "sns", "publish", **command)
+    the_steps_of("8", arriving(aws, 2))
+
+
+def run_typescript(directory: Path, event: Any, *, topic_arn: str) -> tuple[Any, list[dict[str, Any]]]:
+    """The handler's answer, and what it gave to a stand-in of the SDK."""
+    sdk = directory / "node_modules" / "@aws-sdk" / "client-sns"
+    sdk.mkdir(parents=True)
+    (sdk / "package.json").write_text('{"type": "module", "exports": "./index.js"}')
+    (sdk / "index.js").write_text(
+        "export const sent = [];\n"
+        "export class PublishCommand { constructor(input) { this.input = input; } }\n"
+        "export class SNSClient { async send(command) { sent.push(command.input); } }\n"
+    )
+    (directory / "lambda.mts").write_text((EXAMPLES / "lambda.ts").read_text())
+    (directory / "run.mjs").write_text(
+        'import { sent } from "@aws-sdk/client-sns";\n'
+        'import { handler } from "./lambda.mts";\n'
+        "const answer = await handler(JSON.parse(process.argv[2]));\n"
+        "console.log(JSON.stringify([answer, sent]));\n"
+    )
+    assert NODE.exists(), "needs Playwright: pip install playwright"
+    ran = subprocess.run(
+        [NODE, "run.mjs", json.dumps(event)],
+        cwd=directory,
+        env={"TOPIC_ARN": topic_arn},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    answer, sent = json.loads(ran.stdout)
+    return answer, sent
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_cloudformation_would_take_the_template(template: Path) -> None:
+    if importlib.util.find_spec("cfnlint") is None:
+        pytest.fail("needs cfn-lint: pip install cfn-lint")
+    from cfnlint.api import lint_file
+
+    assert [str(match) for match in lint_file(template)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "service", "condition"),
+    [
+        ("eventbridge.yaml", "events.amazonaws.com", None),
+        (
+            "s3.yaml",
+            "s3.amazonaws.com",
+            {
+                "ArnEquals": {"aws:SourceArn": {"Fn::Sub": "arn:${AWS::Partition}:s3:::${BucketName}"}},
+                "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}},
+            },
+        ),
+    ],
+)
+def test_a_topic_s_policy_lets_one_service_publish_and_no_more(name: str, service: str, condition: Any) -> None:
+    (statement,) = resources(name)["TopicPolicy"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Allow", {"Service": service})
+    assert (statement["Action"], statement["Resource"]) == ("sns:Publish", {"Ref": "TopicArn"})
+    assert statement.get("Condition") == condition
+
+
+def test_what_the_rule_passes_on_reaches_the_user_in_its_detail(aws: Emulator) -> None:
+    from moto.events.models import EventPattern
+
+    rule = resources("eventbridge.yaml")["Rule"]
+    pattern = json.loads(json.dumps(rule["EventPattern"]).replace('{"Ref": "Source"}', '"my.jobs"'))
+    event = {
+        "version": "0",
+        "id": "e-1",
+        "detail-type": "job.done",
+        "source": "my.jobs",
+        "account": "123456789012",
+        "time": "2026-11-25T08:00:00Z",
+        "region": "us-east-1",
+        "resources": [],
+        "detail": {"user_id": "ann", "job": "7"},
+    }
+    passes = EventPattern.load(json.dumps(pattern)).matches_event
+    assert passes(event)
+    assert not passes({**event, "detail": {"job": "7"}})
+    assert not passes({**event, "source": "other"})
+    # No input transformer, no role: the event as it is, by the topic's policy.
+    assert [set(target) for target in rule["Targets"]] == [{"Id", "Arn"}]
+    # The emulator delivers rules to queues only.
+    call(aws, "sns", "publish", TopicArn=aws.topic_arn, Message=json.dumps(event))
+    (route,) = arriving(aws, 1)
+    assert route.channels == ("user:ann",)
+    assert (route.event.id, route.event.type) == ("e-1", "job.done")
+    assert json.loads(route.event.data) == event["detail"]
+
+
+def test_an_object_that_is_put_reaches_the_user_in_its_key(aws: Emulator) -> None:
+    (setting,) = resources("s3.yaml")["Bucket"]["NotificationConfiguration"]["TopicConfigurations"]
+    rules = setting["Filter"]["S3Key"]["Rules"]
+    topic = {"TopicArn": aws.topic_arn, "Events": [setting["Event"]], "Filter": {"Key": {"FilterRules": rules}}}
+    call(aws, "s3", "create_bucket", Bucket="examples")
+    configuration = {"TopicConfigurations": [topic]}
+    call(
+        aws,
+        "s3",
+        "put_bucket_notification_configuration",
+        Bucket="examples",
+        NotificationConfiguration=configuration,
+    )
+    call(aws, "s3", "put_object", Bucket="examples", Key="other/ann/a", Body=b"")
+    call(aws, "s3", "put_object", Bucket="examples", Key=KEY, Body=b"x")
+    (route,) = arriving(aws, 1)
+    assert route.channels == ("user:ann",)
+    assert (route.event.type, route.event.subject) == ("ObjectCreated:Put", KEY)
+
+
+def test_what_the_pipe_makes_of_a_row_reaches_the_user_in_it(aws: Emulator) -> None:
+    template = resources("dynamodb-pipe.yaml")["Pipe"]["TargetParameters"]["InputTemplate"]
+    message = transformed(template, STREAM_RECORD)
+    call(aws, "sns", "publish", TopicArn=aws.topic_arn, Message=message)
+    (route,) = arriving(aws, 1)
+    event = route.event
+    assert route.channels == ("user:ann",)
+    assert (event.type, event.subject) == ("job.done", 'job/7"')
+    # Source and id: a record that the pipe sends again, with another MessageId, is the same event.
+    assert event.id == f"{STREAM_RECORD['eventSourceARN']} 1af2"
+    assert json.loads(event.data) == {"user_id": "ann", "job": '7"', "step": "2", "state": "done"}
+
+
+def test_the_pipe_passes_on_only_rows_that_name_a_user() -> None:
+    from moto.events.models import EventPattern
+
+    (rule,) = resources("dynamodb-pipe.yaml")["Pipe"]["SourceParameters"]["FilterCriteria"]["Filters"]
+    passes = EventPattern.load(rule["Pattern"]).matches_event
+    assert passes(STREAM_RECORD)
+    assert not passes({**STREAM_RECORD, "eventName": "REMOVE"})
+    assert not passes({**STREAM_RECORD, "dynamodb": {"NewImage": {"job": {"S": "7"}}}})
+
+
+def transformed(template: str, record: Any) -> str:
+    """A pipe's input transformer: a placeholder is a JSON value, or a text within a string."""
+
+    def found(path: str) -> str:
+        value = record
+        for name in path.split("."):
+            value = value[name]
+        assert isinstance(value, str)
+        return json.dumps(value)
+
+    placeholder = re.compile(r"<\$\.([^>]+)>")
+    within = re.sub('"[^"]*"', lambda text: placeholder.sub(lambda m: found(m[1])[1:-1], text[0]), template)
+    return placeholder.sub(lambda m: found(m[1]), within)
+
+
+def test_the_state_machine_tells_the_user_that_it_is_done(
+    aws: Emulator, server: Server, environment: pytest.MonkeyPatch
+) -> None:
+    from moto.core.config import default_user_config
+
+    environment.setitem(default_user_config["stepfunctions"], "execute_state_machine", True)
+    environment.setenv("MOTO_PORT", server.url.rpartition(":")[2])
+    environment.setenv("NO_PROXY", "localhost,127.0.0.1")
+    machine = resources("step-functions.yaml")["Machine"]
+    assert machine["DefinitionSubstitutions"] == {"TopicArn": {"Ref": "TopicArn"}}
+    definition = json.dumps(machine["Definition"]).replace("${TopicArn}", aws.topic_arn)
+    role = "arn:aws:iam::123456789012:role/examples"
+    made = call(aws, "stepfunctions", "create_state_machine", name="examples", definition=definition, roleArn=role)
+    arn = made["stateMachineArn"]
+    started = call(aws, "stepfunctions", "start_execution", stateMachineArn=arn, input='{"user": "ann", "job": "7"}')
+    (route,) = arriving(aws, 1)
+    assert route.channels == ("user:ann",)
+    assert (route.event.id, route.event.type, route.event.subject) == ("7-2", "job.done", "job/7")
+    assert json.loads(route.event.data) == {"job": "7", "step": 2, "state": "done"}
+    deadline = time.monotonic() + 20
+    while (found := call(aws, "stepfunctions", "describe_execution", executionArn=started["executionArn"])) and (
+        found["status"] == "RUNNING"
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert found["status"] == "SUCCEEDED", found
+
+
+# From here on a browser is open, and asyncio.run() refuses to run beside it: what needs the emulator stands above.
+PLAIN = """<!doctype html><link rel="icon" href="data:,"><ul id="jobs"></ul>
+<script type="module" src="/page.js"></script>"""
+WITH_REACT = """<!doctype html><link rel="icon" href="data:,"><ul id="jobs"></ul>
+<script type="importmap">{"imports": {"react": "/react.js"}}</script><script type="module" src="/app.js"></script>"""
+REACT = """
+// As much of React as a hook sees: state, renders, effects; and of its strict mode, that what is mounted is at once
+// unmounted and mounted again.
+const cells = [];
+let component, at = 0, due = false;
+export function useState(initial) {
+  const cell = (cells[at++] ??= { value: initial });
+  cell.set ??= (next) => {
+    cell.value = typeof next === "function" ? next(cell.value) : next;
+    if (!due) queueMicrotask(render);
+    due = true;
+  };
+  return [cell.value, cell.set];
+}
+export function useEffect(run, needs) {
+  const cell = (cells[at++] ??= {});
+  cell.changed = !cell.needs?.every((need, i) => Object.is(need, needs[i]));
+  Object.assign(cell, { run, needs });
+}
+function undo(cell) { cell.undo?.(); cell.undo = null; }
+function redo(cell) { undo(cell); cell.undo = cell.run(); cell.changed = false; }
+function render() {
+  [at, due] = [0, false];
+  component();
+  cells.filter((cell) => cell.changed).forEach(redo);
+}
+window.unmount = () => cells.forEach(undo);
+export function mount(given) {
+  component = given;
+  render();
+  cells.filter((cell) => cell.run).forEach(redo);
+}
+"""
+APP = """
+import { mount } from "react";
+import { changed, fetchJobs, session, TYPES } from "/jobs.js";
+import { usePush } from "/usePush.js";
+const options = { types: TYPES, session, load: fetchJobs, apply: changed, stranger: () => location.reload() };
+mount(() => {
+  const { state, status } = usePush({ ...options }); // made anew by each render, as it may be
+  document.title = status;
+  const items = Object.values(state ?? {}).map(({ job, state }) => `<li>${job}: ${state}</li>`);
+  document.querySelector("#jobs").innerHTML = items.join("");
+});
+"""
+
+
+def job(number: str, step: int, state: str) -> dict[str, Any]:
+    return {"job": number, "step": step, "state": state}
+
+
+def step(number: str, step: int, state: str) -> str:
+    return block(f"job.{state}", job(number, step, state), id=f"e.{number}{step}.a")
+
+
+def page_of(html: str, new_page: NewPage) -> Service:  # noqa: F811  the fixture
+    """A page of the examples, not yet opened, against a service that does what it is told."""
+    service = Service(new_page())
+    files = {"/react.js": REACT, "/app.js": APP, "/push.js": (PAGE / "push.js").read_text()}
+    files |= {f"/{path.name}": path.read_text() for path in EXAMPLES.glob("*.js")}
+    minted = json.dumps({"token": "t", "user": "ann", "expires_in": 900})
+    files |= {"/": html, "/my/token": minted, "/session": ""}
+    service.answers |= {path: deque([(200, body)]) for path, body in files.items()}
+    return service
+
+
+@pytest.fixture(params=[PLAIN, WITH_REACT], ids=["plain", "react"])
+def page(request: pytest.FixtureRequest, new_page: NewPage) -> Service:  # noqa: F811  the fixture
+    return page_of(request.param, new_page)
+
+
+def shows(page: Service, *lines: str) -> None:
+    """Wait until the page lists these jobs."""
+    page.page.wait_for_function(
+        "lines => JSON.stringify([...document.querySelectorAll('#jobs li')].map((item) => item.textContent)) === lines",
+        arg=json.dumps(lines, separators=(",", ":")),
+    )
+
+
+def test_a_page_shows_the_state_and_then_what_is_pushed(page: Service) -> None:
+    page.start(
+        **{"my/jobs": [(200, json.dumps([job("7", 1, "working")]))]},
+        events=[(200, ready() + step("7", 2, "done") + step("8", 1, "working"))],
+    )
+    shows(page, "7: done", "8: working")
+    assert page.count("/session") == page.count("/my/token") > 0
+
+
+def test_a_page_applies_events_in_any_order_and_more_than_once(page: Service) -> None:
+    events = step("7", 2, "done") * 2 + step("8", 1, "working") + step("7", 1, "working")
+    page.start(**{"my/jobs": [(200, "[]")]}, events=[(200, ready() + events)])
+    shows(page, "7: done", "8: working")
+
+
+def test_a_page_fetches_the_state_again_on_a_gap(page: Service) -> None:
+    gap = step("7", 1, "working") + block("stream.gap", {"reason": "expired"}, id="e.9.0")
+    done = json.dumps([job("7", 2, "done")])
+    page.start(
+        **{"my/jobs": [(200, "[]"), (200, done)]},
+        events=[(200, ready(retry=500)), (200, ready(resumed=True) + gap)],
+    )
+    shows(page, "7: done")
+    assert page.count("/my/jobs") == 2
+
+
+def test_a_page_that_resumes_keeps_what_it_shows(page: Service) -> None:
+    page.start(
+        **{"my/jobs": [(200, json.dumps([job("7", 1, "working")]))]},
+        events=[(200, ready(retry=200)), (200, ready(resumed=True) + step("7", 2, "done"))],
+    )
+    shows(page, "7: done")
+    assert page.count("/my/jobs") == 1
+
+
+def test_a_component_that_is_gone_asks_for_nothing(new_page: NewPage) -> None:  # noqa: F811  the fixture
+    page = page_of(WITH_REACT, new_page)
+    page.page.clock.install()
+    page.start(**{"my/jobs": [(200, json.dumps([job("7", 2, "done")]))]})
+    shows(page, "7: done")
+    page.page.evaluate("unmount()")
+    asked = len(page.asked)
+    page.page.clock.run_for(3_600_000)
+    assert len(page.asked) == asked
+
+
+def test_each_example_is_short_and_in_the_table() -> None:
+    files = {path.name: path.read_text() for path in EXAMPLES.iterdir() if path.is_file()}
+    table = files.pop("README.md")
+    for name, text in files.items():
+        assert len(text.splitlines()) < 60, name
+    named = {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}
+    assert named == set(files)
