@@ -15,6 +15,7 @@ from sse_service.problems import problem
 from sse_service.stream import HEADERS, EventStream, Opening
 from sse_service.streams import EVICTED_RETRY_MS
 from sse_service.subscription import CloseReason
+from sse_service.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -47,10 +48,12 @@ class Events:
         self._auth = auth
         self._streams = streams
         self._stream = EventStream(streams=streams)
+        self._turnstile = Turnstile()
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the caller's stream, or say why there is none."""
+        await self._turnstile.enter()
         answer = self._admit(Request(scope))
         if isinstance(answer, Opening):
             await self._stream.answer(scope, send, answer)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import deque
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,8 +21,15 @@ if TYPE_CHECKING:
 class Subscriber(Protocol):
     """What the Hub delivers to."""
 
-    def offer(self, frame: Frame, /) -> None:
-        """Take one Frame; never waits, raises nothing."""
+    def offer(self, frame: Frame, /, *, later: bool = False) -> bool:
+        """Take one Frame; never waits, raises nothing. With ``later`` it may be written when ``flush`` is called.
+
+        True: ``flush`` must be called.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Write what was offered for later; never waits, raises nothing."""
         ...
 
     def fall_behind(self, complete: Mapping[str, int], /) -> None:
@@ -31,11 +40,23 @@ class Subscriber(Protocol):
         ...
 
 
+AT_ONCE = 200
+"""Subscribers that an event is written to as it comes; all others of a larger crowd are written to in slices."""
+
+SLICE_SECONDS = 0.005
+"""For which the event loop is held up by a crowd: another user's event waits no longer for it."""
+
+CHECK_EVERY = 32
+"""Writes between two looks at the clock."""
+
+
 class Hub:
     """Delivers each entry to the subscribers of its channels, each once."""
 
     def __init__(self, *, metrics: Metrics) -> None:
         self._metrics = metrics
+        # Those that have something to be written, in order of being offered it.
+        self._unwritten: deque[Subscriber] = deque()
         # Channel -> its subscribers, in order of joining; a dict because a set has no order.
         self._members: dict[str, dict[Subscriber, None]] = {}
 
@@ -72,11 +93,29 @@ class Hub:
         if not everyone:
             return
         frame = frames.frame(entry.event, entry.cursor)
-        for subscriber in everyone:
+        for subscriber in everyone[:AT_ONCE]:
             subscriber.offer(frame)
+        if len(everyone) > AT_ONCE:
+            self._spread(everyone[AT_ONCE:], frame)
         self._metrics.events_delivered.inc(len(everyone))
         if (age := _age_seconds(entry.event.time)) is not None:
             self._metrics.publish_to_write_seconds.observe(age)
+
+    def _spread(self, crowd: Sequence[Subscriber], frame: Frame) -> None:
+        """Offer now, that the order holds; write in slices, that others are not held up."""
+        idle = not self._unwritten
+        self._unwritten.extend(subscriber for subscriber in crowd if subscriber.offer(frame, later=True))
+        if idle and self._unwritten:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._write_some, loop)
+
+    def _write_some(self, loop: asyncio.AbstractEventLoop) -> None:
+        until = time.perf_counter() + SLICE_SECONDS
+        while self._unwritten and time.perf_counter() < until:
+            for _ in range(min(CHECK_EVERY, len(self._unwritten))):
+                self._unwritten.popleft().flush()
+        if self._unwritten:
+            loop.call_soon(self._write_some, loop)
 
     def lost(self, complete: Mapping[str, int]) -> None:
         """Let the subscribers of channels read from History: after these offsets something may not have come."""

@@ -63,6 +63,7 @@ class Subscription:
         "_queue",
         "_queued_bytes",
         "_state",
+        "_unwritten",
         "channels",
         "close_reason",
         "ends_at",
@@ -110,6 +111,8 @@ class Subscription:
         self._state = _State.REPLAYING
         self._queue: asyncio.Queue[Frame] | None = None
         self._queued_bytes = 0
+        # Offered for later, and not written yet: the first in order, what follows is queued.
+        self._unwritten: Frame | None = None
         # Newest position offered while replaying.
         self._noted: Cursor | None = None
         # Whether something may have been lost since the catch-up began to read its page.
@@ -146,31 +149,41 @@ class Subscription:
     @property
     def idle(self) -> bool:
         """Live, with nothing queued: a position may be told."""
-        return self._state is _State.LIVE and not self.held
+        return self._state is _State.LIVE and not self.held and self._unwritten is None
 
-    def offer(self, frame: Frame) -> None:
-        """Take one live Frame; never waits, raises nothing."""
+    def offer(self, frame: Frame, *, later: bool = False) -> bool:
+        """Take one live Frame; never waits, raises nothing. True: it is written when ``flush`` is called, as asked."""
         if self._state is not _State.LIVE:
             self._note(frame.cursor)
-            return
+            return False
         assert self.last is not None  # noqa: S101  live is only entered with a position
         another_life = frame.cursor.epoch != self.last.epoch
         if another_life or frame.offset <= self.last.offset:
             if another_life or frame.offset > self.joined:
                 self.fall_behind()
                 self._note(frame.cursor)
-            return
+            return False
         if self.narrowing is not None and not self.narrowing.wants(frame):
             self.last = frame.cursor
-        elif not self.held:
+        elif self.held or self._unwritten is not None:
+            if self._enqueue(frame):
+                self.last = frame.cursor
+            else:
+                self.fall_behind()
+                self._note(frame.cursor)
+        else:
             self.last = frame.cursor
+            if later:
+                self._unwritten = frame
+                return True
             self.last_id = frame.offset
             self._write(frame.chunk)
-        elif self._enqueue(frame):
-            self.last = frame.cursor
-        else:
-            self.fall_behind()
-            self._note(frame.cursor)
+        return False
+
+    def flush(self) -> None:
+        """Write what was offered for later, and what was queued behind it; never waits, raises nothing."""
+        if not self.held and self._state is not _State.CLOSED:
+            self._write_queued()
 
     def replayed(self, frame: Frame) -> bool:
         """Take one Frame from History; False: it was not taken, the Sink holds back or the stream is over."""
@@ -193,6 +206,7 @@ class Subscription:
 
         ``complete`` gives channels of which something was lost, and the offset up to which all of it was offered.
         """
+        self.flush()
         live = self._state is _State.LIVE
         self._lost = not live
         if live:
@@ -251,18 +265,29 @@ class Subscription:
     def _writable(self) -> None:
         """The Sink takes more: empty the queue, then go on."""
         self.held = False
+        self._write_queued()
+        self._ask_for_more()
+
+    def _write_queued(self) -> None:
+        if (frame := self._unwritten) is not None:
+            self._unwritten = None
+            self.last_id = frame.offset
+            self._write(frame.chunk)
         queue = self._queue
         while queue is not None and not self.held and not queue.empty():
             frame = queue.get_nowait()
             self._queued_bytes -= len(frame.chunk)
             self.last_id = frame.offset
             self._write(frame.chunk)
-        self._ask_for_more()
+        if queue is not None and queue.empty():
+            # One that was slow for a moment need not pay for it for hours.
+            self._queue = None
 
     def close(self, reason: CloseReason, *, reconnect: bool = True, retry_ms: int | None = None) -> None:
         """End the stream with ``stream.close``; what is queued is left to the resume. Idempotent."""
         if self._state is _State.CLOSED:
             return
+        self.flush()
         self.tell(frames.close(reason.value, reconnect=reconnect, retry_ms=retry_ms))
         self._end(reason)
 
@@ -275,12 +300,12 @@ class Subscription:
     def leave(self) -> None:
         """The client has gone, or the response has ended: take nothing more."""
         self._state = _State.CLOSED
-        self._queue = None
+        self._queue = self._unwritten = None
         self.sink.on_writable = None
 
     def _end(self, reason: CloseReason) -> None:
         self._state = _State.CLOSED
-        self._queue = None
+        self._queue = self._unwritten = None
         self.close_reason = reason
         self.sink.wake()
 

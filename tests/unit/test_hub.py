@@ -17,10 +17,14 @@ class Client:
         self.got: list[str] = []
         self.leaves: Hub | None = None
 
-    def offer(self, frame: Frame) -> None:
+    def offer(self, frame: Frame, *, later: bool = False) -> bool:
         self.got.append(frame.subject or "")
         if self.leaves is not None:
             self.leaves.leave(self, ["user:1"])
+        return False
+
+    def flush(self) -> None:
+        self.got.append("flushed")
 
     def fall_behind(self, complete: Mapping[str, int]) -> None:
         self.got.append("behind")
