@@ -1,0 +1,148 @@
+"""What the template gives the service's container, and how it is watched."""
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sse_service import emf
+from sse_service.settings import Settings, unknown
+from tests.deploy.template import ALL, MEMORY, PATH, VALKEY, Template
+
+# ---- The container
+
+
+def test_every_variable_is_a_setting_of_the_service() -> None:
+    for template in ALL:
+        names = [*template.environment, *(secret["Name"] for secret in template.container["Secrets"])]
+        assert unknown(dict.fromkeys(names, "")) == []
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("template", [VALKEY, MEMORY], ids=["valkey", "memory"])
+def test_the_service_starts_with_what_the_template_gives(template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {
+        "SSE_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/push-Queue-1",
+        "SSE_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:push-Topic-1",
+        "SSE_BROKER_URL": "rediss://master.push.example.com:6379/0",
+        "SSE_EMF_NAMESPACE": "sse-service/push",
+    }
+    for name, value in template.environment.items():
+        if name.startswith("SSE_"):
+            monkeypatch.setenv(name, value if isinstance(value, str) else known[name])
+    for secret in template.container["Secrets"]:
+        monkeypatch.setenv(secret["Name"], "a" * 64)
+    settings = Settings()
+    settings.for_serving()
+    assert settings.in_memory is (template is MEMORY)
+
+
+def test_the_container_can_change_nothing_and_open_enough() -> None:
+    container = VALKEY.container
+    assert container["ReadonlyRootFilesystem"] is True
+    assert container["User"] == "10001:10001"
+    [files] = container["Ulimits"]
+    assert files["Name"] == "nofile"
+    # deploy/README.md, "Behind an ALB": what SSE_MAX_STREAMS needs.
+    assert files["HardLimit"] >= files["SoftLimit"] >= Settings.model_fields["max_streams"].default * 1.12 + 100
+    assert container["LinuxParameters"] == {"InitProcessEnabled": True}
+
+
+def test_exec_is_off_as_its_agent_writes_to_the_root_file_system() -> None:
+    assert VALKEY["Service"]["EnableExecuteCommand"] is False
+    assert "ssmmessages" not in PATH.read_text()
+    assert '"command":["doctor",' in VALKEY.outputs["Doctor"]["Value"]["Fn::Sub"][0]
+
+
+def test_the_health_check_needs_no_shell() -> None:
+    kind, program, flag, code = VALKEY.container["HealthCheck"]["Command"]
+    assert (kind, program, flag) == ("CMD", "python", "-c")
+    ast.parse(code)
+    assert "http://127.0.0.1:8000/healthz" in code
+
+
+def test_a_log_that_nobody_takes_does_not_stop_the_service() -> None:
+    options = VALKEY.container["LogConfiguration"]["Options"]
+    assert options["mode"] == "non-blocking"
+    assert options["awslogs-group"] == {"Ref": "Logs"}
+    assert int(VALKEY["Logs"]["RetentionInDays"]) > 0
+
+
+# ---- Watching it
+
+METRICS = {
+    *("StreamsOpen", "Ready", "Gaps", "SlowReadersCut", "EventsStored", "EventsDelivered", "MessagesRejected"),
+    *("StreamsOpened", "StreamsRefused", "PublishToWriteMilliseconds"),
+}
+
+
+def test_every_alarm_says_what_to_do_and_is_told_twice() -> None:
+    alarms = Template(AlarmEmail="ops@example.com", AlarmTopic="arn:aws:sns:us-east-1:123456789012:ops").of_type(
+        "AWS::CloudWatch::Alarm"
+    )
+    for alarm in alarms.values():
+        assert alarm["AlarmDescription"].endswith("deploy/README.md, Incidents.")
+        assert len(alarm["AlarmDescription"]) <= 1024
+        assert (
+            alarm["AlarmActions"]
+            == alarm["OKActions"]
+            == [{"Ref": "AlarmMails"}, "arn:aws:sns:us-east-1:123456789012:ops"]
+        )
+    assert set(alarms) == {
+        *("DeadLettersAlarm", "BacklogAlarm", "GapsAlarm", "SlowReadersAlarm", "NoTaskAlarm", "NotReadyAlarm"),
+        "ValkeyMemoryAlarm",
+    }
+
+
+def test_without_anybody_to_tell_there_is_no_topic_for_it() -> None:
+    assert "AlarmMails" not in VALKEY.resources
+    assert VALKEY["BacklogAlarm"]["AlarmActions"] == []
+
+
+def test_alarms_and_scaling_use_metrics_that_the_service_writes() -> None:
+    namespace = VALKEY.environment["SSE_EMF_NAMESPACE"]
+    found = set()
+    for metric in _metrics([resource.get("Properties") for resource in VALKEY.resources.values()]):
+        if metric["Namespace"] == namespace:
+            assert not metric.get("Dimensions")
+            found.add(metric["MetricName"])
+    assert found == {"StreamsOpen", "StreamsOpened", "Gaps", "SlowReadersCut", "Ready"} <= METRICS
+
+
+def test_the_service_writes_the_metrics_that_are_watched() -> None:
+    written = Path(emf.__file__).read_text()
+    assert not [name for name in METRICS if f'"{name}"' not in written]
+
+
+def test_nobody_healthy_and_nobody_there_ring_alike() -> None:
+    for name in ("NoTaskAlarm", "NotReadyAlarm"):
+        alarm = VALKEY[name]
+        assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
+            "Maximum",
+            "LessThanThreshold",
+            1,
+        )
+        assert alarm["TreatMissingData"] == "breaching"
+        assert VALKEY.resources[name]["DependsOn"] == "Service"
+
+
+@pytest.mark.parametrize("template", [VALKEY, MEMORY], ids=["valkey", "memory"])
+def test_the_dashboard_is_json_and_shows_every_metric_once(template: Template) -> None:
+    text, given = template["Dashboard"]["DashboardBody"]["Fn::Sub"]
+    widget = given["ValkeyWidget"]
+    body = json.loads(text.replace("${ValkeyWidget}", widget and widget["Fn::Sub"]))
+    assert len(body["widgets"]) == (6 if template is MEMORY else 7)
+    for metric in METRICS:
+        assert text.count(f'"{metric}"') == 1
+
+
+def _metrics(value: Any) -> list[dict[str, Any]]:
+    """All metrics that are named in a value."""
+    if isinstance(value, list):
+        return [metric for item in value for metric in _metrics(item)]
+    if not isinstance(value, dict):
+        return []
+    here = [value] if {"Namespace", "MetricName"} <= set(value) else []
+    return here + [metric for item in value.values() for metric in _metrics(item)]

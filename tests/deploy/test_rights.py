@@ -1,0 +1,84 @@
+"""Who may do what in the stack, and who gets to know its secrets."""
+
+import json
+from typing import Any
+
+from tests.deploy.template import ALL, MEMORY, PATH, VALKEY, Template, listed, raw, statements
+
+
+def test_secrets_are_made_there_and_long_enough() -> None:
+    for name in ("JwtSecret", "ValkeySecret"):
+        made = VALKEY[name]["GenerateSecretString"]
+        assert set(VALKEY[name]) == {"Description", "GenerateSecretString"}
+        # HS256 wants 32 bytes; ElastiCache takes 16 to 128 characters, few of them punctuation.
+        assert 32 <= made["PasswordLength"] <= 128
+        assert made["ExcludePunctuation"] is True
+
+
+def test_no_secret_is_in_outputs_or_environment() -> None:
+    for template in ALL:
+        assert "resolve:secretsmanager" not in json.dumps(template.outputs)
+        assert "ValkeySecret" not in json.dumps(template.outputs)
+        assert "Secret" not in json.dumps(template.container["Environment"])
+        assert [name for name, value in template.outputs.items() if "JwtSecret" in json.dumps(value)] == [
+            "JwtSecretArn"
+        ]
+    assert not [name for name in raw()["Parameters"] if "Secret" in name or "Password" in name]
+
+
+def test_valkeys_password_is_resolved_in_one_place() -> None:
+    assert PATH.read_text().count("{{resolve:") == 1
+    assert "${ValkeySecret}" in VALKEY["Valkey"]["AuthToken"]["Fn::Sub"]
+
+
+def test_the_container_gets_secrets_by_reference() -> None:
+    def given(template: Template) -> dict[str, Any]:
+        return {secret["Name"]: secret["ValueFrom"]["Ref"] for secret in template.container["Secrets"]}
+
+    assert given(VALKEY) == {"SSE_JWT_SECRET": "JwtSecret", "SSE_BROKER_PASSWORD": "ValkeySecret"}
+    assert given(MEMORY) == {"SSE_JWT_SECRET": "JwtSecret"}
+
+
+def test_the_task_may_do_what_it_does_and_no_more() -> None:
+    allowed: dict[str, list[Any]] = {}
+    for statement in statements(VALKEY["TaskRole"]["Policies"]):
+        for action in listed(statement["Action"]):
+            allowed.setdefault(action, []).extend(listed(statement["Resource"]))
+    queue, dead = {"Fn::GetAtt": ["Queue", "Arn"]}, {"Fn::GetAtt": ["DeadLetters", "Arn"]}
+    topic, key = {"Ref": "Topic"}, {"Fn::GetAtt": ["Key", "Arn"]}
+    assert allowed == {
+        "sqs:ReceiveMessage": [queue],
+        "sqs:DeleteMessage": [queue],
+        "sqs:ChangeMessageVisibility": [queue],
+        "sqs:GetQueueAttributes": [queue, dead],
+        "sqs:GetQueueUrl": [dead],
+        "sns:Publish": [topic],
+        "sns:GetTopicAttributes": [topic],
+        "sns:ListSubscriptionsByTopic": [topic],
+        "sns:GetSubscriptionAttributes": ["*"],
+        "kms:Decrypt": [key],
+        "kms:GenerateDataKey": [key],
+        "kms:DescribeKey": [key],
+        "kms:GetKeyPolicy": [key],
+    }
+
+
+def test_a_star_stands_only_where_aws_knows_no_resource() -> None:
+    for template in ALL:
+        for name, resource in template.resources.items():
+            for statement in statements(resource):
+                actions = listed(statement["Action"])
+                # In a key's own policy "*" is that key.
+                assert name == "Key" or not [action for action in actions if "*" in action]
+                if name != "Key" and "*" in listed(statement.get("Resource", [])):
+                    assert actions in (["ecr:GetAuthorizationToken"], ["sns:GetSubscriptionAttributes"])
+                assert statement.get("Principal") != "*"
+    assert not [resource for resource in VALKEY.resources.values() if "ManagedPolicyArns" in str(resource)]
+
+
+def test_a_settings_file_is_the_only_object_that_may_be_read() -> None:
+    template = Template(SettingsFile="arn:aws:s3:::bucket/folder/push.env")
+    [read] = [s for s in statements(template["ExecutionRole"]) if s["Action"] == "s3:GetObject"]
+    assert read["Resource"] == "arn:aws:s3:::bucket/folder/push.env"
+    assert template.container["EnvironmentFiles"] == [{"Type": "s3", "Value": "arn:aws:s3:::bucket/folder/push.env"}]
+    assert "EnvironmentFiles" not in VALKEY.container

@@ -1,0 +1,236 @@
+"""The template, made and changed in an emulated AWS; and an event that goes through what it has made.
+
+What the emulator does not make is listed in bridges.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from moto.core.common_models import CloudFormationModel
+
+from sse_service.auth.tokens import Tokens
+from sse_service.dev.server import Server
+from tests.deploy import bridges
+from tests.deploy.template import GIVEN, PATH, Template, raw
+from tests.integration.chain import Chain, wait_until_ready
+from tests.integration.process import Process
+from tests.integration.valkey import Valkey
+
+
+class Stack:
+    """A stack in an emulator of its own."""
+
+    def __init__(self, server: Server) -> None:
+        self.endpoint_url = server.url
+        self.aws = bridges.clients(server.url)
+        vpc = self.aws("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        subnets = [
+            self.aws("ec2").create_subnet(
+                VpcId=vpc, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=f"us-east-1{zone}"
+            )
+            for number, zone in enumerate("ab")
+        ]
+        certificate = self.aws("acm").request_certificate(DomainName="push.example.com")
+        self._given = {
+            **GIVEN,
+            "Vpc": vpc,
+            "Subnets": ",".join(made["Subnet"]["SubnetId"] for made in subnets),
+            "Certificate": certificate["CertificateArn"],
+        }
+
+    def create(self, **parameters: str) -> None:
+        self._given.update(parameters)
+        self.aws("cloudformation").create_stack(**self._request())
+        assert self._described()["StackStatus"] == "CREATE_COMPLETE"
+
+    def update(self, **parameters: str) -> None:
+        self._given.update(parameters)
+        self.aws("cloudformation").update_stack(**self._request())
+        assert self._described()["StackStatus"] == "UPDATE_COMPLETE"
+
+    @property
+    def made(self) -> dict[str, str]:
+        """What each resource is called in the account."""
+        answer = self.aws("cloudformation").list_stack_resources(StackName="push")
+        made = {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in answer["StackResourceSummaries"]}
+        # moto lists what its condition has left out without a name.
+        return {name: called for name, called in made.items() if name}
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        return {output["OutputKey"]: output["OutputValue"] for output in self._described()["Outputs"]}
+
+    @property
+    def service(self) -> Any:
+        [service] = self.aws("ecs").describe_services(
+            cluster=self.outputs["ClusterName"], services=[self.outputs["ServiceName"]]
+        )["services"]
+        return service
+
+    @property
+    def container(self) -> Any:
+        """What the service's tasks run."""
+        definition = self.aws("ecs").describe_task_definition(taskDefinition=self.service["taskDefinition"])
+        [container] = definition["taskDefinition"]["containerDefinitions"]
+        return container
+
+    def environment(self) -> dict[str, str]:
+        """What ECS would give the container; AWS's own variables, which lead to the emulator, besides."""
+        plain = {variable["name"]: variable["value"] for variable in self.container["environment"]}
+        secret = {variable["name"]: self.secret(variable["valueFrom"]) for variable in self.container["secrets"]}
+        emulated = {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "NO_PROXY": "127.0.0.1",
+        }
+        return {**plain, **secret, **emulated}
+
+    def secret(self, arn: str) -> str:
+        value: str = self.aws("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
+        return value
+
+    def _described(self) -> Any:
+        [stack] = self.aws("cloudformation").describe_stacks(StackName="push")["Stacks"]
+        return stack
+
+    def _request(self) -> dict[str, Any]:
+        given = [{"ParameterKey": name, "ParameterValue": value} for name, value in self._given.items()]
+        body = PATH.read_text()
+        return {"StackName": "push", "TemplateBody": body, "Parameters": given, "Capabilities": ["CAPABILITY_IAM"]}
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    bridges.install()
+    server = Server()
+    try:
+        empty = Stack(server)
+        bridges.Bridge.clients = staticmethod(empty.aws)
+        yield empty
+    finally:
+        server.stop()
+
+
+@contextmanager
+def task(stack: Stack, **changed: str) -> Iterator[Chain]:
+    """Run the service with what the created task definition gives it; only the ports are any that are free."""
+    command = stack.container["command"]
+    assert command == ["serve", "--host", "0.0.0.0", "--port", "8000"]
+    env = {**stack.environment(), "SSE_ADMIN_PORT": "0", **changed}
+    with Process("sse_service", *command[:3], "--port", "0", env=env) as process:
+        port = process.wait_for(r"listening on http://0\.0\.0\.0:(\d+)")[1]
+        chain = Chain(
+            queue=stack.endpoint_url,
+            url=f"http://127.0.0.1:{port}",
+            admin="",
+            process=process,
+            tokens=Tokens(secrets=[stack.secret(stack.outputs["JwtSecretArn"])]),
+        )
+        with chain.client:
+            wait_until_ready(chain)
+            yield chain
+
+
+def publish(stack: Stack, text: str) -> None:
+    """As the output Publish does."""
+    attributes = {"user_id": {"DataType": "String", "StringValue": "42"}}
+    stack.aws("sns").publish(TopicArn=stack.outputs["TopicArn"], Message=text, MessageAttributes=attributes)
+
+
+def test_everything_is_made(stack: Stack) -> None:
+    stack.create(AllowS3="yes", AlarmEmail="ops@example.com")
+    assert set(stack.made) == set(Template(AllowS3="yes", AlarmEmail="ops@example.com").resources)
+    assert len(stack.aws("cloudwatch").describe_alarms(AlarmNamePrefix="push-")["MetricAlarms"]) == 7
+    [group] = stack.aws("elasticache").describe_replication_groups()["ReplicationGroups"]
+    assert group["AuthTokenEnabled"] is group["TransitEncryptionEnabled"] is True
+    [scaled] = stack.aws("application-autoscaling").describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"]
+    assert (scaled["MinCapacity"], scaled["MaxCapacity"]) == (2, 6)
+
+
+def test_nothing_is_bridged_that_need_not_be() -> None:
+    bridges.install()
+    assert set(bridges.BRIDGED) <= {resource["Type"] for resource in raw()["Resources"].values()}
+    known = [model for model in CloudFormationModel.__subclasses__() if model.__module__.startswith("moto.")]
+    assert not {model.cloudformation_type() for model in known} & set(bridges.BRIDGED)
+
+
+def test_topic_and_queue_are_tied_together(stack: Stack) -> None:
+    stack.create()
+    sns, sqs = stack.aws("sns"), stack.aws("sqs")
+    [subscription] = sns.list_subscriptions_by_topic(TopicArn=stack.outputs["TopicArn"])["Subscriptions"]
+    queue = sqs.get_queue_attributes(QueueUrl=stack.outputs["QueueUrl"], AttributeNames=["All"])["Attributes"]
+    assert subscription["Endpoint"] == queue["QueueArn"]
+    assert '"maxReceiveCount": 5' in queue["RedrivePolicy"]
+    assert stack.outputs["TopicArn"] in queue["Policy"]
+    # What the key's policy allows SNS to come from.
+    assert stack.outputs["TopicArn"].startswith("arn:aws:sns:us-east-1:123456789012:push-Topic-")
+
+
+def test_an_event_goes_through_what_was_made_with_one_task(stack: Stack) -> None:
+    stack.create(Broker="memory")
+    with task(stack) as running, running.stream() as stream:
+        publish(stack, '{"step":1}')
+        assert stream.wait_for('{"step":1}').type == "message"
+
+
+def test_an_event_goes_through_what_was_made_with_two_tasks_over_valkey(stack: Stack) -> None:
+    stack.create()
+    password = stack.secret(stack.made["ValkeySecret"])
+    with Valkey("--requirepass", password) as valkey:
+        # ElastiCache's endpoint, and its TLS, are what cannot be had here; the password is the stack's.
+        local = {"SSE_BROKER_URL": valkey.url}
+        with (
+            task(stack, **local) as one,
+            task(stack, **local) as two,
+            one.stream() as first,
+            two.stream() as second,
+        ):
+            publish(stack, '{"step":1}')
+            for stream in (first, second):
+                stream.wait_for('{"step":1}')
+
+
+def test_the_doctor_finds_nothing_to_mend(stack: Stack) -> None:
+    stack.create()
+    options = ("--maxmemory", "256mb", "--maxmemory-policy", "noeviction")
+    with Valkey("--requirepass", stack.secret(stack.made["ValkeySecret"]), *options) as valkey:
+        local = {"SSE_BROKER_URL": valkey.url}
+        with task(stack, **local) as running:
+            env = {**stack.environment(), **local}
+            with Process("sse_service", "doctor", "--url", running.url, env=env) as doctor:
+                assert doctor.wait() == 0, doctor.output
+            assert not re.search(r"^(warn|fail)", doctor.output, re.MULTILINE), doctor.output
+
+
+def test_an_update_replaces_the_task_definition_and_keeps_what_others_hold(stack: Stack) -> None:
+    stack.create(Broker="memory")
+    before = {**stack.outputs}
+    token = Tokens(secrets=[stack.secret(before["JwtSecretArn"])]).sign("42")
+    publish(stack, '{"step":1}')  # before the update, and not yet read
+
+    stack.update(Image="registry.example.com/sse-service:2", DrainSeconds="50", LogDays="7")
+    assert stack.container["image"] == "registry.example.com/sse-service:2"
+    assert stack.container["stopTimeout"] == 60
+    assert stack.service["taskDefinition"].endswith("task-definition/push:2")
+    assert {name for name, value in stack.outputs.items() if value != before[name]} == {"Doctor"}
+
+    with task(stack) as running:
+        answer = running.client.post(f"{running.url}/session", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 204
+        with running.stream(since="all") as stream:
+            stream.wait_for('{"step":1}')
+
+
+def test_scaling_and_alarms_follow_an_update(stack: Stack) -> None:
+    stack.create()
+    stack.update(MaxTasks="9", AlarmTopic="arn:aws:sns:us-east-1:123456789012:ops")
+    [scaled] = stack.aws("application-autoscaling").describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"]
+    assert scaled["MaxCapacity"] == 9
+    alarms = stack.aws("cloudwatch").describe_alarms(AlarmNamePrefix="push-")["MetricAlarms"]
+    assert {tuple(alarm["AlarmActions"]) for alarm in alarms} == {("arn:aws:sns:us-east-1:123456789012:ops",)}

@@ -1,0 +1,216 @@
+"""What the template promises: it is AWS's language, and its figures fit each other and the service."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sse_service.server import CLOSE_SECONDS, KEEP_ALIVE_SECONDS
+from sse_service.settings import Settings
+from tests.deploy.template import ALL, MEMORY, PATH, VALKEY, Template, raw, statements
+
+DRAINS = raw()["Parameters"]["DrainSeconds"]["AllowedValues"]
+FARGATE_MOST_STOP_SECONDS = 120
+
+
+def test_cfn_lint_finds_nothing() -> None:
+    command = [str(Path(sys.executable).with_name("cfn-lint")), "--regions", "us-east-1", "--", str(PATH)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_it_fits_into_one_request() -> None:
+    # CloudFormation takes 51,200 bytes without a bucket to upload to.
+    assert PATH.stat().st_size < 51_200
+
+
+def test_only_what_nobody_can_guess_must_be_given() -> None:
+    needed = {name for name, value in raw()["Parameters"].items() if "Default" not in value}
+    assert needed == {"Image", "Vpc", "Subnets", "Certificate"}
+
+
+# ---- Times
+
+
+def test_the_load_balancer_hangs_up_first_and_only_on_the_silent() -> None:
+    idle = int(VALKEY.attributes("LoadBalancer")["idle_timeout.timeout_seconds"])
+    assert Settings.model_fields["heartbeat_seconds"].default < idle < KEEP_ALIVE_SECONDS
+
+
+@pytest.mark.parametrize("drain", DRAINS)
+def test_a_task_has_the_time_to_close_its_streams(drain: str) -> None:
+    template = Template(DrainSeconds=drain)
+    seconds = int(template.environment["SSE_DRAIN_SECONDS"])
+    assert seconds == int(drain)
+    assert seconds + CLOSE_SECONDS < template.container["StopTimeout"] <= FARGATE_MOST_STOP_SECONDS
+    assert template.container["StopTimeout"] == seconds + 10
+    assert int(template.attributes("TargetGroup")["deregistration_delay.timeout_seconds"]) >= seconds
+
+
+def test_the_drain_is_the_services_own_default() -> None:
+    assert int(VALKEY.environment["SSE_DRAIN_SECONDS"]) == Settings.model_fields["drain_seconds"].default
+
+
+def test_what_comes_again_is_known_again() -> None:
+    queue = VALKEY["Queue"]
+    receives = queue["RedrivePolicy"]["maxReceiveCount"]
+    assert receives == 5
+    assert queue["VisibilityTimeout"] * receives <= Settings.model_fields["dedupe_seconds"].default
+
+
+def test_the_load_balancer_asks_whether_the_task_lives_not_whether_all_else_does() -> None:
+    group = VALKEY["TargetGroup"]
+    assert (group["HealthCheckPath"], group["Matcher"]) == ("/healthz", {"HttpCode": "200"})
+    assert VALKEY["Service"]["HealthCheckGracePeriodSeconds"] >= 60
+
+
+# ---- Topic, queue and encryption
+
+
+def test_topic_and_queues_are_encrypted_with_the_stacks_own_key() -> None:
+    for name in ("Topic", "Queue", "DeadLetters"):
+        assert VALKEY[name]["KmsMasterKeyId"] == {"Ref": "Key"}
+    assert VALKEY["Key"]["EnableKeyRotation"] is True
+
+
+def test_only_the_topic_sends_to_the_queues() -> None:
+    for policy, queue in (("QueuePolicy", "Queue"), ("DeadLettersPolicy", "DeadLetters")):
+        [statement] = VALKEY[policy]["PolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
+        assert statement["Action"] == "sqs:SendMessage"
+        assert statement["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
+        assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Ref": "Topic"}}}
+
+
+def test_sns_may_use_the_key_for_this_stacks_topic_alone() -> None:
+    [statement] = [s for s in statements(VALKEY["Key"]) if s["Principal"] == {"Service": "sns.amazonaws.com"}]
+    assert statement["Action"] == ["kms:GenerateDataKey", "kms:Decrypt"]
+    arn = statement["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"]
+    assert arn.endswith(":sns:${AWS::Region}:${AWS::AccountId}:${AWS::StackName}-Topic-*")
+    assert "TopicName" not in VALKEY["Topic"]  # the name that CloudFormation makes fits
+
+
+def test_what_sns_cannot_deliver_is_kept() -> None:
+    assert VALKEY["Subscription"]["RedrivePolicy"] == {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
+    assert "RawMessageDelivery" not in VALKEY["Subscription"]
+    assert {"QueuePolicy", "DeadLettersPolicy"} <= set(VALKEY.resources["Subscription"]["DependsOn"])
+
+
+@pytest.mark.parametrize(("allowed", "service"), [("AllowS3", "s3"), ("AllowEventBridge", "events")])
+def test_buckets_and_rules_get_topic_and_key_only_when_asked(allowed: str, service: str) -> None:
+    principal = {"Service": f"{service}.amazonaws.com"}
+    assert "TopicPolicy" not in VALKEY.resources
+    assert principal not in [s["Principal"] for s in statements(VALKEY["Key"])]
+    asked = Template(**{allowed: "yes"})
+    for name in ("TopicPolicy", "Key"):
+        assert [s["Principal"] for s in statements(asked[name])].count(principal) == 1
+
+
+# ---- Network
+
+
+def test_tasks_take_connections_from_the_load_balancer_and_valkey_from_tasks() -> None:
+    [to_task] = VALKEY["TaskGroup"]["SecurityGroupIngress"]
+    assert to_task["SourceSecurityGroupId"] == {"Fn::GetAtt": ["LoadBalancerGroup", "GroupId"]}
+    [to_valkey] = VALKEY["ValkeyGroup"]["SecurityGroupIngress"]
+    assert to_valkey["SourceSecurityGroupId"] == {"Fn::GetAtt": ["TaskGroup", "GroupId"]}
+    assert "AWS::EC2::SecurityGroupIngress" not in [resource["Type"] for resource in VALKEY.resources.values()]
+
+
+def test_one_port_is_named_everywhere() -> None:
+    [mapping] = VALKEY.container["PortMappings"]
+    [balanced] = VALKEY["Service"]["LoadBalancers"]
+    [rule] = VALKEY["TaskGroup"]["SecurityGroupIngress"]
+    way = VALKEY["LoadBalancerToTasks"]
+    said = VALKEY.container["Command"][-1], mapping["ContainerPort"], balanced["ContainerPort"], rule["FromPort"]
+    assert {str(port) for port in (*said, rule["ToPort"], way["FromPort"], way["ToPort"])} == {"8000"}
+
+
+def test_browsers_come_over_https_and_http_2() -> None:
+    https, http = VALKEY["HttpsListener"], VALKEY["HttpListener"]
+    assert (https["Port"], https["Protocol"]) == (443, "HTTPS")
+    assert "TLS13-1-2" in https["SslPolicy"]
+    assert http["DefaultActions"][0]["RedirectConfig"]["Protocol"] == "HTTPS"
+    assert VALKEY.attributes("LoadBalancer")["routing.http2.enabled"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("subnets", "said", "public"),
+    [
+        ("", "auto", "ENABLED"),
+        ("subnet-3,subnet-4", "auto", "DISABLED"),
+        ("subnet-3,subnet-4", "ENABLED", "ENABLED"),
+        ("", "DISABLED", "DISABLED"),
+    ],
+)
+def test_tasks_have_a_public_address_where_they_need_one(subnets: str, said: str, public: str) -> None:
+    template = Template(TaskSubnets=subnets, AssignPublicIp=said)
+    network = template["Service"]["NetworkConfiguration"]["AwsvpcConfiguration"]
+    assert network["AssignPublicIp"] == public
+    assert network["Subnets"] == (subnets or "subnet-1,subnet-2").split(",") == template["ValkeySubnets"]["SubnetIds"]
+
+
+def test_a_name_is_made_an_alias_only_with_its_zone() -> None:
+    assert "Alias" not in Template(DomainName="push.example.com").resources
+    assert Template(DomainName="push.example.com", HostedZone="Z1")["Alias"]["Name"] == "push.example.com"
+    assert "Alias" not in Template(HostedZone="Z1").resources
+
+
+# ---- Valkey, or none
+
+
+def test_valkey_keeps_history_in_one_order_encrypted_and_never_evicted_unseen() -> None:
+    valkey = VALKEY["Valkey"]
+    assert VALKEY["ValkeyParameters"]["Properties"] == {"maxmemory-policy": "noeviction"}
+    assert valkey["CacheParameterGroupName"] == {"Ref": "ValkeyParameters"}
+    assert VALKEY["ValkeyParameters"]["CacheParameterGroupFamily"] == f"valkey{valkey['EngineVersion'].split('.')[0]}"
+    assert valkey["Engine"] == "valkey"
+    assert valkey["TransitEncryptionEnabled"] is valkey["AtRestEncryptionEnabled"] is True
+    assert not {"NumNodeGroups", "ReplicasPerNodeGroup", "NodeGroupConfiguration"} & set(valkey)
+    assert VALKEY.environment["SSE_BROKER_URL"]["Fn::Sub"] == "rediss://${Valkey.PrimaryEndPoint.Address}:6379/0"
+
+
+@pytest.mark.parametrize(("replica", "nodes", "takes_over"), [("yes", 2, True), ("no", 1, False)])
+def test_a_replica_takes_over_where_there_is_one(replica: str, nodes: int, takes_over: bool) -> None:
+    valkey = Template(ValkeyReplica=replica)["Valkey"]
+    assert valkey["NumCacheClusters"] == nodes
+    assert valkey["AutomaticFailoverEnabled"] is valkey["MultiAZEnabled"] is takes_over
+
+
+def test_with_valkey_tasks_are_replaced_one_by_one_and_scaled() -> None:
+    service = VALKEY["Service"]
+    assert (service["DeploymentConfiguration"]["MinimumHealthyPercent"], VALKEY.environment["SSE_SINGLE_TASK"]) == (
+        100,
+        "false",
+    )
+    assert "DesiredCount" not in service  # a deploy would undo what scaling has done
+    scaled = VALKEY["Scaling"]
+    assert int(scaled["MinCapacity"]) >= 2
+    assert {"ScalingByStreams", "ScalingByCpu"} == set(VALKEY.of_type("AWS::ApplicationAutoScaling::ScalingPolicy"))
+
+
+def test_with_the_memory_broker_there_is_one_task_and_never_two() -> None:
+    service = MEMORY["Service"]
+    assert service["DesiredCount"] == 1
+    assert service["DeploymentConfiguration"]["MaximumPercent"] == 100
+    assert service["DeploymentConfiguration"]["MinimumHealthyPercent"] == 0
+    assert service["AvailabilityZoneRebalancing"] == "DISABLED"
+    assert MEMORY.environment["SSE_BROKER_URL"] == "memory://"
+    assert MEMORY.environment["SSE_SINGLE_TASK"] == "true"
+    kinds = {resource["Type"].rpartition("::")[0] for resource in MEMORY.resources.values()}
+    assert not {"AWS::ElastiCache", "AWS::ApplicationAutoScaling"} & kinds
+
+
+def test_nothing_refers_to_what_its_condition_has_left_out() -> None:
+    for template in (MEMORY, Template(Broker="memory", ValkeyReplica="no")):
+        left_out = set(raw()["Resources"]) - set(template.resources)
+        text = json.dumps([template.resources, template.outputs])
+        assert not [name for name in left_out if f'"{name}"' in text or f"${{{name}}}" in text or f"${{{name}." in text]
+
+
+def test_a_deploy_that_fails_is_taken_back() -> None:
+    for template in ALL:
+        breaker = template["Service"]["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
+        assert breaker == {"Enable": True, "Rollback": True}
