@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 import jwt
+from jwt.utils import base64url_encode
 
 from sse_service.auth.base import Principal
 from sse_service.errors import Forbidden, InvalidToken
@@ -33,7 +34,7 @@ class Tokens:
         """Raises ValueError for no secret or a short one."""
         if not secrets or any(len(secret.encode()) < MIN_SECRET_BYTES for secret in secrets):
             raise ValueError(f"every secret must have at least {MIN_SECRET_BYTES} bytes")
-        self._secrets = tuple(secrets)
+        self._keys = tuple(map(_key, secrets))
         self._issuer = issuer
         self._audience = audience
         self._user_claim = user_claim
@@ -50,7 +51,7 @@ class Tokens:
             claims["iss"] = self._issuer
         if self._audience is not None:
             claims["aud"] = self._audience
-        return jwt.encode(claims, self._secrets[0], algorithm="HS256")
+        return jwt.encode(claims, self._keys[0], algorithm="HS256")
 
     def verify(self, token: str) -> Principal:
         """Read a token.
@@ -69,12 +70,12 @@ class Tokens:
         return Principal(user, tuple(dict.fromkeys(groups)), int(claims["exp"]))
 
     def _claims(self, token: str) -> dict[str, Any]:
-        for secret in self._secrets:
+        for key in self._keys:
             try:
                 # The algorithm is ours, never the token's: "none" and key confusion end here (RFC 8725 §3.1).
                 return jwt.decode(
                     token,
-                    secret,
+                    key,
                     algorithms=["HS256"],
                     issuer=self._issuer,
                     audience=self._audience,
@@ -87,6 +88,11 @@ class Tokens:
             except (jwt.InvalidTokenError, ValueError):
                 break
         raise InvalidToken
+
+
+def _key(secret: str) -> jwt.PyJWK:
+    """Make the key once: of a bare secret the library looks at each token whether it is a key of another kind."""
+    return jwt.PyJWK({"kty": "oct", "k": base64url_encode(secret.encode()).decode()}, "HS256")
 
 
 def _is_name(value: object) -> TypeGuard[str]:
