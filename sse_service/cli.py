@@ -76,6 +76,11 @@ def _check_serving(settings: Settings) -> None:
             raise InvalidSettings("AWS_REGION: must be set")
     except BotoCoreError as error:
         raise InvalidSettings(f"AWS_PROFILE: {error}") from None
+    if settings.max_streams_per_address is not None and not settings.trusted_proxies:
+        _log.warning(
+            "SSE_MAX_STREAMS_PER_ADDRESS is set and SSE_TRUSTED_PROXIES is not: behind a load balancer all clients "
+            "count as one address"
+        )
 
 
 def _dev(arguments: argparse.Namespace, settings: Settings) -> int:

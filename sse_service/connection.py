@@ -159,6 +159,7 @@ class Connection(HttpToolsProtocol):
         "_deadline",
         "_door",
         "_head_bytes",
+        "_hosts",
         "_linger",
         "_loan",
         "_refused",
@@ -177,6 +178,7 @@ class Connection(HttpToolsProtocol):
         self._refused = False
         self._body_open = False
         self._head_bytes = 0
+        self._hosts = 0
         self._unparsed_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -200,13 +202,14 @@ class Connection(HttpToolsProtocol):
             return
         self._unparsed_bytes += len(data)
         super().data_received(data)
+        self._keep_watch()
         if self._unparsed_bytes > MAX_HEAD_BYTES and not self._refused and not self.transport.is_closing():
             self._refuse(_TOO_LONG)
 
     def on_message_begin(self) -> None:
         """Begin to count."""
         super().on_message_begin()
-        self._head_bytes = self._unparsed_bytes = 0
+        self._head_bytes = self._unparsed_bytes = self._hosts = 0
         if self._deadline is None:
             self._wait_for_head()
         if len(self.pipeline) >= MAX_PIPELINED:
@@ -221,6 +224,10 @@ class Connection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count a header line, with its colon and line end."""
         self._count(len(name) + len(value) + 4)
+        if self._body_open:
+            # A trailer, which is no header field of the request (RFC 9110 §6.5.1)
+            return
+        self._hosts += name.lower() == b"host"
         super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
@@ -231,12 +238,20 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request has come to its end."""
         super().on_message_complete()
-        self._body_open = False
         self._forget_deadline()
+        if self._body_open and self.cycle.response_complete:
+            # Answered before its body had come, which has ended uvicorn's wait for the next request
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        self._body_open = False
 
     def on_headers_complete(self) -> None:
         """Offer the connection to this request."""
         self._forget_deadline()
+        if self._hosts > 1 or (not self._hosts and self.parser.get_http_version() == "1.1"):
+            raise ValueError("there must be one Host (RFC 9112 §3.2)")
         super().on_headers_complete()
         self._body_open = True
         if self._door.draining:
@@ -277,11 +292,25 @@ class Connection(HttpToolsProtocol):
         """A closing connection waits for its peer to take the last bytes, but not for ever."""
         super().on_response_complete()
         if self.transport.is_closing():
-            if self._linger is None:
-                self._linger = self.loop.call_later(LINGER_SECONDS, self.cut)
+            self._wait_for_last_bytes()
         elif self._body_open and self.cycle.response_complete:
             # Answered before its body has come, which could drip in for ever
             self._deadline = self.loop.call_later(BODY_SECONDS, self.cut)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No further request came."""
+        super().timeout_keep_alive_handler()
+        self._wait_for_last_bytes()
+
+    def _wait_for_last_bytes(self) -> None:
+        if self._linger is None:
+            self._linger = self.loop.call_later(LINGER_SECONDS, self.cut)
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is full; only a stream's reader is watched by the timer."""
+        super().pause_writing()
+        if self._loan is None:
+            self._wait_for_last_bytes()
 
     def cut(self) -> None:
         """Close at once, in the kernel too: it would keep what a peer does not take, and the socket, for minutes."""
@@ -293,6 +322,9 @@ class Connection(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """The transport's buffer is low again."""
         super().resume_writing()
+        if self._linger is not None and not self.transport.is_closing():
+            self._linger.cancel()
+            self._linger = None
         if self._loan is not None and self._loan.on_writable is not None:
             self._loan.on_writable()
 
@@ -336,6 +368,13 @@ class Connection(HttpToolsProtocol):
         self.transport.write_eof()
         self._linger = self.loop.call_later(REFUSED_SECONDS, self.cut)
 
+    def _keep_watch(self) -> None:
+        """Let nothing that came hold the connection: an empty line ends uvicorn's wait and begins no request."""
+        waits = self._deadline or self.timeout_keep_alive_task or self._loan
+        answering = self._running is not None and not self._running.response_complete
+        if not (waits or answering or self._refused or self.transport.is_closing()):
+            self._wait_for_head()
+
     def _wait_for_head(self) -> None:
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._end_wait, self.loop.time() + HEAD_SECONDS)
 
@@ -349,6 +388,7 @@ class Connection(HttpToolsProtocol):
         else:
             # A browser that has connected in advance would take an answer for that to its next request.
             self.transport.close()
+            self._wait_for_last_bytes()
 
     def _forget_deadline(self) -> None:
         if self._deadline is not None:

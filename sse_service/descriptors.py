@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import resource
 
+from sse_service.errors import InvalidSettings
+
 MOST = 1_048_576
 """What Linux allows a process unless told otherwise (fs.nr_open)."""
 
@@ -27,13 +29,15 @@ def raise_limit() -> int:
 
 
 def connections_within(limit: int) -> int:
-    """How many connections the public port may have."""
-    return max(limit - KEPT_BACK, 1)
+    """How many connections the public port may have; raises InvalidSettings for a limit with which nobody can serve."""
+    if limit < 2 * KEPT_BACK:
+        raise InvalidSettings(f"ulimit -n: must be at least {2 * KEPT_BACK} file descriptors, and is {limit}")
+    return limit - KEPT_BACK
 
 
 def most_streams(connections: int) -> int:
     """How many of them may be streams: a tenth is for those that are told to come back."""
-    return max(connections * 9 // 10, 1)
+    return connections * 9 // 10
 
 
 def streams_within(connections: int, wanted: int) -> int:

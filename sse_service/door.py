@@ -14,8 +14,10 @@ _log = logging.getLogger(__name__)
 class Door:
     """Lets connections in."""
 
-    def __init__(self, *, connections: int) -> None:
+    def __init__(self, *, connections: int, name: str) -> None:
+        """``name`` is the port's, for the log."""
         self._most = connections
+        self._name = name
         self.draining = False
         """Whether every answer says ``Connection: close``."""
         self._refused = 0
@@ -29,7 +31,8 @@ class Door:
         if time.monotonic() >= self._silent_until:
             self._silent_until = time.monotonic() + REPORT_SECONDS
             _log.error(
-                "no file descriptors for more connections: %d are open, %d were refused; raise ulimit -n",
+                "the %s port takes no more connections, or file descriptors run out: %d are open, %d were refused",
+                self._name,
                 self._most,
                 self._refused,
             )

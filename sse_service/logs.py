@@ -47,8 +47,8 @@ def configure(level: str, format: Literal["json", "text"]) -> None:  # noqa: A00
 
 
 def _not_of_rubbish(record: logging.LogRecord) -> bool:
-    """Whoever sends what is no HTTP would fill the log: one line for each."""
-    return record.msg not in ("Invalid HTTP request received.", "Unsupported upgrade request.")
+    """Whoever sends what is no HTTP, or asks for a WebSocket, would fill the log: a line for each."""
+    return not str(record.msg).startswith(("Invalid HTTP request", "Unsupported upgrade", "No supported WebSocket"))
 
 
 class _Stderr(logging.StreamHandler[TextIO]):

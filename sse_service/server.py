@@ -7,14 +7,16 @@ import contextlib
 import signal
 import socket
 from functools import partial
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.server import HANDLED_SIGNALS
 
 from sse_service.connection import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from types import FrameType
 
@@ -27,7 +29,7 @@ BACKLOG = 4096
 SEND_BUFFER_BYTES = 64 * 1024
 """What the kernel may hold for one reader (it takes twice of it); without it, one that stalls swallows megabytes."""
 
-CLOSE_SECONDS = 3
+CLOSE_SECONDS = 3.0
 """What connections have, after the drain, to take their last bytes."""
 
 KEEP_ALIVE_SECONDS = 75
@@ -64,6 +66,13 @@ def url(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def with_mapped(network: IPv4Network | IPv6Network) -> list[IPv4Network | IPv6Network]:
+    """The network, and as which its addresses come to a socket of IPv6 (RFC 4291 §2.5.5.2)."""
+    if isinstance(network, IPv6Network):
+        return [network]
+    return [network, IPv6Network(f"::ffff:{network.network_address}/{96 + network.prefixlen}")]
+
+
 def config(app: Any, *, door: Door, trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
     """What every server here has in common."""
     return uvicorn.Config(
@@ -72,24 +81,53 @@ def config(app: Any, *, door: Door, trusted_proxies: Sequence[str] = ()) -> uvic
         ws="none",
         lifespan="off",
         log_config=None,
+        # Not left to WEB_CONCURRENCY, which uvicorn would read
+        workers=1,
         access_log=False,
         server_header=False,
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=list(trusted_proxies),
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=CLOSE_SECONDS + 1,
+        timeout_graceful_shutdown=int(CLOSE_SECONDS) + 1,
     )
 
 
-class Server(uvicorn.Server):
+class _Ending(uvicorn.Server):
+    """Ends within a time: connections that do not take their last bytes are cut."""
+
+    close_seconds = CLOSE_SECONDS
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close what is left."""
+        cut = asyncio.get_running_loop().call_later(self.close_seconds, self._abort_all)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cut.cancel()
+
+    def _abort_all(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+
+class Server(_Ending):
     """Drains on the first signal, closes at once on the second."""
 
     def __init__(
-        self, config: uvicorn.Config, *, door: Door, drain: Drain, at_once: bool, announce: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        *,
+        doors: Sequence[Door],
+        drain: Drain,
+        at_once: bool,
+        announce: Callable[[], None],
     ) -> None:
-        """``at_once`` closes the streams without pacing whatever the signal; ``announce`` is called once it serves."""
+        """``doors`` are the process's; ``at_once`` closes the streams without pacing, whatever the signal.
+
+        ``announce`` is called once it serves.
+        """
         super().__init__(config)
-        self._door = door
+        self._doors = doors
         self._announce = announce
         self._drain = drain
         self._at_once = at_once
@@ -118,7 +156,8 @@ class Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._begin, self._at_once or sig == signal.SIGINT)
 
     def _begin(self, hurry: bool) -> None:
-        self._door.draining = True
+        for door in self._doors:
+            door.draining = True
         if hurry or self._draining is not None:
             self._drain.hurry()
         if self._draining is None:
@@ -130,22 +169,19 @@ class Server(uvicorn.Server):
         finally:
             self.should_exit = True
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close what is left, and cut those that do not take their last bytes."""
-        loop = asyncio.get_running_loop()
-        cut = loop.call_later(CLOSE_SECONDS, self._abort_all)
-        try:
-            await super().shutdown(sockets)
-        finally:
-            cut.cancel()
-
-    def _abort_all(self) -> None:
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Catch them as uvicorn does; at the end ignore them: what is left takes a second, and the exit status is 0."""
+        with super().capture_signals():
+            yield
+        for number in HANDLED_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
-class QuietServer(uvicorn.Server):
+class QuietServer(_Ending):
     """A second server in the process, which leaves the signals to the first (only one may catch them)."""
+
+    close_seconds = 1.0
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # uvicorn's is a generator
         """Catch none."""

@@ -99,7 +99,7 @@ class Streams:
         self._metrics.streams_opened.inc()
         _log.debug("a stream of user %s opens, %d channels", principal.user, len(channels))
         if (oldest := self._limits.opened(subscription, address)) is not None:
-            oldest.close(CloseReason.LIMIT, retry_ms=random.randint(*EVICTED_RETRY_MS))  # noqa: S311  spreads load
+            _evict(oldest)
         self._hub.join(subscription, channels)
         self._catchup.add(subscription)
         try:
@@ -114,3 +114,11 @@ class Streams:
             reason = subscription.close_reason.value if subscription.close_reason else "client"
             self._metrics.streams_closed.labels(reason).inc()
             _log.debug("a stream of user %s has ended: %s", principal.user, reason)
+
+
+def _evict(subscription: Subscription) -> None:
+    """End the oldest of a user's streams; one whose reader takes nothing would count in the task's total for longer."""
+    if subscription.held:
+        subscription.cut(CloseReason.LIMIT)
+    else:
+        subscription.close(CloseReason.LIMIT, retry_ms=random.randint(*EVICTED_RETRY_MS))  # noqa: S311  spreads load

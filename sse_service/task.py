@@ -28,7 +28,7 @@ from sse_service.operator.recent import Recent
 from sse_service.operator.routes import OperatorPage
 from sse_service.overrides import Overrides
 from sse_service.routing import Router
-from sse_service.server import QuietServer, Server, config
+from sse_service.server import QuietServer, Server, config, with_mapped
 from sse_service.streams import Streams
 from sse_service.subscription import QueueLimits
 from sse_service.timer import Timer
@@ -135,10 +135,15 @@ async def run(
         cors_origins=settings.cors_origins,
         extra_routes=extra_routes,
     )
-    proxies = [str(network) for network in settings.trusted_proxies]
-    door = Door(connections=connections)
+    proxies = [str(each) for network in settings.trusted_proxies for each in with_mapped(network)]
+    door = Door(connections=connections, name="public")
+    admin_door = Door(connections=descriptors.ADMIN_CONNECTIONS, name="admin")
     server = Server(
-        config(app, door=door, trusted_proxies=proxies), door=door, drain=drain, at_once=at_once, announce=announce
+        config(app, door=door, trusted_proxies=proxies),
+        doors=(door, admin_door),
+        drain=drain,
+        at_once=at_once,
+        announce=announce,
     )
     recent = Recent()
     observer = Observer(streams=streams, health=health, metrics=metrics, recent=recent)
@@ -146,7 +151,7 @@ async def run(
     admin_server = QuietServer(
         config(
             create_admin_app(metrics=metrics, page=operator.routes()),
-            door=Door(connections=descriptors.ADMIN_CONNECTIONS),
+            door=admin_door,
         )
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sse_service.descriptors import KEPT_BACK, connections_within, most_streams
 from sse_service.doctor.report import Finding, fail, ok
+from sse_service.errors import InvalidSettings
 
 if TYPE_CHECKING:
     from sse_service.settings import Settings
@@ -22,7 +23,10 @@ def judge_settings(settings: Settings, refused: str | None) -> Finding:
 
 def judge_descriptors(limit: int, streams: int) -> Finding:
     """The hard limit of file descriptors, to which `serve` raises its own, against ``SSE_MAX_STREAMS``."""
-    most = most_streams(connections_within(limit))
+    try:
+        most = most_streams(connections_within(limit))
+    except InvalidSettings as error:
+        return fail("descriptors", f"`serve` does not start: {error}", "raise the ulimit nofile")
     if streams > most:
         needed = -(-streams * 10 // 9) + KEPT_BACK
         text = f"the hard limit of file descriptors is {limit}: {most} streams, and SSE_MAX_STREAMS is {streams}"

@@ -277,8 +277,32 @@ def test_sigterm_closes_every_stream_with_a_word_and_exits_with_0(small: Chain) 
         assert b'"reason":"drain"' in told.content
         for path in ("/healthz", "/readyz", "/events", "/nothing"):
             assert small.get(path, headers=small.headers()).headers["connection"] == "close"
+        assert small.client.get(f"{small.admin}/metrics").headers["connection"] == "close"
         stream.wait_for_end()
     assert small.process.wait() == 0
+
+
+def test_a_second_signal_closes_all_at_once_and_the_status_is_0(queue: str) -> None:
+    with service(queue, drain_seconds="110") as running, running.stream() as one, running.stream() as two:
+        running.process.signal(signal.SIGTERM)
+        running.process.wait_for("draining 2 streams")
+        running.process.signal(signal.SIGTERM)
+        for stream in (one, two):
+            stream.wait_for("stream.close")
+        running.process.signal(signal.SIGINT)
+        assert running.process.wait() == 0
+
+
+def test_a_reader_of_metrics_that_stalls_does_not_hold_up_the_end(small: Chain) -> None:
+    host, _, port = small.admin.removeprefix("http://").partition(":")
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        stalled.connect((host, int(port)))
+        stalled.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 10)
+        small.wait_for_metric("sse_streams_open", 0)
+        small.process.signal(signal.SIGTERM)
+        assert small.process.wait() == 0
+    assert "Traceback" not in small.process.output
 
 
 def test_a_reader_that_never_reads_does_not_hold_up_the_end(small: Chain) -> None:

@@ -21,7 +21,7 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 async def serving(app: App, *, door: Door | None = None) -> AsyncIterator[QuietServer]:
     """Serve an app on connections of ours."""
     with listen("127.0.0.1", 0) as sock:
-        server = QuietServer(config(app, door=door or Door(connections=100)))
+        server = QuietServer(config(app, door=door or Door(connections=100, name="public")))
         running = asyncio.create_task(server.serve(sockets=[sock]))
         await settled(lambda: server.started)
         try:

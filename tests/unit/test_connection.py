@@ -178,7 +178,7 @@ def test_a_line_that_never_ends_is_refused(run: Run, start: bytes) -> None:
 def test_a_body_of_any_size_is_no_line(run: Run) -> None:
     async def body() -> None:
         async with serving(plain) as server, client(server) as (reader, writer):
-            writer.write(b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000 + GET)
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000 + GET)
             for _ in range(2):
                 assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200 OK\r\n")
 
@@ -267,7 +267,7 @@ def test_more_connections_than_there_are_descriptors_for_are_closed_and_the_log_
     run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def body() -> None:
-        async with serving(plain, door=Door(connections=1)) as server:
+        async with serving(plain, door=Door(connections=1, name="public")) as server:
             async with client(server) as (first, writer):
                 await settled(lambda: len(server.server_state.connections) == 1)
                 for _ in range(3):
@@ -283,13 +283,13 @@ def test_more_connections_than_there_are_descriptors_for_are_closed_and_the_log_
 
     run(body())
     assert [record.message for record in caplog.records if "descriptors" in record.message] == [
-        "no file descriptors for more connections: 1 are open, 1 were refused; raise ulimit -n"
+        "the public port takes no more connections, or file descriptors run out: 1 are open, 1 were refused"
     ]
 
 
 def test_a_door_that_drains_lets_every_answer_end_its_connection(run: Run) -> None:
     async def body() -> None:
-        door = Door(connections=10)
+        door = Door(connections=10, name="public")
         async with serving(plain, door=door) as server, client(server) as (reader, writer):
             writer.write(GET)
             assert b"connection: close" not in await reader.readuntil(b"\r\n\r\n")
@@ -361,3 +361,90 @@ def test_an_answer_longer_than_the_transport_takes_waits_for_a_peer_that_reads_l
             assert (await reader.readuntil(b"0\r\n\r\n")).count(b"x") == body_bytes
 
     run(body())
+
+
+def test_a_line_end_after_an_answer_does_not_hold_the_connection(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sse_service.connection.HEAD_SECONDS", 0.05)
+
+    async def body() -> None:
+        async with serving(plain) as server, client(server) as (reader, writer):
+            writer.write(GET)
+            await reader.readuntil(b"\r\n\r\nok")
+            writer.write(b"\n")
+            await reader.read()
+
+    run(body())
+
+
+def test_a_body_that_comes_after_the_answer_leaves_the_connection_to_the_next_request(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sse_service.connection.HEAD_SECONDS", 0.05)
+
+    async def body() -> None:
+        async with serving(plain) as server, client(server) as (reader, writer):
+            server.config.timeout_keep_alive = 1
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\nok")
+            writer.write(b"ab")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await reader.read()
+            writer.write(GET)
+            await reader.readuntil(b"\r\n\r\nok")
+
+    run(body())
+
+
+def test_a_reader_of_an_answer_that_is_no_stream_is_cut_when_it_takes_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sse_service.connection.LINGER_SECONDS", 0.05)
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(200):
+            await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+
+    async def body() -> None:
+        async with serving(endless) as server, client(server) as (_, writer):
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(GET)
+            await settled(lambda: len(server.server_state.connections) == 1)
+            await settled(lambda: not server.server_state.connections)
+
+    run(body())
+
+
+@pytest.mark.parametrize("lines", [b"", b"Host: x\r\nHost: y\r\n"])
+def test_a_request_without_one_host_is_refused(run: Run, lines: bytes) -> None:
+    async def body() -> None:
+        async with serving(plain) as server:
+            async with client(server) as (reader, writer):
+                writer.write(b"GET / HTTP/1.1\r\n" + lines + b"\r\n")
+                assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+            async with client(server) as (reader, writer):
+                writer.write(b"GET / HTTP/1.0\r\n\r\n")
+                assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+
+    run(body())
+
+
+def test_a_trailer_is_no_header_of_the_request(run: Run) -> None:
+    seen: list[list[tuple[bytes, bytes]]] = []
+
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        seen.append(scope["headers"])
+        await plain(scope, receive, send)
+
+    async def body() -> None:
+        async with serving(late) as server, client(server) as (reader, writer):
+            writer.write(
+                b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"0\r\nAuthorization: y\r\n\r\n"
+            )
+            await reader.readuntil(b"\r\n\r\nok")
+
+    run(body())
+    assert [name for name, _ in seen[0]] == [b"host", b"transfer-encoding"]

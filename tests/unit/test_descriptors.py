@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from sse_service import descriptors
+from sse_service.errors import InvalidSettings
 
 
 def limits(setting: str) -> list[str]:
@@ -30,4 +31,8 @@ def test_fewer_streams_than_asked_for_are_held_where_descriptors_are_short(caplo
     assert not caplog.records
     assert descriptors.streams_within(connections, 10_000) == 900
     assert "SSE_MAX_STREAMS is 10000" in caplog.text
-    assert descriptors.streams_within(descriptors.connections_within(3), 10) == 1
+
+
+def test_a_limit_with_which_nobody_could_be_served_stops_the_start() -> None:
+    with pytest.raises(InvalidSettings, match=r"^ulimit -n: must be at least 200"):
+        descriptors.connections_within(199)

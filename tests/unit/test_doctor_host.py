@@ -30,15 +30,17 @@ def test_settings() -> None:
     assert "SSE_X: must be set" in judge_settings(Settings(), "SSE_X: must be set").text
 
 
-@pytest.mark.parametrize(
-    ("limit", "streams"), [(11_300, 10_000), (1024, 831), (1024, 832), (20, 2), (1_048_576, 10**6)]
-)
+@pytest.mark.parametrize(("limit", "streams"), [(11_300, 10_000), (1024, 831), (1024, 832), (1_048_576, 10**6)])
 def test_descriptors_are_judged_as_serve_counts_them(
     limit: int, streams: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.CRITICAL):
         held = streams_within(connections_within(limit), streams)
     assert (judge_descriptors(limit, streams).level is Level.OK) is (held == streams)
+
+
+def test_a_limit_with_which_serve_does_not_start_is_a_failure() -> None:
+    assert judge_descriptors(150, 1).level is Level.FAIL
 
 
 def test_the_limit_that_is_asked_for_is_enough_and_no_more() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -18,8 +19,9 @@ from tests.unit.task import Task, settled
 class Ending:
     """A drain, and what it tells of the consumer."""
 
-    def __init__(self, task: Task, *, seconds: float) -> None:
+    def __init__(self, task: Task, *, seconds: float, finishes: bool = True) -> None:
         self.stopped = False
+        self._finishes = finishes
         self.consumed = asyncio.Event()
         self.health = Health(dependencies={})
         self.drain = Drain(
@@ -32,7 +34,8 @@ class Ending:
 
     def _stop(self) -> None:
         self.stopped = True
-        self.consumed.set()
+        if self._finishes:
+            self.consumed.set()
 
 
 def test_every_stream_is_told_when_to_come_back() -> None:
@@ -75,12 +78,37 @@ def test_a_second_signal_closes_all_that_is_left_at_once() -> None:
     task.run(body)
 
 
-def test_without_streams_it_waits_for_the_consumer_to_finish() -> None:
-    task = Task()
+def test_without_streams_the_port_stays_open_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sse_service.drain.MIN_OPEN_SECONDS", 0.2)
+    for seconds, least in ((3600, 0.2), (0.1, 0.1)):
 
-    async def body() -> None:
-        ending = Ending(task, seconds=0.1)
+        async def body(seconds: float = seconds, least: float = least) -> None:
+            ending = Ending(Task(), seconds=seconds)
+            began = time.monotonic()
+            await ending.drain.run()
+            assert time.monotonic() - began >= least
+
+        asyncio.run(body())
+
+
+def test_the_consumer_is_waited_for_but_no_longer_than_the_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sse_service.drain.MIN_OPEN_SECONDS", 0)
+
+    async def finishes() -> None:
+        ending = Ending(Task(), seconds=3600, finishes=False)
+        running = asyncio.create_task(ending.drain.run())
+        await settled(lambda: ending.stopped)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await asyncio.shield(running)
+        ending.consumed.set()
+        await running
+
+    async def never() -> None:
+        ending = Ending(Task(), seconds=0.2, finishes=False)
+        began = time.monotonic()
         await ending.drain.run()
-        assert ending.consumed.is_set()
+        assert time.monotonic() - began >= 0.2
 
-    task.run(body)
+    asyncio.run(finishes())
+    asyncio.run(never())

@@ -9,8 +9,9 @@ import pytest
 
 from sse_service.errors import Overloaded
 from sse_service.limits import Limits, network
+from sse_service.subscription import CloseReason
 from tests.unit.sinks import MemorySink
-from tests.unit.task import Task
+from tests.unit.task import Task, settled
 
 
 def closes(sink: MemorySink) -> list[object]:
@@ -44,6 +45,20 @@ def test_one_stream_more_than_a_user_may_have_ends_the_oldest_and_no_other() -> 
     retry = int(sinks[0].written.partition(b"event: stream.close\nretry: ")[2].partition(b"\n")[0])
     assert 30_000 <= retry <= 60_000
     assert closes(other) == []
+
+
+def test_an_evicted_stream_whose_reader_takes_nothing_is_cut() -> None:
+    task, stalled = Task(max_streams_per_user=1), MemorySink()
+
+    async def body() -> None:
+        with task.open(stalled) as first:
+            stalled.room = 1
+            await settled(lambda: first.held)
+            with task.open(MemorySink()):
+                assert first.close_reason is CloseReason.LIMIT
+
+    task.run(body)
+    assert stalled.aborted
 
 
 def test_one_that_resumes_evicts_nobody() -> None:
