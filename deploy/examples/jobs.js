@@ -1,5 +1,6 @@
 // What a page that shows jobs needs besides push.js: its session, its state, and what an event changes in it.
 
+export const PUSH = ""; // the push service's origin where it is not the page's, as "https://push.example.com"
 export const TYPES = ["job.working", "job.done"]; // a named event is heard only by a listener of its name
 
 // Takes a token from your own back end to the push service, which makes it a cookie. push.js calls this again before
@@ -9,7 +10,11 @@ export async function session() {
   if (minted.status === 401) return null; // signed out
   if (!minted.ok) throw new Error(minted.status);
   const { token, user, expires_in } = await minted.json();
-  const made = await fetch("/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
+  const made = await fetch(`${PUSH}/session`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${token}` },
+    credentials: "include", // or the cookie of another origin is thrown away
+  });
   if (!made.ok) throw new Error(made.status);
   return { user, expires_in };
 }

@@ -1,6 +1,6 @@
 // A page that lists its user's jobs: <title></title><ul id="jobs"></ul><script type="module" src="page.js"></script>
 // Copy push.js, jobs.js and this.
-import { changed, fetchJobs, session, TYPES } from "./jobs.js";
+import { changed, fetchJobs, PUSH, session, TYPES } from "./jobs.js";
 import { follow } from "./push.js";
 
 let jobs = {};
@@ -16,6 +16,7 @@ function show(news) {
 }
 
 follow({
+  url: `${PUSH}/events`,
   types: TYPES,
   session,
   // When a stream did not resume, and on a gap; events are held back until it is done.

@@ -1,6 +1,6 @@
 // A React hook whose state is kept true by pushed events. Copy push.js, jobs.js and this.
 //
-//   const JOBS = { types: TYPES, session, load: fetchJobs, apply: changed, stranger: () => location.reload() };
+//   const JOBS = { url: `${PUSH}/events`, types: TYPES, session, load: fetchJobs, apply: changed, stranger: () => location.reload() };
 //
 //   function Jobs() {
 //     const { state, status } = usePush(JOBS);
@@ -10,14 +10,15 @@
 import { useEffect, useState } from "react";
 import { follow } from "./push.js";
 
-// options: types, session and stranger as in push.js; load() gives the state; apply(state, data) gives the next one.
+// options: url, types, session and stranger as in push.js; load() gives the state; apply(state, data) gives the next one.
 export function usePush(options) {
   // The first render's: an object made anew by each render would open a stream for each.
-  const [{ types, session, load, apply, stranger }] = useState(options);
+  const [{ url, types, session, load, apply, stranger }] = useState(options);
   const [state, setState] = useState(null);
   const [status, setStatus] = useState("connecting");
   useEffect(() => {
     const push = follow({
+      url,
       types,
       session,
       stranger,
@@ -27,6 +28,6 @@ export function usePush(options) {
       apply: (event) => setState((known) => apply(known ?? {}, JSON.parse(event.data))),
     });
     return push.stop;
-  }, [types, session, load, apply, stranger]);
+  }, [url, types, session, load, apply, stranger]);
   return { state, status };
 }

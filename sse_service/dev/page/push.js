@@ -1,5 +1,6 @@
 // Follows one user's event stream, so that the page always shows the true state. Made to be copied.
 //
+// url             of the stream; that of another origin in full, as https://push.example.com/events
 // types           names of events: an EventSource hears a named event only through a listener of its own
 // session()       takes a token from one's own back end to POST /session; gives {user, expires_in}, null if signed out
 // load()          fetches the state from one's own back end and shows it
@@ -27,7 +28,8 @@ export function follow({ url = "/events", types, session, load, apply, status, s
   async function open() {
     if (!(await renew().then(() => !ended, reopen))) return;
     source?.close();
-    source = new EventSource(lastId ? `${url}?lastEventId=${encodeURIComponent(lastId)}` : url);
+    // The cookie goes along to another origin too, of which same-site pages are let in by SSE_CORS_ORIGINS.
+    source = new EventSource(lastId ? `${url}?lastEventId=${encodeURIComponent(lastId)}` : url, { withCredentials: true });
     // It reconnects by itself, except after an answer that is not 200: then it is CLOSED for good.
     source.onerror = () => (source.readyState === EventSource.CLOSED ? reopen() : status("reconnecting"));
     for (const type of [...types, ...Object.keys(service)]) {
