@@ -51,6 +51,15 @@ async def connection(url: str) -> AsyncIterator[AbstractConnection]:
         await link.disconnect(nowait=True)
 
 
+async def send(link: AbstractConnection, *arguments: str | bytes | int) -> None:
+    """Write a command; raises one of FAULTS."""
+    try:
+        await link.send_packed_command(link.pack_command(*arguments), check_health=False)
+    except (RuntimeError, AttributeError) as error:
+        # What uvloop says of a transport that has just closed, and what comes of a writer that is gone
+        raise ConnectionError(BROKEN) from error
+
+
 class Link:
     """Calls side by side on one connection.
 
@@ -77,7 +86,7 @@ class Link:
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 # Written before it first waits: the order of the answers is that of the calls.
-                await self._link.send_packed_command(self._link.pack_command(*arguments), check_health=False)
+                await send(self._link, *arguments)
                 return await answer
         except TimeoutError:
             self._end(f"no answer within {CALL_SECONDS:.0f} s")

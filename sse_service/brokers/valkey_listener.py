@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sse_service.brokers.foreign import foreign
 from sse_service.brokers.valkey_entries import decode, push
+from sse_service.brokers.valkey_link import send
 from sse_service.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ class ValkeyListener:
     async def _say(self, link: AbstractConnection, command: str, names: Sequence[str]) -> None:
         for start in range(0, len(names), BATCH):
             words = [self._prefix + name for name in names[start : start + BATCH]]
-            await link.send_command(command, *words, check_health=False)
+            await send(link, command, *words)
 
     async def _look_after(self) -> None:
         """Let go what is not wanted any more; raises Unavailable where the server does not confirm."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from sse_service.brokers.valkey_link import CALL_SECONDS
+from sse_service.brokers.valkey_link import CALL_SECONDS, send
 from sse_service.errors import InvalidSettings, Unavailable
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ async def run_id(link: AbstractConnection) -> str:
     Asked on each connection before anything else: behind one name there may be another server every time.
     """
     async with asyncio.timeout(CALL_SECONDS):
-        await link.send_command("INFO", check_health=False)
+        await send(link, "INFO")
         info = parse(await link.read_response(disable_decoding=True))
     if problem := unfit(info):
         raise InvalidSettings(f"SSE_BROKER_URL: {problem}")

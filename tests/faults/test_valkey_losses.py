@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 
 from sse_service.brokers import valkey_link, valkey_listener, valkey_prober
 from sse_service.brokers.base import Entry
@@ -305,3 +306,16 @@ def test_a_call_without_an_answer_ends_its_connection_and_all_calls_on_it(
                 await link.call("ECHO", "c")
 
     asyncio.run(test())
+
+
+def test_a_call_on_a_connection_that_has_just_closed_finds_the_store_unavailable(server: Valkey) -> None:
+    async def test() -> None:
+        async with connection(f"redis://127.0.0.1:{server.port}/0") as raw:
+            link = Link(raw)
+            # uvloop, as in production: asyncio's own transport takes such a write without a word.
+            raw._writer.transport.abort()
+            await raw._writer.wait_closed()
+            with pytest.raises(Unavailable):
+                await link.call("ECHO", "a")
+
+    uvloop.run(test())
