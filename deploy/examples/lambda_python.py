@@ -13,7 +13,10 @@ def handler(event, context):
     """Take keys as users/42/7/report.pdf: the user, the job, the file."""
     for record in event["Records"]:
         bucket, key = record["s3"]["bucket"]["name"], unquote_plus(record["s3"]["object"]["key"])
-        _, user, job, _ = key.split("/", 3)
+        parts = key.split("/", 3)
+        if len(parts) < 4 or not all(parts):
+            continue  # no job's file, as a folder's marker; to fail on it would fail the others too
+        _, user, job, _ = parts
         tell(user, job, step=1, state="working")
         work(bucket, key)
         # The state first, then the event: a page that fetches the state on hearing of it must find it there.

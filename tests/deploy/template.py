@@ -43,7 +43,11 @@ class Template:
             for name, resource in raw()["Resources"].items()
             if "Condition" not in resource or self._holds(resource["Condition"])
         }
-        self.outputs: dict[str, dict[str, Any]] = self._decide(raw()["Outputs"])
+        self.outputs: dict[str, dict[str, Any]] = {
+            name: self._decide(output)
+            for name, output in raw()["Outputs"].items()
+            if "Condition" not in output or self._holds(output["Condition"])
+        }
 
     def __getitem__(self, name: str) -> Any:
         """A resource's properties."""
@@ -52,6 +56,17 @@ class Template:
     def of_type(self, kind: str) -> dict[str, Any]:
         """The properties of all resources of that type."""
         return {name: self[name] for name, resource in self.resources.items() if resource["Type"] == kind}
+
+    @property
+    def refusals(self) -> list[str]:
+        """Why the rules do not let these parameters in."""
+        return [
+            assertion["AssertDescription"]
+            for rule in raw()["Rules"].values()
+            if self._decide(rule["RuleCondition"])
+            for assertion in rule["Assertions"]
+            if not self._decide(assertion["Assert"])
+        ]
 
     @property
     def container(self) -> Any:

@@ -197,6 +197,12 @@ def run_typescript(directory: Path, event: Any, *, topic_arn: str) -> tuple[Any,
     return answer, sent
 
 
+def test_the_lambda_in_python_skips_what_is_no_job_s_file(aws: Emulator, python_lambda: ModuleType) -> None:
+    keys = ("users", "users/ann", "users/ann/7", "users/ann/7/", "users//7/a", "users/ann/7/a")
+    python_lambda.handler({"Records": [record for key in keys for record in notification(key)["Records"]]}, None)
+    the_steps_of("7", arriving(aws, 2))
+
+
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
 def test_cloudformation_would_take_the_template(template: Path) -> None:
     if importlib.util.find_spec("cfnlint") is None:
@@ -290,14 +296,18 @@ def test_what_the_pipe_makes_of_a_row_reaches_the_user_in_it(aws: Emulator) -> N
     assert json.loads(event.data) == {"user_id": "ann", "job": '7"', "step": "2", "state": "done"}
 
 
-def test_the_pipe_passes_on_only_rows_that_name_a_user() -> None:
+def test_the_pipe_passes_on_only_rows_that_have_all_that_it_sends() -> None:
     from moto.events.models import EventPattern
 
     (rule,) = resources("dynamodb-pipe.yaml")["Pipe"]["SourceParameters"]["FilterCriteria"]["Filters"]
     passes = EventPattern.load(rule["Pattern"]).matches_event
     assert passes(STREAM_RECORD)
     assert not passes({**STREAM_RECORD, "eventName": "REMOVE"})
-    assert not passes({**STREAM_RECORD, "dynamodb": {"NewImage": {"job": {"S": "7"}}}})
+    image: Any = STREAM_RECORD["dynamodb"]["NewImage"]
+    for name in image:
+        without = {key: value for key, value in image.items() if key != name}
+        assert not passes({**STREAM_RECORD, "dynamodb": {"NewImage": without}})
+    assert not passes({**STREAM_RECORD, "dynamodb": {"NewImage": {**image, "step": {"S": "2"}}}})
 
 
 def transformed(template: str, record: Any) -> str:

@@ -6,6 +6,7 @@ What the emulator does not make is listed in bridges.py.
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -137,6 +138,32 @@ def task(stack: Stack, **changed: str) -> Iterator[Chain]:
             yield chain
 
 
+def test_outputs_can_be_pasted_as_they_are(stack: Stack) -> None:
+    stack.create(DomainName="push.example.com")
+    for name in ("Listen", "Publish", "Doctor"):
+        assert bash_reads(stack.outputs[name])
+        assert "\n" not in stack.outputs[name]
+    assert stack.outputs["ValkeyId"] == stack.made["Valkey"]
+    assert stack.secret(stack.outputs["ValkeySecretArn"])
+
+
+def bash_reads(command: str) -> bool:
+    return subprocess.run(["bash", "-n", "-c", command], check=False).returncode == 0
+
+
+def test_who_may_administer_reaches_the_admin_port(stack: Stack) -> None:
+    group = stack.aws("ec2").create_security_group(GroupName="operators", Description="operators")["GroupId"]
+    stack.create(Broker="memory", AdminFrom=group)
+    [made] = stack.aws("ec2").describe_security_groups(GroupIds=[stack.made["TaskGroup"]])["SecurityGroups"]
+    let_in = {
+        rule["FromPort"]: [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] for rule in made["IpPermissions"]
+    }
+    assert let_in == {8000: [stack.made["LoadBalancerGroup"]], 8001: [group]}
+    with task(stack) as running:
+        port = running.process.wait_for(r"metrics on http://0\.0\.0\.0:(\d+)/metrics")[1]
+        assert running.client.get(f"http://127.0.0.1:{port}/").status_code == 200
+
+
 def publish(stack: Stack, text: str) -> None:
     """As the output Publish does."""
     attributes = {"user_id": {"DataType": "String", "StringValue": "42"}}
@@ -146,7 +173,7 @@ def publish(stack: Stack, text: str) -> None:
 def test_everything_is_made(stack: Stack) -> None:
     stack.create(AllowS3="yes", AlarmEmail="ops@example.com")
     assert set(stack.made) == set(Template(AllowS3="yes", AlarmEmail="ops@example.com").resources)
-    assert len(stack.aws("cloudwatch").describe_alarms(AlarmNamePrefix="push-")["MetricAlarms"]) == 7
+    assert len(stack.aws("cloudwatch").describe_alarms(AlarmNamePrefix="push-")["MetricAlarms"]) == 8
     [group] = stack.aws("elasticache").describe_replication_groups()["ReplicationGroups"]
     assert group["AuthTokenEnabled"] is group["TransitEncryptionEnabled"] is True
     [scaled] = stack.aws("application-autoscaling").describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"]
@@ -167,6 +194,11 @@ def test_topic_and_queue_are_tied_together(stack: Stack) -> None:
     queue = sqs.get_queue_attributes(QueueUrl=stack.outputs["QueueUrl"], AttributeNames=["All"])["Attributes"]
     assert subscription["Endpoint"] == queue["QueueArn"]
     assert '"maxReceiveCount": 5' in queue["RedrivePolicy"]
+    kept = sns.get_subscription_attributes(SubscriptionArn=subscription["SubscriptionArn"])["Attributes"]
+    undelivered = sqs.get_queue_attributes(QueueUrl=stack.outputs["UndeliveredQueueUrl"], AttributeNames=["All"])
+    assert undelivered["Attributes"]["QueueArn"] in kept["RedrivePolicy"]
+    assert stack.outputs["TopicArn"] in undelivered["Attributes"]["Policy"]
+    assert stack.outputs["DeadLetterQueueArn"] in queue["RedrivePolicy"]
     assert stack.outputs["TopicArn"] in queue["Policy"]
     # What the key's policy allows SNS to come from.
     assert stack.outputs["TopicArn"].startswith("arn:aws:sns:us-east-1:123456789012:push-Topic-")

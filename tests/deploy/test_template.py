@@ -1,6 +1,7 @@
 """What the template promises: it is AWS's language, and its figures fit each other and the service."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,13 +71,13 @@ def test_the_load_balancer_asks_whether_the_task_lives_not_whether_all_else_does
 
 
 def test_topic_and_queues_are_encrypted_with_the_stacks_own_key() -> None:
-    for name in ("Topic", "Queue", "DeadLetters"):
+    for name in ("Topic", "Queue", "DeadLetters", "Undelivered"):
         assert VALKEY[name]["KmsMasterKeyId"] == {"Ref": "Key"}
     assert VALKEY["Key"]["EnableKeyRotation"] is True
 
 
 def test_only_the_topic_sends_to_the_queues() -> None:
-    for policy, queue in (("QueuePolicy", "Queue"), ("DeadLettersPolicy", "DeadLetters")):
+    for policy, queue in (("QueuePolicy", "Queue"), ("UndeliveredPolicy", "Undelivered")):
         [statement] = VALKEY[policy]["PolicyDocument"]["Statement"]
         assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
         assert statement["Action"] == "sqs:SendMessage"
@@ -93,9 +94,20 @@ def test_sns_may_use_the_key_for_this_stacks_topic_alone() -> None:
 
 
 def test_what_sns_cannot_deliver_is_kept() -> None:
-    assert VALKEY["Subscription"]["RedrivePolicy"] == {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
+    assert VALKEY["Subscription"]["RedrivePolicy"] == {"deadLetterTargetArn": {"Fn::GetAtt": ["Undelivered", "Arn"]}}
     assert "RawMessageDelivery" not in VALKEY["Subscription"]
-    assert {"QueuePolicy", "DeadLettersPolicy"} <= set(VALKEY.resources["Subscription"]["DependsOn"])
+    assert {"QueuePolicy", "UndeliveredPolicy"} <= set(VALKEY.resources["Subscription"]["DependsOn"])
+
+
+def test_sqs_and_sns_leave_what_they_give_up_in_queues_of_their_own() -> None:
+    # SQS moves messages back only out of a queue that it has filled itself (StartMessageMoveTask).
+    target = VALKEY["Queue"]["RedrivePolicy"]["deadLetterTargetArn"]
+    assert target == {"Fn::GetAtt": ["DeadLetters", "Arn"]} != VALKEY["Subscription"]["RedrivePolicy"]
+    for name in ("DeadLetters", "Undelivered"):
+        assert VALKEY[name]["MessageRetentionPeriod"] == 14 * 86_400
+        [watched] = VALKEY[f"{name}Alarm"]["Dimensions"]
+        assert watched["Value"] == {"Fn::GetAtt": [name, "QueueName"]}
+        assert VALKEY[f"{name}Alarm"]["AlarmDescription"].endswith("Incidents.")
 
 
 @pytest.mark.parametrize(("allowed", "service"), [("AllowS3", "s3"), ("AllowEventBridge", "events")])
@@ -108,7 +120,33 @@ def test_buckets_and_rules_get_topic_and_key_only_when_asked(allowed: str, servi
         assert [s["Principal"] for s in statements(asked[name])].count(principal) == 1
 
 
+# ---- Settings
+
+
+def test_what_is_left_empty_does_not_win_over_the_settings_file() -> None:
+    optional = {"SSE_CORS_ORIGINS", "SSE_S3_KEY_PATTERN", "SSE_ADMIN_HOST"}
+    for template in ALL:
+        assert not optional & set(template.environment)
+        assert "" not in template.environment.values()
+    given = Template(CorsOrigins="https://app.example.com", S3KeyPattern="users/{user}/*", AdminFrom="sg-1")
+    values = {name: given.environment[name] for name in optional}
+    assert values == {
+        "SSE_CORS_ORIGINS": "https://app.example.com",
+        "SSE_S3_KEY_PATTERN": "users/{user}/*",
+        "SSE_ADMIN_HOST": "0.0.0.0",
+    }
+
+
 # ---- Network
+
+
+def test_the_admin_port_is_open_to_one_group_and_only_where_it_is_named() -> None:
+    [*_, rule] = Template(AdminFrom="sg-1")["TaskGroup"]["SecurityGroupIngress"]
+    assert rule["FromPort"] == rule["ToPort"] == Settings.model_fields["admin_port"].default
+    assert rule["SourceSecurityGroupId"] == "sg-1"
+    assert "CidrIp" not in rule
+    pattern = re.compile(raw()["Parameters"]["AdminFrom"]["AllowedPattern"])
+    assert [bool(pattern.fullmatch(text)) for text in ("", "sg-0a1b", "0.0.0.0/0")] == [True, True, False]
 
 
 def test_tasks_take_connections_from_the_load_balancer_and_valkey_from_tasks() -> None:
@@ -158,6 +196,13 @@ def test_a_name_is_made_an_alias_only_with_its_zone() -> None:
     assert "Alias" not in Template(HostedZone="Z1").resources
 
 
+def test_a_zone_without_a_name_is_refused() -> None:
+    assert Template(HostedZone="Z1").refusals == ["HostedZone needs DomainName, the name that is made in it."]
+    named = {"DomainName": "push.example.com"}
+    for template in (VALKEY, Template(**named), Template(HostedZone="Z1", **named)):
+        assert not template.refusals
+
+
 # ---- Valkey, or none
 
 
@@ -201,6 +246,20 @@ def test_with_the_memory_broker_there_is_one_task_and_never_two() -> None:
     assert MEMORY.environment["SSE_SINGLE_TASK"] == "true"
     kinds = {resource["Type"].rpartition("::")[0] for resource in MEMORY.resources.values()}
     assert not {"AWS::ElastiCache", "AWS::ApplicationAutoScaling"} & kinds
+
+
+def test_with_the_memory_broker_a_task_that_is_replaced_is_told_at_once() -> None:
+    # ECS may start the next one meanwhile, and sends SIGTERM only when the load balancer has let go.
+    for drain in DRAINS:
+        attributes = Template(Broker="memory", DrainSeconds=drain).attributes("TargetGroup")
+        assert attributes["deregistration_delay.timeout_seconds"] == "0"
+    assert MEMORY["NoTaskAlarm"]["EvaluationPeriods"] > VALKEY["NoTaskAlarm"]["EvaluationPeriods"]
+
+
+def test_what_rotates_valkeys_password_is_told_where_there_is_one() -> None:
+    names = {"ValkeyId", "ValkeySecretArn"}
+    assert names <= set(VALKEY.outputs)
+    assert not names & set(MEMORY.outputs)
 
 
 def test_nothing_refers_to_what_its_condition_has_left_out() -> None:
