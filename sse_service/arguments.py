@@ -65,6 +65,9 @@ def _address(text: str) -> str:
     try:
         parts = urlsplit(text)
         known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        # What a request, and a look-up of the name, can be made of.
+        known = known and text.isprintable() and " " not in text and parts.path.isascii()
+        (parts.hostname or "").encode("idna")
     except ValueError:
         known = False
     if not known or parts.query or parts.fragment or parts.username is not None:

@@ -164,7 +164,8 @@ def _publish(arguments: argparse.Namespace, settings: Settings) -> int:
     attributes = {name: value for name, value in named.items() if value is not None}
     try:
         print(asyncio.run(aws.publish(settings.topic_arn, arguments.data, attributes)))
-    except FAULTS as error:
+    except (*FAULTS, ValueError) as error:
+        # botocore's word for an endpoint or a key that is malformed is a plain ValueError
         return _complain(f"not published: {error}", 1)
     return 0
 

@@ -24,6 +24,11 @@ _ABSENT = frozenset(
     {"404", "AWS.SimpleQueueService.NonExistentQueue", "NotFound", "NotFoundException", "QueueDoesNotExist"}
 )
 
+_CREDENTIALS = (
+    "unset AWS_CONTAINER_CREDENTIALS_FULL_URI, and AWS_CONTAINER_AUTHORIZATION_TOKEN with it: ECS needs neither; else "
+    "they must be this host's or the platform's"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -32,6 +37,8 @@ class Fault:
     code: str
     unreachable: bool = False
     """Nothing answered."""
+    do: str = ""
+    """What mends it, where the environment is to blame, and nobody was asked."""
 
     @property
     def denied(self) -> bool:
@@ -46,7 +53,7 @@ class Fault:
     @property
     def credentials(self) -> bool:
         """Whether there are no credentials, or none that AWS takes."""
-        return self.code in REFUSED
+        return self.code in REFUSED or self.do == _CREDENTIALS
 
 
 Answer = Mapping[str, Any] | Fault
@@ -74,8 +81,21 @@ class Calls:
             return fault(error)
         except (*FAULTS, RuntimeError) as error:
             return fault(error)
+        except ValueError as error:
+            return Fault(type(error).__name__, do=await self._mending(service))
         self._date(answer, sent)
         return answer
+
+    async def _mending(self, service: str) -> str:
+        """What to do about a ValueError, with which botocore takes none of what it was set up with."""
+        try:
+            await self._session.get_credentials()
+        except ValueError:
+            return _CREDENTIALS
+        if service in self._clients:
+            return "look for stray characters in AWS_SECRET_ACCESS_KEY and its companions"
+        name = f"AWS_ENDPOINT_URL_{service.upper()}"
+        return f"unset {name} and AWS_ENDPOINT_URL, or set them to an address as https://vpce.example.com"
 
     async def _client(self, service: str) -> Any:
         if service not in self._clients:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sse_service.settings import Settings
 
 _OF_AWS = ("queue", "redrive", "topic", "subscription", "policy", "key")
+_TOPIC_FAILED = "the topic failed"
 
 
 def skip_all(settings: Settings, report: Report, why: str) -> None:
@@ -56,7 +57,7 @@ class Deployment:
             self._report.add([judge_clock(self._calls.skew)])
         await self._times(queue)
         stopped = await self._topic(queue)
-        await self._key(queue)
+        await self._key(queue, None if stopped == _TOPIC_FAILED else self._settings.topic_arn)
         return "the queue failed" if queue is None else stopped
 
     async def _queue(self) -> Mapping[str, str] | None:
@@ -94,11 +95,10 @@ class Deployment:
         if finding := judge_topic_arn(arn, self._region):
             self._report.add([finding])
             return self._skip_topic("the topic is not known")
-        answer = await self._calls.ask("sns", "get_topic_attributes", TopicArn=arn)
-        finding = judge_topic(arn, answer)
+        finding = judge_topic(arn, await self._calls.ask("sns", "get_topic_attributes", TopicArn=arn))
         self._report.add([finding])
         if finding.level is Level.FAIL:
-            return self._skip_topic("the topic failed")
+            return self._skip_topic(_TOPIC_FAILED)
         if queue is None:
             return self._skip_topic("the queue failed")
         stopped = await self._subscription(arn, queue["QueueArn"])
@@ -136,7 +136,7 @@ class Deployment:
                 return found
             page = {"NextToken": answer["NextToken"]}
 
-    async def _key(self, queue: Mapping[str, str] | None) -> None:
+    async def _key(self, queue: Mapping[str, str] | None, topic_arn: str | None) -> None:
         if queue is None:
             self._report.add([skip("key", "the queue failed")])
             return
@@ -146,4 +146,4 @@ class Deployment:
             if not isinstance(described, Fault):
                 key_id = described["KeyMetadata"]["KeyId"]
                 policy = await self._calls.ask("kms", "get_key_policy", KeyId=key_id, PolicyName="default")
-        self._report.add([judge_key(queue, described, policy, self._settings.topic_arn)])
+        self._report.add([judge_key(queue, described, policy, topic_arn)])

@@ -30,6 +30,8 @@ def judge_credentials(answer: Answer) -> Finding:
     """From sts:GetCallerIdentity, which needs no permission."""
     if not isinstance(answer, Fault):
         return ok("credentials", str(answer.get("Arn")))
+    if answer.do:
+        return fail("credentials", f"nobody can be asked whose they are ({answer.code})", answer.do)
     if answer.code == "NoCredentialsError":
         return fail("credentials", "there are none", "give the task definition a taskRoleArn")
     if answer.credentials:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sse_service.doctor.calls import Fault
-from sse_service.doctor.report import Finding, fail, ok, warn
+from sse_service.doctor.openness import CONDITION
+from sse_service.doctor.report import Finding, fail, ok, skip, warn
 from sse_service.doctor.statements import read
 
 if TYPE_CHECKING:
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 _ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")
 _MANAGED = "alias/aws/sqs"
-_ALLOW = 'allow Principal {"Service": "sns.amazonaws.com"} kms:GenerateDataKey* and kms:Decrypt in the key\'s policy'
+_ALLOW = (
+    'allow Principal {"Service": "sns.amazonaws.com"} kms:GenerateDataKey* and kms:Decrypt in the key\'s policy with '
+    f"{CONDITION}"
+)
 
 
 def customer_key(attributes: Mapping[str, str]) -> str | None:
@@ -25,9 +29,12 @@ def customer_key(attributes: Mapping[str, str]) -> str | None:
 
 
 def judge_key(
-    attributes: Mapping[str, str], described: Answer | None, policy: Answer | None, topic_arn: str
+    attributes: Mapping[str, str], described: Answer | None, policy: Answer | None, topic_arn: str | None
 ) -> Finding:
-    """From the queue's attributes, and kms:DescribeKey and kms:GetKeyPolicy of ``customer_key``."""
+    """From the queue's attributes, and kms:DescribeKey and kms:GetKeyPolicy of ``customer_key``.
+
+    Without a topic, as it failed, nothing is said of the key's policy.
+    """
     name = attributes.get("KmsMasterKeyId")
     if not name:
         by_sqs = attributes.get("SqsManagedSseEnabled") == "true"
@@ -46,6 +53,8 @@ def judge_key(
         return fail("key", text, "enable it, or cancel its deletion")
     if isinstance(policy, Fault):
         return _unseen(name, policy)
+    if topic_arn is None:
+        return skip("key", "the topic failed")
     try:
         text = str((policy or {}).get("Policy", ""))
         missing = [action for action in _ACTIONS if not _allows(text, action, topic_arn)]
@@ -67,5 +76,7 @@ def _managed() -> Finding:
 
 
 def _unseen(name: str, fault: Fault) -> Finding:
+    if fault.do:
+        return fail("key", f"KMS cannot be asked ({fault.code})", fault.do)
     do = f"allow the task's role kms:DescribeKey and kms:GetKeyPolicy, or see yourself that you {_ALLOW}"
     return warn("key", f"{name} could not be looked at ({fault.code})", do)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from sse_service.doctor.openness import CONDITION, openness, outsiders
 from sse_service.doctor.report import Finding, fail, ok, warn
-from sse_service.doctor.statements import Statement, like, read
+from sse_service.doctor.statements import Statement, read
 
-_ALLOW = (
-    'allow Principal {"Service": "sns.amazonaws.com"} sqs:SendMessage on it with Condition '
-    '{"ArnEquals": {"aws:SourceArn": (SSE_TOPIC_ARN)}}'
-)
+_ALLOW = f'allow Principal {{"Service": "sns.amazonaws.com"}} sqs:SendMessage on it with {CONDITION}'
 _HARMLESS = frozenset({"aws:securetransport", "s3:tlsversion"})
 """Conditions of a Deny that SNS, which sends by TLS, never meets."""
 
@@ -21,34 +19,40 @@ def judge_policy(policy: str | None, queue_arn: str, topic_arn: str) -> list[Fin
         statements = read(policy, action="sqs:SendMessage", resource=queue_arn)
     except ValueError:
         return [fail("policy", "the queue's cannot be read", _ALLOW)]
+    allowing = [each for each in statements if each.allows]
     found = [_denial(each, topic_arn) for each in statements if not each.allows and each.sns]
-    allowing = [each for each in statements if each.allows and each.sns and each.covers(topic_arn)]
-    if not allowing:
-        return [*_present(found), fail("policy", "the queue's does not let this topic send", _ALLOW)]
-    found += [_openness(each) for each in allowing]
-    return _present(found) or [ok("policy", "lets this topic send, and names it")]
+    found += [_openness(each, topic_arn) for each in allowing if each.sns]
+    found += [_outsiders(each, queue_arn, topic_arn) for each in allowing]
+    if not any(each.sns and each.covers(topic_arn) for each in allowing):
+        found.append(_closed(allowing, topic_arn))
+    return [each for each in found if each is not None] or [ok("policy", "lets this topic send, and nobody else")]
 
 
-def _openness(statement: Statement) -> Finding | None:
-    if statement.sources():
+def _openness(statement: Statement, topic_arn: str) -> Finding | None:
+    text = openness(statement, topic_arn)
+    return warn("policy", text, f"where that is not meant, instead {_ALLOW}") if text else None
+
+
+def _outsiders(statement: Statement, queue_arn: str, topic_arn: str) -> Finding | None:
+    named = outsiders(statement, queue_arn, topic_arn)
+    if not named:
         return None
-    if statement.names("aws:sourceaccount") or statement.names("aws:sourceorgid"):
-        return warn("policy", "lets every topic of an account send", f"name the topic: {_ALLOW}")
-    if statement.anyone and not statement.conditions:
-        return warn("policy", "lets anybody send to the queue, and so to any user's page", f"instead {_ALLOW}")
-    if statement.anyone:
-        return warn("policy", "lets everybody send who meets a condition without aws:SourceArn", f"instead {_ALLOW}")
-    return warn("policy", "lets any topic send, of any account", f"name the topic: {_ALLOW}")
+    text = f"lets others send, too: {', '.join(named)}"
+    return warn("policy", text, "nothing, where that is meant; who may send may write to any user's page")
+
+
+def _closed(allowing: list[Statement], topic_arn: str) -> Finding:
+    if any(each.sns and each.unmet(topic_arn) == {"aws:sourceaccount"} for each in allowing):
+        return fail("policy", "the queue's does not let this topic send: its aws:SourceAccount is another's", _ALLOW)
+    return fail("policy", "the queue's does not let this topic send", _ALLOW)
 
 
 def _denial(statement: Statement, topic_arn: str) -> Finding | None:
-    keys = {key for conditions in statement.conditions.values() for key in conditions}
-    if keys and keys <= _HARMLESS:
+    keys = {each.key for each in statement.conditions}
+    if keys and (keys <= _HARMLESS or not statement.covers(topic_arn)):
         return None
-    if not keys or any(like(pattern, topic_arn) for pattern in statement.sources()):
+    unknown = {each.key for each in statement.conditions if each.met(topic_arn) is None}
+    if not unknown:
         return fail("policy", "a Deny in it is met by this topic", "restrict that statement")
-    return warn("policy", f"a Deny in it depends on {', '.join(sorted(keys))}", "see that this topic does not meet it")
-
-
-def _present(findings: list[Finding | None]) -> list[Finding]:
-    return [each for each in findings if each is not None]
+    text = f"a Deny in it depends on {', '.join(sorted(unknown))}"
+    return warn("policy", text, "see that this topic does not meet it")

@@ -49,6 +49,8 @@ def judge_queue(url: str, region: str, answer: Answer) -> list[Finding]:
 
 
 def _fault(fault: Fault) -> Finding:
+    if fault.do:
+        return fail("queue", f"SQS cannot be asked ({fault.code})", fault.do)
     if fault.absent:
         do = (
             "look at SSE_QUEUE_URL, its account and its region; SQS says the same where the role may do nothing with it"

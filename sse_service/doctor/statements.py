@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
+from sse_service.doctor.conditions import Condition, like, read_conditions
+
 _SNS = re.compile(r"sns(\.[a-z0-9-]+)?\.amazonaws\.com(\.cn)?")
-_SOURCES = frozenset({"arnequals", "arnlike", "stringequals", "stringlike"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,26 +22,30 @@ class Statement:
     """Its principal is everybody."""
     sns: bool
     """Its principal is the service SNS, or everybody."""
-    conditions: Mapping[str, Mapping[str, list[str]]]
-    """By operator and key, both in lower case; values as they are."""
+    others: tuple[str, ...]
+    """Its other principals."""
+    conditions: tuple[Condition, ...]
 
-    def sources(self) -> list[str]:
-        """The patterns of ``aws:SourceArn`` to which it is restricted."""
+    def unmet(self, topic_arn: str) -> set[str]:
+        """The keys of the conditions that SNS, sending for that topic, does not meet."""
+        return {each.key for each in self.conditions if each.met(topic_arn) is False}
+
+    def covers(self, topic_arn: str) -> bool:
+        """Whether it is about what SNS sends for that topic, as far as can be told."""
+        return not self.unmet(topic_arn)
+
+    def restrictions(self, key: str) -> list[tuple[str, ...]]:
+        """The values to which it is restricted in that key: one of each must match."""
         return [
-            value
-            for operator, keys in self.conditions.items()
-            if operator.removesuffix("ifexists") in _SOURCES
-            for value in keys.get("aws:sourcearn", [])
+            each.values
+            for each in self.conditions
+            # SNS always says for what it sends; who calls SQS directly says nothing.
+            if each.key == key and each.restricts and not (each.optional and (self.anyone or self.others))
         ]
-
-    def covers(self, source: str) -> bool:
-        """Whether it is about what that resource does: it is not restricted to others."""
-        sources = self.sources()
-        return any(like(each, source) for each in sources) if sources else not self.names("aws:sourcearn")
 
     def names(self, key: str) -> bool:
         """Whether a condition is about that key."""
-        return any(key in keys for keys in self.conditions.values())
+        return any(each.key == key for each in self.conditions)
 
 
 def read(policy: str, *, action: str, resource: str | None = None) -> list[Statement]:
@@ -52,45 +56,41 @@ def read(policy: str, *, action: str, resource: str | None = None) -> list[State
     return list(_statements(document, action, resource))
 
 
-def like(pattern: str, text: str) -> bool:
-    """Whether a pattern of IAM, with ``*`` and ``?``, matches."""
-    return fnmatchcase(text, pattern.replace("[", "[[]"))
-
-
 def _statements(document: Mapping[str, Any], action: str, resource: str | None) -> Iterator[Statement]:
     for item in _listed(document.get("Statement")):
-        if not isinstance(item, dict):
+        if not isinstance(item, dict) or not _about(item, "Action", action.lower()):
             continue
-        actions = [str(each).lower() for each in _listed(item.get("Action"))]
-        if not any(like(pattern, action.lower()) for pattern in actions):
+        if resource is not None and not _about({"Resource": "*", **item}, "Resource", resource):
             continue
-        resources = [str(each) for each in _listed(item.get("Resource", "*"))]
-        if resource is not None and not any(like(pattern, resource) for pattern in resources):
-            continue
-        anyone, services = _principal(item.get("Principal"))
+        anyone, sns, others = _principals(item)
         yield Statement(
             allows=item.get("Effect") == "Allow",
             anyone=anyone,
-            sns=anyone or any(_SNS.fullmatch(each) for each in services),
-            conditions=_conditions(item.get("Condition")),
+            sns=sns,
+            others=others,
+            conditions=tuple(read_conditions(item.get("Condition"))),
         )
 
 
-def _principal(value: Any) -> tuple[bool, list[str]]:
-    if not isinstance(value, dict):
-        return value == "*", []
-    services = [str(each) for each in _listed(value.get("Service"))]
-    return "*" in _listed(value.get("AWS")) or "*" in services, services
+def _about(item: Mapping[str, Any], name: str, asked: str) -> bool:
+    def among(key: str) -> bool:
+        listed = [str(each) for each in _listed(item.get(key))]
+        return any(like(each.lower() if name == "Action" else each, asked) for each in listed)
+
+    return not among(f"Not{name}") if item.get(f"Not{name}") is not None else among(name)
 
 
-def _conditions(value: Any) -> dict[str, dict[str, list[str]]]:
-    found: dict[str, dict[str, list[str]]] = {}
-    for operator, keys in value.items() if isinstance(value, dict) else ():
-        if isinstance(keys, dict):
-            found[str(operator).lower()] = {
-                str(key).lower(): [str(each) for each in _listed(given)] for key, given in keys.items()
-            }
-    return found
+def _principals(item: Mapping[str, Any]) -> tuple[bool, bool, tuple[str, ...]]:
+    """Whether it is about everybody, whether about SNS, and about whom else."""
+    excluded = item.get("NotPrincipal")
+    value = item.get("Principal") if excluded is None else excluded
+    kinds = value if isinstance(value, dict) else {"AWS": value}
+    services = {str(each) for each in _listed(kinds.get("Service")) if _SNS.fullmatch(str(each))}
+    named = {str(each) for kind in kinds.values() for each in _listed(kind)} - services
+    anyone = "*" in named
+    if excluded is not None:
+        return not anyone and not services, not anyone and not services, ()
+    return anyone, anyone or bool(services), () if anyone else tuple(sorted(named))
 
 
 def _listed(value: Any) -> list[Any]:

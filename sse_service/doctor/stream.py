@@ -15,7 +15,7 @@ CONNECT_SECONDS = 5.0
 MOST_BYTES = 65_536
 """Of one line, or of a refusal."""
 
-FAULTS = (OSError, http.client.HTTPException)
+FAULTS = (OSError, http.client.HTTPException, UnicodeError)
 
 
 @dataclass(frozen=True, slots=True)

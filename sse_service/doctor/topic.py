@@ -25,6 +25,8 @@ def judge_topic_arn(arn: str, region: str) -> Finding | None:
 def judge_topic(arn: str, answer: Answer) -> Finding:
     """From sns:GetTopicAttributes."""
     if isinstance(answer, Fault):
+        if answer.do:
+            return fail("topic", f"SNS cannot be asked ({answer.code})", answer.do)
         if answer.absent:
             return fail("topic", f"there is none by SSE_TOPIC_ARN ({answer.code})", "look at its name and account")
         if answer.denied:

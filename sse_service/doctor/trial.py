@@ -46,7 +46,7 @@ async def fly(
         began = time.monotonic()
         try:
             message_id = await aws.publish(settings.topic_arn, canary.message, canary.attributes)
-        except (*FAULTS, RuntimeError) as error:
+        except (*FAULTS, RuntimeError, ValueError) as error:
             return judge_publish(fault(error))
         heard = await asyncio.to_thread(stream.wait, canary.id, seconds=wait_seconds)
     if heard.seconds is not None:

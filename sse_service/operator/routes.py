@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from importlib.resources import files
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse
-from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from consumers.sqs import FAULTS
 from sse_service import aws
+from sse_service.operator.form import read_form
+from sse_service.operator.guard import from_this_page, guarded
 from sse_service.operator.page import fragment, page
 from sse_service.problems import problem
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from sse_service.operator.overview import Observer
 
 REFRESH_SECONDS = 2
-
-MAX_FORM_BYTES = 16 * 1024
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -52,9 +50,9 @@ class OperatorPage:
     def routes(self) -> list[Route]:
         """All that the page needs."""
         return [
-            Route("/", _guarded(self.show)),
-            Route("/live", _guarded(self.live)),
-            Route("/test", _guarded(self.send), methods=["POST"]),
+            Route("/", guarded(self.show)),
+            Route("/live", guarded(self.live)),
+            Route("/test", guarded(self.send), methods=["POST"]),
             Route("/page.css", _file("page.css", "text/css")),
             Route("/page.js", _file("page.js", "text/javascript")),
         ]
@@ -71,18 +69,15 @@ class OperatorPage:
 
     async def send(self, request: Request) -> Response:
         """Publish a test event."""
-        if not _from_this_page(request):
+        if not from_this_page(request):
             return problem(403, "a test event is sent from the operator's page alone")
         if not self._topic_arn:
             return problem(409, "SSE_TOPIC_ARN is not set: there is no topic to publish to")
-        form = parse_qs((await _body(request)).decode("utf-8", "replace"))
-        given = {name: form.get(name, [""])[0] for name in ("user", "type", "data")}
-        if not given["user"] or not given["data"]:
-            return problem(400, "a test event needs a user and data")
-        attributes = {"user_id": given["user"], **({"event_type": given["type"]} if given["type"] else {})}
+        given = await read_form(request)
+        attributes = {"user_id": given.user, **({"event_type": given.type} if given.type else {})}
         try:
-            event = await aws.publish(self._topic_arn, given["data"], attributes)
-        except FAULTS as error:
+            event = await aws.publish(self._topic_arn, given.data, attributes)
+        except (*FAULTS, RuntimeError, ValueError) as error:
             return problem(502, f"not published: {error}")
         # So that loading the page anew sends nothing.
         return RedirectResponse(f"/?{urlencode({'sent': event})}", status_code=303)
@@ -100,42 +95,6 @@ class OperatorPage:
                 return await self._ended.wait()
         except TimeoutError:
             return False
-
-
-def _guarded(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """Refuse a name that any page could have led here (DNS rebinding): who is asked for by address or as localhost."""
-
-    async def guarded(request: Request) -> Response:
-        if not _is_here(request.headers.get("host", "")):
-            return problem(403, "ask by address or as localhost, so that no foreign page can read this one")
-        return await answer(request)
-
-    return guarded
-
-
-def _is_here(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or bool(ipaddress.ip_address(name))
-    except ValueError:
-        return False
-
-
-def _from_this_page(request: Request) -> bool:
-    """Whether the browser says so (Fetch Metadata, or an Origin that is the host asked for)."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site == "same-origin"
-    return urlsplit(request.headers.get("origin", "")).netloc == request.headers["host"]
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_FORM_BYTES:
-            raise HTTPException(413, f"a form has at most {MAX_FORM_BYTES} bytes")
-    return body
 
 
 def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:

@@ -203,6 +203,23 @@ def fails_alone(said: Said, check: str, *words: str, skipped: tuple[str, ...] = 
             ("there is none",),
             ("subscription", "policy", "canary"),
         ),
+        (
+            {"AWS_ENDPOINT_URL_SNS": "notaurl"},
+            "topic",
+            ("AWS_ENDPOINT_URL_SNS", "ValueError"),
+            ("subscription", "policy", "canary"),
+        ),
+        ({"AWS_ENDPOINT_URL_STS": "http://["}, "credentials", ("AWS_ENDPOINT_URL_STS", "https://"), ()),
+        (
+            {
+                "AWS_ACCESS_KEY_ID": None,
+                "AWS_SECRET_ACCESS_KEY": None,
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://evil.example/x",
+            },
+            "credentials",
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "ValueError"),
+            ("clock", "queue", "redrive", "timeouts", "topic", "subscription", "policy", "key", "canary"),
+        ),
         ({"SSE_DEDUPE_SECONDS": "149"}, "timeouts", ("150 s", "SSE_DEDUPE_SECONDS 149", "raise"), ()),
         ({"SSE_MAX_STREAMS": "9000000"}, "descriptors", ("nofile", "SSE_MAX_STREAMS="), ()),
         ({"SSE_JWT_SECRET": OTHER}, "canary", ("401", "SSE_JWT_SECRET"), ()),
@@ -229,6 +246,26 @@ def test_an_absent_queue(sound: Deployment, doctor: Callable[..., Said]) -> None
     said = doctor(SSE_QUEUE_URL=f"{sound.aws}/123456789012/nothing")
     skipped = ("redrive", "timeouts", "subscription", "policy", "key", "canary")
     fails_alone(said, "queue", "NonExistentQueue", "look at SSE_QUEUE_URL", skipped=skipped)
+
+
+def test_an_endpoint_that_is_no_address(doctor: Callable[..., Said]) -> None:
+    said = doctor(AWS_ENDPOINT_URL="notaurl")
+    assert said.status == 1
+    failed = said.at("FAIL")
+    assert set(failed) == {"credentials", "queue", "topic"}
+    assert all("AWS_ENDPOINT_URL" in text and "notaurl" not in text for text in failed.values())
+
+
+def test_keys_with_a_stray_byte(doctor: Callable[..., Said]) -> None:
+    said = doctor(AWS_SECRET_ACCESS_KEY="\udcff")
+    assert "AWS_SECRET_ACCESS_KEY" in said.at("FAIL")["credentials"]
+
+
+def test_an_address_that_is_none_is_status_2(sound: Deployment) -> None:
+    for url in ("http://exa mple:80", "http://127.0.0.1/ü", "http://ex..ample"):
+        ended = command("doctor", "--url", url, **sound.environment)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert "Traceback" not in ended.stderr
 
 
 def test_a_queue_of_another_region_is_not_asked_for(doctor: Callable[..., Said]) -> None:
@@ -263,6 +300,12 @@ def test_a_key_of_ones_own_must_let_sns_use_it(sound: Deployment, doctor: Callab
             "Resource": "*",
         }
         text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        kms.put_key_policy(KeyId=key, PolicyName="default", Policy=text)
+        named = {**statement, "Condition": {"ArnEquals": {"aws:SourceArn": sound.topic}}}
+        named_text = json.dumps({"Version": "2012-10-17", "Statement": [named]})
+        kms.put_key_policy(KeyId=key, PolicyName="default", Policy=named_text)
+        said = doctor(SSE_TOPIC_ARN=f"{sound.topic}-not")
+        fails_alone(said, "topic", "there is none", skipped=("subscription", "policy", "key", "canary"))
         kms.put_key_policy(KeyId=key, PolicyName="default", Policy=text)
         assert "SNS may use it" in doctor("--url", "http://127.0.0.1:1").at("ok")["key"]
         kms.disable_key(KeyId=key)

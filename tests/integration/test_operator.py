@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -64,9 +66,32 @@ def test_a_test_event_that_is_incomplete_too_large_or_not_taken_says_so() -> Non
             return running.client.post(f"{running.admin}/test", data=form, headers=own).status_code
 
         assert send(user="42") == 400
+        for wrong in ({"user": "4\n2"}, {"type": "a\x7f"}, {"type": "a\x85"}, {"data": "a\0"}):
+            assert send(**{**FORM, **wrong}) == 400
         assert send(user="42", data="x" * 20_000) == 413
         aws.close()
         assert send(**FORM) == 502
+
+
+def test_an_origin_that_is_none_is_refused(chain: Chain) -> None:
+    answer = chain.client.post(f"{chain.admin}/test", data=FORM, headers={"Origin": "http://["})
+    assert answer.status_code == 403
+    assert "Traceback" not in chain.process.output
+
+
+def test_a_client_that_goes_in_mid_body_is_no_error(queue: str) -> None:
+    with service(queue, topic_arn="arn:aws:sns:us-east-1:123456789012:events") as running:
+        at = urlsplit(running.admin)
+        with socket.create_connection((at.hostname, at.port)) as client:
+            head = f"POST /test HTTP/1.1\r\nHost: {at.netloc}\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 9\r\n"
+            client.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+            # It says so when it begins to read the body.
+            assert client.recv(100).startswith(b"HTTP/1.1 100")
+            client.sendall(b"user")
+        assert running.client.get(f"{running.admin}/").status_code == 200
+        running.process.signal(2)
+        assert running.process.wait() == 0
+        assert "Traceback" not in running.process.output
 
 
 def test_what_is_live_does_not_hold_up_the_end(queue: str) -> None:

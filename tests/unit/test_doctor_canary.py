@@ -166,6 +166,8 @@ def test_a_refusal_says_what_the_service_said_and_nothing_of_another_servers_pag
 def test_a_stream_that_was_never_opened() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
+    with Stream("http://ex..ample", "t") as stream:
+        assert stream.open(ready_seconds=1) == Opening(None, "UnicodeError")
     with Stream(f"http://127.0.0.1:{port}", "t") as stream:
         assert stream.open(ready_seconds=1) == Opening(None, "ConnectionRefusedError")
         assert stream.wait("x", seconds=1) == Heard(ended="not open")

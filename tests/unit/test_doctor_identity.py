@@ -25,6 +25,7 @@ def test_credentials() -> None:
         assert judge_credentials(Fault(code)).level is Level.FAIL
     assert judge_credentials(Fault("ConnectTimeoutError", unreachable=True)).level is Level.WARN
     assert judge_credentials(Fault("Throttling")).level is Level.FAIL
+    assert judge_credentials(Fault("ValueError", do="look here")).do == "look here"
 
 
 @pytest.mark.parametrize(

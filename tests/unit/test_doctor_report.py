@@ -28,14 +28,27 @@ def test_a_report_remembers_what_failed() -> None:
     assert (report.named(Level.FAIL, Level.WARN), len(lines)) == (["queue", "topic"], 3)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "https://push.example.com/base/", "http://[::1]:8000"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000", "https://push.example.com/base/", "http://[::1]:8000", "http://bücher.example"]
+)
 def test_an_address_of_the_service(url: str) -> None:
     assert parser().parse_args(["doctor", "--url", url]).url == url.rstrip("/")
 
 
 @pytest.mark.parametrize(
     "url",
-    ["ftp://a", "127.0.0.1:8000", "http://", "http://a:x", "http://a:0", "http://a?b", "http://u:p@a", "http://["],
+    [
+        *("ftp://a", "127.0.0.1:8000", "http://", "http://a:x", "http://a:0", "http://a?b", "http://u:p@a", "http://["),
+        *(
+            "http://exa mple:80",
+            "http://127.0.0.1/ü",
+            "http://127.0.0.1/a b",
+            "http://a\nb",
+            "http://a/\x7f",
+            "http://.",
+        ),
+        *("http://ex..ample", f"http://{'a' * 64}.example", "http://\udcff", " http://a"),
+    ],
 )
 def test_what_is_no_address_of_a_service(url: str) -> None:
     with pytest.raises(SystemExit) as ended:

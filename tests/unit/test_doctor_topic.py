@@ -38,6 +38,7 @@ def test_the_arn_of_the_topic() -> None:
         (Fault("AuthorizationError"), Level.WARN),
         (Fault("ConnectTimeoutError", unreachable=True), Level.FAIL),
         (Fault("InvalidParameter"), Level.FAIL),
+        (Fault("ValueError", do="look here"), Level.FAIL),
     ],
 )
 def test_the_topic(answer: Any, level: Level) -> None:
