@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -15,8 +14,7 @@ from consumers.errors import NotUnderstood
 _CUT_SNS = re.compile(r'\s*\{\s*"Type"\s*:\s*"Notification"')
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """One message without its wrapper."""
 
     message_id: str
@@ -48,10 +46,11 @@ def unwrap(
     ``sent_ms`` is SQS's own ``SentTimestamp``, milliseconds since 1970, for a message whose wrapper tells no time.
     Raises NotUnderstood for a broken SNS envelope, for U+0000, and for text that is no UTF-8.
     """
-    try:
-        body.encode()
-    except UnicodeEncodeError:
-        raise NotUnderstood("encoding") from None
+    if not body.isascii():
+        try:
+            body.encode()
+        except UnicodeEncodeError:
+            raise NotUnderstood("encoding") from None
     value = _parse(body)
     if value is _TEXT and _CUT_SNS.match(body):
         raise NotUnderstood("envelope")
@@ -60,23 +59,35 @@ def unwrap(
     if isinstance(value, dict) and value.get("Type") == "Notification" and "TopicArn" in value:
         event_id, time, source, subject, body, found = _sns(value)
         value = _parse(body)
+    elif attributes:
+        found = {name: _attribute(a.get("DataType"), a.get("StringValue")) for name, a in attributes.items()}
     else:
-        found = {name: _attribute(a.get("DataType"), a.get("StringValue")) for name, a in (attributes or {}).items()}
+        found = {}
     if "\0" in body:
         raise NotUnderstood("nul")
     if time is None and sent_ms is not None:
         time = _rfc3339(sent_ms)
-    plain = Envelope(
+    inner = _inner(value) if isinstance(value, dict) else None
+    if inner is None:
+        return Envelope(
+            message_id, event_id, body if value is _TEXT else value, body, found, time, source, None, subject
+        )
+    cut, inner_id, kind = inner
+    try:
+        text = as_text(cut)
+    except TypeError:
+        raise NotUnderstood("data") from None
+    return Envelope(
         message_id=message_id,
-        event_id=event_id,
-        body=body if value is _TEXT else value,
-        text=body,
+        event_id=inner_id if isinstance(inner_id, str) and inner_id else event_id,
+        body=cut,
+        text=text,
         attributes=found,
-        time=time,
-        source=source,
-        subject=subject,
+        time=_string(value.get("time")) or time,
+        source=_string(value["source"]),
+        type=kind,
+        subject=_string(value.get("subject")) or subject,
     )
-    return _inner(plain) if isinstance(value, dict) else plain
 
 
 _TEXT = object()
@@ -93,14 +104,15 @@ def _parse(text: str) -> Any:
 def _sns(value: dict[str, Any]) -> tuple[str, str | None, str, str | None, str, dict[str, Any]]:
     message_id, message, topic = value.get("MessageId"), value.get("Message"), value["TopicArn"]
     time, subject, raw = value.get("Timestamp"), value.get("Subject"), value.get("MessageAttributes") or {}
-    if not all(isinstance(text, str) for text in (message_id, message, topic)):
+    if not (isinstance(message_id, str) and isinstance(message, str) and isinstance(topic, str)):
         raise NotUnderstood("envelope")
-    if not all(text is None or isinstance(text, str) for text in (time, subject)):
+    if not (time is None or isinstance(time, str)) or not (subject is None or isinstance(subject, str)):
         raise NotUnderstood("envelope")
-    if not isinstance(raw, dict) or not all(isinstance(a, dict) for a in raw.values()):
-        raise NotUnderstood("envelope")
-    found = {name: _attribute(a.get("Type"), a.get("Value")) for name, a in raw.items()}
-    return str(message_id), time, topic, subject, str(message), found
+    try:
+        found = {name: _attribute(a.get("Type"), a.get("Value")) for name, a in raw.items()}
+    except AttributeError:
+        raise NotUnderstood("envelope") from None
+    return message_id, time, topic, subject, message, found
 
 
 def _attribute(kind: Any, value: Any) -> Any:
@@ -113,31 +125,14 @@ def _attribute(kind: Any, value: Any) -> Any:
     return parsed
 
 
-def _inner(plain: Envelope) -> Envelope:
-    """The EventBridge or CloudEvents event that the body is, or the Envelope as it was."""
-    value = plain.body
+def _inner(value: dict[str, Any]) -> tuple[Any, Any, str] | None:
+    """The payload, id and type of the EventBridge or CloudEvents event that a body is; None where it is none."""
     if isinstance(value.get("detail-type"), str) and "source" in value and "detail" in value:
-        cut, event_id, kind = value["detail"], value.get("id"), value["detail-type"]
-    elif isinstance(value.get("specversion"), str) and all(isinstance(value.get(k), str) for k in _CLOUD):
+        return value["detail"], value.get("id"), value["detail-type"]
+    if isinstance(value.get("specversion"), str) and all(isinstance(value.get(k), str) for k in _CLOUD):
         # CloudEvents 1.0 §3.1: source + id is what makes an event distinct
-        cut, event_id, kind = value.get("data"), f"{value['source']} {value['id']}", value["type"]
-    else:
-        return plain
-    try:
-        text = as_text(cut)
-    except TypeError:
-        raise NotUnderstood("data") from None
-    return Envelope(
-        message_id=plain.message_id,
-        event_id=event_id if isinstance(event_id, str) and event_id else plain.event_id,
-        body=cut,
-        text=text,
-        attributes=plain.attributes,
-        time=_string(value.get("time")) or plain.time,
-        source=_string(value["source"]),
-        type=kind,
-        subject=_string(value.get("subject")) or plain.subject,
-    )
+        return value.get("data"), f"{value['source']} {value['id']}", value["type"]
+    return None
 
 
 def _rfc3339(milliseconds: int) -> str | None:

@@ -1,4 +1,7 @@
-"""Reads one SQS queue by long polls side by side; deletes what is done, holds what cannot be stored yet."""
+"""Reads one SQS queue by long polls, as many side by side as its backlog asks for.
+
+Deletes what is done, holds what cannot be stored yet.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +56,7 @@ class SQSConsumer:
 
         ``connect`` makes a client of a new session, and is called again when credentials are refused.
         ``dedupe_seconds`` is how long a repeated message is known; a queue that may redeliver for longer is warned of.
+        ``pollers`` is how many receives may be open at once; an idle queue has one, for empty ones cost money.
         ``wait_seconds`` is a long poll's length, at most SQS's 20; ``retry_seconds`` caps every back-off;
         ``flush_seconds`` is how long an incomplete batch of deletes gathers. ``clock`` measures in seconds how long
         messages are held.
@@ -67,6 +71,7 @@ class SQSConsumer:
         self._wait = wait_seconds
         self._retry = retry_seconds
         self._clock = clock
+        self._polling = 0
         self._stopping = asyncio.Event()
         self._calls = SQSCalls(connect=connect, observer=observer, retry_seconds=retry_seconds)
         self._holds = Holds(
@@ -117,14 +122,24 @@ class SQSConsumer:
         async with asyncio.TaskGroup() as tasks:
             extending = tasks.create_task(self._holds.run())
             deleting = tasks.create_task(self._deletes.run())
-            await asyncio.wait([tasks.create_task(self._poll()) for _ in range(self._pollers)])
+            # The first receive does not wait, or an idle queue would keep the task unready for a long poll's length.
+            async with asyncio.TaskGroup() as polling:
+                self._begin_poll(polling, wait=0)
             self._deletes.close()
             await asyncio.wait([deleting])
             extending.cancel()
 
-    async def _poll(self) -> None:
-        # The first receive does not wait, or an idle queue would keep the task unready for a long poll's length.
-        wait, failures = 0, 0
+    def _begin_poll(self, polling: asyncio.TaskGroup, wait: int) -> None:
+        self._polling += 1
+        polling.create_task(self._poll(polling, wait))
+
+    async def _poll(self, polling: asyncio.TaskGroup, wait: int) -> None:
+        """Receive until stopped, or until there is nothing for more than one poller.
+
+        A full receive means that more is waiting: it begins the next poller, up to the bound. An empty one ends its
+        own, unless it is the last.
+        """
+        failures = 0
         while not self._stopping.is_set():
             try:
                 received, malformed = await self._receive(wait)
@@ -138,8 +153,14 @@ class SQSConsumer:
             for _ in range(malformed):
                 self._observer.failed("receive", "MalformedMessage")
                 _log.warning("a receive brought a message without id, handle or body")
+            found = len(received) + malformed
+            if found == BATCH and self._polling < self._pollers and not self._stopping.is_set():
+                self._begin_poll(polling, self._wait)
             if received:
                 await self._handle(received)
+            elif not found and self._polling > 1:
+                break
+        self._polling -= 1
 
     async def _receive(self, wait: int) -> tuple[list[Received], int]:
         async def send(client: SQSClient) -> tuple[list[Received], int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -14,8 +14,7 @@ from consumers.errors import MalformedAnswer
 _MEMBERS = ("Messages", "Successful", "Failed", "Attributes")
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """One message of a receive."""
 
     message_id: str
@@ -44,15 +43,21 @@ def judge(response_dict: dict[str, Any], customized_response_dict: dict[str, Any
     botocore takes a page of HTML for an empty answer, and one odd message ends its parsing of all others.
     Raises MalformedAnswer for a success that is no JSON object.
     """
-    value = _object(response_dict["body"])
+    body = response_dict["body"]
     if response_dict["status_code"] < 300:
-        if value is None:
+        if (found := members(body)) is None:
             raise MalformedAnswer("no JSON object")
-        customized_response_dict.update((name, value[name]) for name in _MEMBERS if name in value)
+        customized_response_dict.update(found)
         response_dict["body"] = b""
-    elif value is None or not isinstance(value.get("__type"), str):
+    elif not isinstance((_object(body) or {}).get("__type"), str):
         # botocore would fail on it; without a body it makes the status the error's code.
         response_dict["body"] = b""
+
+
+def members(body: bytes) -> dict[str, Any] | None:
+    """What a success says, as far as a consumer asks; None for what is no JSON object."""
+    value = _object(body)
+    return None if value is None else {name: value[name] for name in _MEMBERS if name in value}
 
 
 def messages(answer: Mapping[str, Any]) -> tuple[list[Received], int]:
@@ -117,7 +122,7 @@ def _message(value: Any) -> Received | None:
         return None
     if not message_id or not handle:
         return None
-    if not isinstance(attributes, dict) or not all(isinstance(a, dict) for a in attributes.values()):
+    if attributes and not (isinstance(attributes, dict) and all(isinstance(a, dict) for a in attributes.values())):
         return None
     return Received(message_id, handle, body, attributes, _sent(value.get("Attributes")))
 

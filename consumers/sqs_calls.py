@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from consumers.backoff import backoff
 from consumers.errors import CallFailed, MalformedAnswer
 from consumers.sqs_answers import judge, label
+from consumers.sqs_fast import installed
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -101,8 +102,9 @@ class SQSCalls:
         try:
             async with self._connect() as client:
                 client.meta.events.register("before-parse.sqs", judge)
-                life.begin(client)
-                await life.ended.wait()
+                with installed(client):
+                    life.begin(client)
+                    await life.ended.wait()
         except FAULTS as error:
             life.fail(error)
 

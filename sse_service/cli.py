@@ -11,6 +11,7 @@ import sys
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import uvloop
 from botocore.exceptions import BotoCoreError
@@ -71,6 +72,9 @@ def _check_serving(settings: Settings) -> None:
             "WEB_CONCURRENCY: must be 1 or unset: a task is one process, whose limits, drain and health are its own; "
             "run more tasks"
         )
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"):
+        if not urlsplit(os.environ.get(name) or "http://host").netloc:
+            raise InvalidSettings(f"{name}: must be an address as http://127.0.0.1:5000")
     try:
         if aws.region() is None:
             raise InvalidSettings("AWS_REGION: must be set")

@@ -56,6 +56,10 @@ class Evaluator:
         expressions = {field.name: getattr(overrides, field.name) for field in fields(overrides)}
         self._compiled = {name: compiled(text) for name, text in expressions.items() if text is not None}
 
+    def __bool__(self) -> bool:
+        """Whether any field is overridden."""
+        return bool(self._compiled)
+
     def __contains__(self, name: str) -> bool:
         """Whether the field is overridden."""
         return name in self._compiled

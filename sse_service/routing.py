@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sse_service import routing_s3
 from sse_service.errors import NotUnderstood
@@ -21,8 +20,7 @@ MAX_NAMES = 100
 """Users and groups of one message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
+class Routing(NamedTuple):
     """What one message comes to."""
 
     routes: tuple[Route, ...] = ()
@@ -30,8 +28,7 @@ class Routing:
     """Events that name nobody; a notice, as S3's own test, holds no event at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
+class _Named(NamedTuple):
     """The values, as found, that say whom an event is for."""
 
     users: tuple[Any, ...] = ()
@@ -39,11 +36,10 @@ class _Named:
     broadcast: bool = False
 
     def __bool__(self) -> bool:
-        return self.broadcast or not all(map(is_empty, (*self.users, *self.groups)))
+        return self.broadcast or not (all(map(is_empty, self.users)) and all(map(is_empty, self.groups)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     """One event as the defaults find it, its values unread: an overridden one never is."""
 
     named: _Named
@@ -82,7 +78,7 @@ class Router:
         if routing_s3.is_test(envelope.body):
             return Routing()
         records = routing_s3.records(envelope.body)
-        found = [_plain(envelope)] if records is None else self._of_s3(envelope, records)
+        found = [self._plain(envelope)] if records is None else self._of_s3(envelope, records)
         routes = [Route(self._event(event), self._channels(event)) for event in found]
         routed = tuple(route for route in routes if route.channels)
         return Routing(routed, len(routes) - len(routed))
@@ -102,6 +98,17 @@ class Router:
                 )
             )
         return found
+
+    def _plain(self, envelope: Envelope) -> _Found:
+        attributes = envelope.attributes
+        fields = {
+            "type": attributes.get("event_type") or envelope.type,
+            "subject": attributes.get("subject") or envelope.subject,
+            "data": envelope.text,
+            "id": _id(envelope),
+        }
+        named = _by_attributes(attributes) or _by_body(envelope.body)
+        return _Found(named, fields, _view(envelope) if self._overrides else {}, envelope.time)
 
     def _event(self, found: _Found) -> Event:
         event = Event(
@@ -127,18 +134,6 @@ class Router:
 
     def _value(self, field: str, found: _Found) -> Any:
         return self._overrides.value(field, found.view) if field in self._overrides else found.fields[field]
-
-
-def _plain(envelope: Envelope) -> _Found:
-    attributes = envelope.attributes
-    fields = {
-        "type": attributes.get("event_type") or envelope.type,
-        "subject": attributes.get("subject") or envelope.subject,
-        "data": envelope.text,
-        "id": _id(envelope),
-    }
-    named = _by_attributes(attributes) or _by_body(envelope.body)
-    return _Found(named, fields, _view(envelope), envelope.time)
 
 
 def _id(envelope: Envelope) -> Any:

@@ -19,7 +19,9 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 def is_empty(value: Any) -> bool:
     """Whether a value names nobody, whatever its type may be."""
-    return all(item is None or item == "" for item in (value if isinstance(value, list) else [value]))
+    if isinstance(value, list):
+        return all(item is None or item == "" for item in value)
+    return value is None or value == ""
 
 
 def names(values: Iterable[Any]) -> list[str]:

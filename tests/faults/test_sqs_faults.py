@@ -65,10 +65,16 @@ def test_an_error_that_is_no_error_of_sqs_is_waited_out(body: Any) -> None:
 def test_polls_that_are_refused_together_share_one_new_client() -> None:
     async def test() -> None:
         queue = Queue()
-        queue.stub.faults["ReceiveMessage"] = deque([EXPIRED] * 3)
-        queue.stub.send("a")
-        async with queue.consuming(pollers=3):
-            await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
+        for n in range(20):
+            queue.stub.send(str(n))
+        async with queue.consuming(pollers=3, wait_seconds=20):
+            await queue.stub.until(lambda: queue.stub.polls == 3 and len(queue.stub.deleted) == 20)
+            queue.stub.faults["ReceiveMessage"] = deque([EXPIRED] * 3)
+            for n in range(30):
+                queue.stub.send(f"again-{n}")
+            await queue.stub.tell()
+            await queue.stub.until(lambda: len(queue.stub.deleted) == 50)
+            assert not queue.stub.faults["ReceiveMessage"]
             assert queue.connections <= 3
 
     run(test)
@@ -82,7 +88,8 @@ def test_a_fault_of_a_helper_ends_the_consumer_with_that_fault() -> None:
     async def test() -> None:
         queue = Queue()
         queue.counts = Broken()
-        queue.stub.send("a")
+        for n in range(21):
+            queue.stub.send(str(n))
         await queue.up()
         try:
             with pytest.raises(LookupError, match="in the deleter"):
@@ -111,9 +118,11 @@ def test_a_stop_flushes_what_waits_to_be_deleted() -> None:
 def test_cancelling_in_a_poll_leaves_nothing_open() -> None:
     async def test() -> None:
         queue = Queue()
+        for n in range(20):
+            queue.stub.send(str(n))
         await queue.up()
         task = asyncio.create_task(queue.consumer(wait_seconds=20, pollers=3).run())
-        await queue.stub.until(lambda: len(queue.stub.keys) >= 4)
+        await queue.stub.until(lambda: queue.stub.polls == 3)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -52,6 +52,8 @@ class SQSStub:
         """Whether every connection is reset."""
         self.dead: list[str] = []
         """Ids of messages that were received more often than the redrive policy allows."""
+        self.polls = 0
+        """Receives that are waiting for messages."""
         self._receives: Counter[str] = Counter()
         self._sent = 0
 
@@ -118,11 +120,15 @@ class SQSStub:
         return {"Successful": [{"Id": entry["Id"]} for entry in asked["Entries"]], "Failed": []}
 
     async def _receive(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        self.polls += 1
+        await self.tell()
         try:
             async with asyncio.timeout(asked["WaitTimeSeconds"]), self.changed:
                 await self.changed.wait_for(lambda: bool(self.waiting) or self.hurried)
         except TimeoutError:
             pass
+        finally:
+            self.polls -= 1
         taken = []
         while self.waiting and len(taken) < asked["MaxNumberOfMessages"]:
             message = self.waiting.popleft()

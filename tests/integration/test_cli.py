@@ -64,6 +64,7 @@ def taken() -> Iterator[str]:
         ({"SSE_MAX_STREAMS_PER_USER": "0"}, "SSE_MAX_STREAMS_PER_USER"),
         ({"SSE_OPENS_PER_SECOND": "-1"}, "SSE_OPENS_PER_SECOND"),
         ({"WEB_CONCURRENCY": "2"}, "WEB_CONCURRENCY"),
+        ({"AWS_ENDPOINT_URL": "notaurl"}, "AWS_ENDPOINT_URL"),
         ({"SSE_CORS_ORIGINS": "*"}, "SSE_CORS_ORIGINS"),
         ({"SSE_ROUTE_USER": "body."}, "SSE_ROUTE_USER"),
         ({"AWS_DEFAULT_REGION": ""}, "AWS_REGION"),
