@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sse_service import frames, problems
-from sse_service.sink import Progress
+from sse_service import problems
+from sse_service.flow import Flow
+from sse_service.loan import EXTENSION, Loan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import asyncio
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 
 MAX_HEAD_BYTES = 16 * 1024
 """Request line and headers; what an ALB passes on is at most 64 KiB, what a browser sends with cookies far less."""
-
-EXTENSION = "sse_service.connection"
-"""Key in the ASGI scope's ``extensions`` under which a request finds its Loan."""
 
 HEAD_SECONDS = 10
 """How long a request's head may take to come: a client that sends it byte by byte holds a descriptor (slow-loris)."""
@@ -49,89 +45,11 @@ REFUSED_SECONDS = 2
 REFUSED_BYTES = 2 * 1024 * 1024
 """And how much."""
 
-_TCP_INFO = struct.Struct("=24xI92xQ16xI")  # linux/tcp.h: tcpi_unacked 24, tcpi_bytes_acked 120, tcpi_notsent_bytes 144
-
 _NO_LINGER = struct.pack("ii", 1, 0)  # struct linger: on, for 0 s
 
 _TOO_LONG = problems.raw(431, f"the request line and headers must have at most {MAX_HEAD_BYTES} bytes")
 _TOO_SLOW = problems.raw(408, f"the request line and headers must come within {HEAD_SECONDS} s")
 _MALFORMED = problems.raw(400, "this is no HTTP/1.1 request")
-
-
-class Loan:
-    """What a connection lends to one response, as its Sink: the transport, written to without a task or a wait."""
-
-    __slots__ = ("_connection", "_cycle", "_plain", "on_writable", "over")
-
-    def __init__(self, connection: Connection, cycle: RequestResponseCycle) -> None:
-        self._connection = connection
-        self._cycle = cycle
-        self._plain = cycle.scope["http_version"] == "1.0"
-        self.on_writable: Callable[[], None] | None = None
-        self.over: asyncio.Future[None] = connection.loop.create_future()
-        """Done when the client has left, or ``wake`` was called."""
-        if self._plain:
-            # uvicorn would chunk its answer to HTTP/1.0 too; there the close is the end (RFC 9112 §6.3)
-            cycle.chunked_encoding = False
-
-    def write(self, chunk: bytes) -> bool:
-        """Hand a chunk-coded block to the transport; False: hold back until ``on_writable``. Never waits."""
-        connection = self._connection
-        # uvloop's raises once the connection is lost, which the response hears of a moment later
-        if connection.transport.is_closing():
-            return False
-        connection.transport.write(frames.unchunk(chunk) if self._plain else chunk)
-        return not connection.flow.write_paused
-
-    def wake(self) -> None:
-        """Let the response end."""
-        if not self.over.done():
-            self.over.set_result(None)
-
-    def forget_request(self) -> None:
-        """Let go of what only reading a request and answering its head needs: a stream stays for hours."""
-        self._connection.forget_request(self._cycle)
-
-    def abort(self) -> None:
-        """Close at once and throw away what was not sent: ``close()`` would wait for a peer that never reads."""
-        self._connection.cut()
-
-    def progress(self) -> Progress:
-        """Ask the kernel (TCP_INFO)."""
-        transport = self._connection.transport
-        if transport.is_closing():
-            return Progress(0, pending=transport.get_write_buffer_size() > 0)
-        sock = transport.get_extra_info("socket")
-        raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        unacked, acknowledged, unsent = _TCP_INFO.unpack(raw)
-        return Progress(acknowledged, pending=bool(unacked or unsent or transport.get_write_buffer_size()))
-
-
-class Flow(FlowControl):
-    """uvicorn's, which makes an event only where somebody waits."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self.read_paused = False
-        self.write_paused = False
-        self._writable: asyncio.Event | None = None
-
-    async def drain(self) -> None:
-        """Wait until the transport takes more."""
-        if self.write_paused:
-            self._writable = self._writable or asyncio.Event()
-            await self._writable.wait()
-
-    def pause_writing(self) -> None:
-        """The transport's buffer is full."""
-        self.write_paused = True
-
-    def resume_writing(self) -> None:
-        """It is low again, or the connection is lost."""
-        self.write_paused = False
-        if self._writable is not None:
-            self._writable.set()
-            self._writable = None
 
 
 class _Nobody:
@@ -400,10 +318,3 @@ class Connection(HttpToolsProtocol):
         self._head_bytes += size
         if self._head_bytes > MAX_HEAD_BYTES:
             raise ValueError("head too long")
-
-
-def lend(scope: Any) -> Loan:
-    """The Loan of the connection that a request came by."""
-    connection, cycle = (ref() for ref in scope["extensions"][EXTENSION])
-    loan: Loan = connection.lend(cycle)
-    return loan

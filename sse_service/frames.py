@@ -88,6 +88,8 @@ def data_size(data: str) -> int:
 
 
 def _data(data: str) -> str:
+    if "\n" not in data and "\r" not in data:
+        return f"data: {data}\n"
     return "".join(f"data: {line}\n" for line in _LINE_END.split(data))
 
 

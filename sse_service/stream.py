@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sse_starlette.sse import AppStatus, EventSourceResponse
 
 from sse_service import frames
-from sse_service.connection import lend
+from sse_service.loan import lend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

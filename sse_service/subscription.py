@@ -163,6 +163,9 @@ class Subscription:
                 self.fall_behind()
                 self._note(frame.cursor)
             return False
+        if self._unwritten is not None and not later:
+            # Rather than wait for the crowd's turn behind what was offered first
+            self.flush()
         if self.narrowing is not None and not self.narrowing.wants(frame):
             self.last = frame.cursor
         elif self.held or self._unwritten is not None:

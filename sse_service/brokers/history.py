@@ -30,11 +30,15 @@ class History:
         """Take the newest entry and return the bytes that left."""
         self.entries.append(entry)
         over = len(self.entries) - self.max_events
-        return self._remove(max(over, 0)) + self.expire(entry.cursor.offset)
+        gone = self._remove(over) if over > 0 else 0
+        return gone + self.expire(entry.cursor.offset)
 
     def expire(self, now: int) -> int:
         """Remove what is older than the age, and return its bytes."""
-        return self._remove(bisect_right(self.entries, now - self.age_us - 1, key=_offset))
+        oldest = now - self.age_us
+        if not self.entries or self.entries[0].cursor.offset >= oldest:
+            return 0
+        return self._remove(bisect_right(self.entries, oldest - 1, key=_offset))
 
     def drop_oldest(self) -> int:
         """Remove the oldest entry, and return its bytes."""

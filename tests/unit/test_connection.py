@@ -14,8 +14,9 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from sse_service import frames
-from sse_service.connection import EXTENSION, MAX_PIPELINED, REFUSED_BYTES, Loan, lend
+from sse_service.connection import MAX_PIPELINED, REFUSED_BYTES
 from sse_service.door import Door
+from sse_service.loan import EXTENSION, Loan, lend
 from sse_service.server import QuietServer
 from tests.unit.serving import Run, client, serving
 from tests.unit.task import settled

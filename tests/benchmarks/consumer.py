@@ -1,0 +1,201 @@
+"""CPU of one SQS message: received by ten, unwrapped, routed, deleted by ten.
+
+``python -m tests.benchmarks.consumer [--json FILE]`` runs the project's consumer beside aiobotocore as it comes, with
+no option set, against a canned SQS on another core. They take turns in one process, for the machine is never quiet:
+trust the ratio, not the microseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from aiobotocore.session import AioSession
+
+from consumers.envelope import unwrap
+from consumers.sqs import SQSConsumer
+from sse_service import aws
+from sse_service.events import Route
+from sse_service.ingest import Ingest
+from sse_service.metrics import Metrics
+from sse_service.routing import Router
+from tests.benchmarks.sqs_canned import BATCH
+
+URL = "http://127.0.0.1/123456789012/events"
+ROUNDS = 5
+SLICE = 500
+"""Messages after which the other one has its turn."""
+KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-west-1"}
+
+
+class Meter:
+    """CPU of this process between starts and stops."""
+
+    def __init__(self) -> None:
+        self.spent = 0.0
+        self.runs = False
+        self._started = 0.0
+
+    def start(self) -> None:
+        self.runs, self._started = True, cpu()
+
+    def stop(self) -> None:
+        self.spent += cpu() - self._started
+        self.runs = False
+
+
+def cpu() -> float:
+    """Seconds that this process has had of a core."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+class Broker:
+    """Stores nothing, at once."""
+
+    async def publish(self, routes: Sequence[Route]) -> None:
+        return None
+
+
+class Observer:
+    """Starts the meter with the first receive; stops it, and the consumer, when enough are deleted."""
+
+    def __init__(self, meter: Meter, messages: int) -> None:
+        self._meter = meter
+        self._left = messages
+        self.consumer: SQSConsumer | None = None
+
+    def received(self, messages: int, /) -> None:
+        if self._left > 0 and not self._meter.runs:
+            self._meter.start()
+
+    def deleted(self, messages: int, /) -> None:
+        self._left -= messages
+        if self._left <= 0 and self._meter.runs:
+            self._meter.stop()
+            assert self.consumer is not None
+            self.consumer.stop()
+
+    def failed(self, operation: str, code: str, /) -> None:
+        raise AssertionError(f"{operation}: {code}")
+
+    def rejected(self, reason: str, /) -> None:
+        raise AssertionError(reason)
+
+
+async def stock(meter: Meter, messages: int) -> None:
+    """The loop that anybody would write."""
+    router = Router()
+    async with AioSession().create_client("sqs", region_name=KEYS["AWS_REGION"]) as sqs:
+        for n in range(messages // BATCH + 1):
+            if n == 1:
+                meter.start()
+            got = await sqs.receive_message(
+                QueueUrl=URL,
+                MaxNumberOfMessages=BATCH,
+                WaitTimeSeconds=20,
+                MessageAttributeNames=["All"],
+                MessageSystemAttributeNames=["SentTimestamp"],
+            )
+            found = got["Messages"]
+            for message in found:
+                routing = router.route(unwrap(message_id=message["MessageId"], body=message["Body"]))
+                assert routing.routes
+            await sqs.delete_message_batch(
+                QueueUrl=URL,
+                Entries=[{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(found)],
+            )
+        meter.stop()
+
+
+async def ours(meter: Meter, messages: int) -> None:
+    """The service's consumer and ingest, one poller."""
+    observer = Observer(meter, messages)
+    broker: Any = Broker()
+    observer.consumer = SQSConsumer(
+        connect=lambda: aws.connect_sqs(pollers=1),
+        queue_url=URL,
+        handler=Ingest(router=Router(), broker=broker, metrics=Metrics()),
+        observer=observer,
+        pollers=1,
+        dedupe_seconds=900,
+    )
+    await observer.consumer.run()
+
+
+Variant = Callable[[Meter, int], Coroutine[Any, Any, None]]
+STOCK = "stock aiobotocore"
+VARIANTS: dict[str, Variant] = {STOCK: stock, "consumer": ours}
+
+
+@contextmanager
+def canned(core: int) -> Iterator[str]:
+    """The canned SQS, in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.sqs_canned", str(core)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def measure(variants: Mapping[str, Variant], messages: int) -> dict[str, list[float]]:
+    """Microseconds of a message, by variant and round; the variants take turns after each slice of a round."""
+    slices = max(1, messages // SLICE)
+    spent: dict[str, list[float]] = {name: [] for name in variants}
+    for number in range(-1, ROUNDS):
+        meters = {name: Meter() for name in variants}
+        for _ in range(slices if number >= 0 else 1):
+            for name, variant in variants.items():
+                uvloop.run(variant(meters[name], SLICE))
+        if number >= 0:
+            for name, meter in meters.items():
+                spent[name].append(meter.spent / (slices * SLICE) * 1e6)
+    return spent
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--messages", type=int, default=5000, help="messages of a round, by each")
+    options = parser.parse_args(arguments)
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[0]})
+    with canned(cores[-1]) as endpoint:
+        os.environ |= {**KEYS, "AWS_ENDPOINT_URL": endpoint}
+        spent = measure(VARIANTS, options.messages)
+    medians = {name: statistics.median(figures) for name, figures in spent.items()}
+    # Of each round's own, for what disturbs a round disturbs both.
+    ratios = {
+        name: statistics.median(mine / theirs for mine, theirs in zip(figures, spent[STOCK], strict=True))
+        for name, figures in spent.items()
+    }
+    print(f"Python {platform.python_version()}, uvloop, {options.messages} messages a round, medians of {ROUNDS}\n")
+    print("| variant | us/message | x stock |\n|---|---:|---:|")
+    for name, figure in medians.items():
+        print(f"| {name} | {figure:.1f} | {ratios[name]:.2f} |")
+    if options.json:
+        found = {
+            "python": platform.python_version(),
+            "messages": options.messages,
+            "us_per_message": medians,
+            "x_stock": ratios,
+            "rounds": spent,
+        }
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

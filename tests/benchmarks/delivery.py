@@ -1,0 +1,232 @@
+"""Cases that publish to the broker: what an event costs from there to the sockets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Thread
+
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.load import Load
+from tests.benchmarks.measured import Measured, by_turns
+from tests.benchmarks.row import Row, median
+from tests.benchmarks.wire import call
+
+BATCH = 10
+"""Events of one receive."""
+WARM = 3
+OTHERS_MS = 50
+"""The longest that a broadcast may hold up another user's event."""
+NOBODY = 1_000_000
+"""The first of the users that have no stream."""
+
+
+@dataclass
+class Fan:
+    """What a broadcast costs."""
+
+    us: float
+    """CPU per delivery."""
+    last_ms: float
+    """Until it was at the last stream, median."""
+
+
+def fan(load: Load, server: Measured, port: int, path: str, *, streams: int, count: int) -> Fan:
+    """Broadcast, each when all have the last, after some to warm up."""
+    load("broadcast", port, path, WARM, 0)
+    with spent(server) as used:
+        last = load("broadcast", port, path, count, 0)["last"]
+    return Fan(used.us(count * streams), last["p50"] / 1000)
+
+
+@dataclass
+class Spent:
+    """CPU seconds of servers while a block ran."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    def us(self, events: int, server: int = 0) -> float:
+        """Microseconds for each event."""
+        return self.seconds[server] / events * 1e6
+
+
+@contextmanager
+def spent(*servers: Measured) -> Iterator[Spent]:
+    """Take the CPU time of a block."""
+    spent = Spent()
+    before = [server.cpu() for server in servers]
+    yield spent
+    spent.seconds = [server.cpu() - was for server, was in zip(servers, before, strict=True)]
+
+
+class Unicast:
+    """Events for users with a stream each, round robin, as fast as the service takes them."""
+
+    def __init__(self, load: Load, control: int, *servers: Measured, users: int, count: int) -> None:
+        """The servers are those whose CPU is taken."""
+        self._load, self._control, self._servers, self._users, self._count = load, control, servers, users, count
+        self.had = 0
+        """Events that each user has had."""
+
+    def __call__(self) -> Spent:
+        """Publish them all, and wait until they are there."""
+        self.had += self._count // self._users
+        call(self._control, "/prepare", first=0, users=self._users, count=self._count)
+        with spent(*self._servers) as used:
+            call(self._control, "/go", batch=BATCH)
+            self._load("await", 0, self._users, self.had, 30)
+        return used
+
+    def for_nobody(self) -> Spent:
+        """Publish as many for users who have no stream."""
+        call(self._control, "/prepare", first=NOBODY, users=self._users, count=self._count)
+        with spent(*self._servers) as used:
+            call(self._control, "/go", batch=BATCH)
+        return used
+
+
+def fanout(bench: Bench) -> list[Row]:
+    """Broadcasts to few and many streams, beside Nchan; and what those to many do to other users' events."""
+    size = bench.size
+    return [
+        *_fanout(bench, size.few, size.broadcasts // size.turns),
+        *_fanout(bench, size.many, max(size.broadcasts // size.turns // 10, 2)),
+    ]
+
+
+def _fanout(bench: Bench, streams: int, count: int) -> list[Row]:
+    size = bench.size
+    with ExitStack() as stack:
+        server, control = stack.enter_context(bench.driven())
+        load = stack.enter_context(bench.ours(server, streams + size.others))
+        bench.open(load, 0, streams)
+        measured = [(server, partial(fan, load, server, control, "/all", streams=streams, count=count))]
+        loads = [load]
+        if bench.nchan:
+            theirs = stack.enter_context(bench.nginx())
+            loads.append(stack.enter_context(bench.theirs(theirs, streams, "/all")))
+            bench.open(loads[1], 0, streams)
+            publish = partial(fan, loads[1], theirs, theirs.port, "/publish", streams=streams, count=count)
+            measured.append((theirs, publish))
+        rows = [_fan_rows(f"{streams:,} streams", *turn) for turn in by_turns(size.turns, *measured)]
+        had = size.turns * (WARM + count)
+        for each in loads:
+            each("check", 0, streams, 0, had)
+        others = _others(bench, load, control, had) if streams == size.many else []
+    return [*map(median, zip(*rows, strict=True)), *others]
+
+
+def _fan_rows(name: str, ours: Fan, theirs: Fan | None = None) -> list[Row]:
+    if theirs is None:
+        return [Row(f"CPU per delivery, {name}", "µs", ours.us), Row(f"last stream, {name}", "ms", ours.last_ms)]
+    return [
+        Row(f"CPU per delivery, {name}", "µs", ours.us, theirs.us, "Nchan", 1),
+        Row(f"last stream, {name}", "ms", ours.last_ms, theirs.last_ms, "Nchan", 1),
+    ]
+
+
+def _others(bench: Bench, load: Load, control: int, had: int) -> list[Row]:
+    """Two broadcasts a second to many, while others have events of their own; each stream had some before."""
+    size = bench.size
+    sent, broadcasts = size.others * size.seconds, size.seconds * 2
+    bench.open(load, size.many, size.others)
+    load("watch", size.many, size.others)
+    load("reset")
+    query = {"first": size.many, "users": size.others, "count": sent, "per_second": size.others}
+    pacing = Thread(target=call, args=(control, "/pace"), kwargs=query)
+    pacing.start()
+    load("broadcast", control, "/all", broadcasts, 2)
+    pacing.join()
+    load("await", size.many, size.others, size.seconds, 30)
+    own = load("figures")["own"]
+    load("check", 0, size.many, 0, had + broadcasts)
+    load("check", size.many, size.others, size.seconds, broadcasts)
+    return [
+        Row("another user's event meanwhile, p99", "ms", own["p99"] / 1000),
+        Row("another user's event meanwhile, most", "ms", own["max"] / 1000, bar=OTHERS_MS),
+    ]
+
+
+def one_to_each(bench: Bench) -> list[Row]:
+    """An event for one user, beside a delivery of a broadcast by the same service."""
+    size = bench.size
+    count, broadcasts = size.events // size.turns, size.broadcasts // size.turns
+    with bench.driven() as (server, control), bench.ours(server, size.few) as load:
+        bench.open(load, 0, size.few)
+        unicast, rows = Unicast(load, control, server, users=size.few, count=count), []
+        for _ in range(size.turns):
+            wide = fan(load, server, control, "/all", streams=size.few, count=broadcasts)
+            rows.append(Row("CPU per event", "µs", unicast().us(count), wide.us, "a broadcast's delivery", 2))
+        load("check", 0, size.few, unicast.had, size.turns * (WARM + broadcasts))
+    return [median(rows)]
+
+
+def growth(bench: Bench) -> list[Row]:
+    """The same events with few streams and with as many as there may be, and events for users who have none."""
+    size = bench.size
+    count = size.events // size.turns
+    with (
+        bench.driven() as (small, small_control),
+        bench.ours(small, size.few) as few,
+        bench.driven() as (large, large_control),
+        bench.ours(large, bench.most) as most,
+    ):
+        bench.open(few, 0, size.few)
+        bench.open(most, 0, bench.most)
+        with spent(large) as idle:
+            time.sleep(size.seconds)
+        to_few = Unicast(few, small_control, small, users=size.few, count=count)
+        to_most = Unicast(most, large_control, large, users=size.few, count=count)
+        turns = by_turns(size.turns, (small, to_few), (large, to_most), (large, to_most.for_nobody))
+        few("check", 0, size.few, to_few.had, 0)
+        most("check", 0, size.few, to_most.had, 0)
+        most("check", size.few, bench.most - size.few, 0, 0)
+    beside, name = f"with {size.few:,} streams", f"CPU per event, {bench.most:,} streams"
+    rows = [
+        (
+            Row(name, "µs", at_most.us(count), at_few.us(count), beside),
+            Row("CPU per event for nobody here", "µs", nobody.us(count), at_most.us(count), "for somebody"),
+        )
+        for at_few, at_most, nobody in turns
+    ]
+    used = idle.seconds[0] / size.seconds * 100
+    return [*map(median, zip(*rows, strict=True)), Row(f"core used by {bench.most:,} idle streams", "%", used)]
+
+
+def valkey(bench: Bench) -> list[Row]:
+    """History in Valkey: published alone, delivered too, and a broadcast beside the memory broker's."""
+    size = bench.size
+    count, broadcasts = size.events // size.turns, size.broadcasts // size.turns
+    with (
+        bench.driven() as (plain, plain_control),
+        bench.ours(plain, size.few) as plain_load,
+        bench.valkey() as (store, url),
+        bench.driven(broker_url=url) as (server, control),
+        bench.ours(server, size.few) as load,
+    ):
+        bench.open(plain_load, 0, size.few)
+        bench.open(load, 0, size.few)
+        turns = by_turns(
+            size.turns,
+            (plain, partial(fan, plain_load, plain, plain_control, "/all", streams=size.few, count=broadcasts)),
+            (server, partial(fan, load, server, control, "/all", streams=size.few, count=broadcasts)),
+        )
+        unicast = Unicast(load, control, server, store, users=size.few, count=count)
+        rows = []
+        for _ in range(size.turns):
+            nobody, somebody = unicast.for_nobody(), unicast()
+            rows.append(
+                [
+                    Row(f"{whose}CPU per event, {what}", "µs", used.us(count, number))
+                    for what, used in (("published", nobody), ("published and delivered", somebody))
+                    for number, whose in enumerate(("", "Valkey's "))
+                ]
+            )
+        had = size.turns * (WARM + broadcasts)
+        plain_load("check", 0, size.few, 0, had)
+        load("check", 0, size.few, unicast.had, had)
+    wide = [Row("CPU per broadcast's delivery", "µs", ours.us, plain.us, "memory broker", 1.2) for plain, ours in turns]
+    return [median(wide), *map(median, zip(*rows, strict=True))]

@@ -1,0 +1,119 @@
+"""The service as ``serve`` runs it, with a tap in the queue's place: publishes Routes straight to the task's broker.
+
+``python -m tests.benchmarks.driver PORT CONTROL_PORT``; settings as for ``serve``. Commands, by POST to the second:
+``/all`` publishes its body to everyone; ``/prepare?first=&users=&count=`` makes events round robin and ``/go?batch=``
+publishes them, so many at a time as from one receive; ``/pace?first=&users=&count=&per_second=`` publishes at a rate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from sse_service import cli, task
+from sse_service.events import BROADCAST, Event, Route, user_channel
+from tests.benchmarks.payloads import Numbers, pace, payload
+from tests.benchmarks.wire import Messages, target
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from sse_service.brokers.base import Broker
+
+
+class Direct:
+    """Stands where Ingest does, and keeps the broker."""
+
+    def __init__(self, *, broker: Broker, **_: object) -> None:
+        self.broker = broker
+
+
+class Tap:
+    """Stands where the consumer does: takes commands."""
+
+    port = 0
+
+    def __init__(self, *, handler: Direct, **_: object) -> None:
+        self.ready = True
+        self._broker = handler.broker
+        self._stopping = asyncio.Event()
+        self._numbers = Numbers()
+        self._ids = 0
+        self._prepared: list[Route] = []
+
+    def stop(self) -> None:
+        """End."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Take commands until stopped."""
+        server = await asyncio.get_running_loop().create_server(lambda: Control(self), "127.0.0.1", self.port)
+        await self._stopping.wait()
+        server.close()
+
+    async def all(self, data: bytes) -> None:
+        """Publish to everyone."""
+        await self._broker.publish([self._route(data.decode(), BROADCAST)])
+
+    async def prepare(self, first: int, users: int, count: int) -> None:
+        """Make events."""
+        self._prepared = [self._to(first + number % users, time.monotonic_ns()) for number in range(count)]
+
+    async def go(self, batch: int) -> None:
+        """Publish what was made; what was written leaves after each batch, as it does after a receive."""
+        routes, self._prepared = self._prepared, []
+        for start in range(0, len(routes), batch):
+            await self._broker.publish(routes[start : start + batch])
+            await asyncio.sleep(0)
+
+    async def pace(self, first: int, users: int, count: int, per_second: int) -> None:
+        """Publish at a rate; an event that this process holds up is as old as its turn."""
+        waiting: asyncio.Queue[Route | None] = asyncio.Queue()
+
+        async def publish() -> None:
+            while (route := await waiting.get()) is not None:
+                await self._broker.publish([route])
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(publish())
+            await pace(count, per_second, lambda n, due: waiting.put_nowait(self._to(first + n % users, due)))
+            waiting.put_nowait(None)
+
+    def _to(self, user: int, at: int) -> Route:
+        return self._route(payload(at, self._numbers.take(user), user), user_channel(str(user)))
+
+    def _route(self, data: str, channel: str) -> Route:
+        self._ids += 1
+        return Route(Event(id=f"event-{self._ids}", data=data, type="load.event"), (channel,))
+
+
+class Control(Messages):
+    """One connection for commands; each is answered when it is done."""
+
+    def __init__(self, tap: Tap) -> None:
+        super().__init__()
+        self._tap = tap
+        self._running: asyncio.Task[None] | None = None
+
+    def message(self, head: bytes, body: bytes) -> None:
+        path, query = target(head)
+        arguments: dict[str, Any] = {"data": body} if path == "/all" else query
+        self._running = asyncio.ensure_future(self._do(getattr(self._tap, path[1:])(**arguments)))
+
+    async def _do(self, command: Coroutine[Any, Any, None]) -> None:
+        await command
+        self.answer()
+
+
+def main() -> int:
+    """Run ``serve``."""
+    port, Tap.port = sys.argv[1], int(sys.argv[2])
+    with patch.object(task, "SQSConsumer", Tap), patch.object(task, "Ingest", Direct):
+        return cli.main(["serve", "--port", port])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

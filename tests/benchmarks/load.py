@@ -1,0 +1,69 @@
+"""The load generator, ``load.c``, as an object."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from tests.benchmarks.measured import LOAD_CORE, prefer
+from tests.benchmarks.peers import MissingError
+
+SOURCE = Path(__file__).with_name("load.c")
+
+
+def build(folder: Path) -> Path:
+    """Compile it."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise MissingError("a C compiler is missing: apt-get install gcc libc6-dev (Debian)")
+    program = folder / "load"
+    subprocess.run([compiler, "-O2", "-o", str(program), str(SOURCE)], check=True)
+    return program
+
+
+class Load:
+    """Streams to one port, one for each request, and commands to them (see ``load.c``)."""
+
+    def __init__(self, program: Path, port: int, requests: Sequence[str]) -> None:
+        """A request is its target, a space, and a header field or nothing."""
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("".join(f"{request}\n" for request in requests))
+            file.flush()
+            self._process = subprocess.Popen(
+                [program, str(port), file.name],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                bufsize=1,
+                start_new_session=True,
+            )
+            os.sched_setaffinity(self._process.pid, {LOAD_CORE})
+            prefer(self._process.pid)
+            # Its first answer comes when it has read the file.
+            self("reset")
+
+    def __call__(self, *command: object) -> Any:
+        """Give a command, and wait for its answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{' '.join(map(str, command))}\n")
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"load ended at {command}")
+        return json.loads(answer)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()

@@ -1,0 +1,40 @@
+"""The events that are published: each says when, its number, and its user (``load.c`` checks them)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+
+SIZE = 128
+"""Bytes of an event's data."""
+
+
+class Numbers:
+    """Gives each user's events their numbers, round robin over some users."""
+
+    def __init__(self) -> None:
+        self._next: Counter[int] = Counter()
+
+    def take(self, user: int) -> int:
+        """The number of the user's next event."""
+        number = self._next[user]
+        self._next[user] = number + 1
+        return number
+
+
+def payload(at: int, number: int, user: int) -> str:
+    """The data of an event that was due at a moment, in nanoseconds of the monotonic clock."""
+    return f'{{"t":{at},"n":{number},"u":{user},"pad":"'.ljust(SIZE - 2, "x") + '"}'
+
+
+async def pace(count: int, per_second: int, put: Callable[[int, int], object]) -> None:
+    """Call with 0, 1, … and the moment at which each is due; what comes late keeps its moment."""
+    began = time.monotonic_ns()
+    for number in range(count):
+        due = began + number * 1_000_000_000 // per_second
+        if (early := due - time.monotonic_ns()) > 0:
+            # uvloop counts in milliseconds, and rounds down.
+            await asyncio.sleep(early / 1e9 + 0.001)
+        put(number, due)

@@ -1,0 +1,110 @@
+"""Cases that go the whole way, from the queue to the sockets, beside the floor that reads the same feed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.delivery import spent
+from tests.benchmarks.load import Load
+from tests.benchmarks.measured import Measured, by_turns
+from tests.benchmarks.row import Row, median
+from tests.benchmarks.wire import call
+
+LATENCY_RATIO = 2
+CHAIN_RATIO = 0.2
+PER_SECOND = 1_000
+PATIENCE = 60
+
+
+def latency(bench: Bench) -> list[Row]:
+    """Events at a rate."""
+    count = PER_SECOND * max(bench.size.seconds // 3, 1)
+    rows = [
+        (
+            _row("delay at 1,000 a second, median", "ms", ours.p50_ms, floor.p50_ms, LATENCY_RATIO),
+            _row("delay at 1,000 a second, p99", "ms", ours.p99_ms, floor.p99_ms),
+        )
+        for ours, floor in _both(bench, "/pace", count, per_second=PER_SECOND)
+    ]
+    return [*map(median, zip(*rows, strict=True))]
+
+
+def chain(bench: Bench) -> list[Row]:
+    """Events as fast as they are read."""
+    rows = [
+        (
+            Row("events a second", "1/s", ours.rate, floor.rate, "floor", CHAIN_RATIO, at_least=True),
+            _row("CPU per event", "µs", ours.us, floor.us),
+        )
+        for ours, floor in _both(bench, "/burst", bench.size.events * 2 // bench.size.turns)
+    ]
+    return [*map(median, zip(*rows, strict=True))]
+
+
+def _row(name: str, unit: str, ours: float, floor: float, bar: float | None = None) -> Row:
+    return Row(name, unit, ours, floor, "floor", bar)
+
+
+@dataclass
+class Through:
+    """What came through."""
+
+    p50_ms: float
+    p99_ms: float
+    rate: float
+    """Events a second."""
+    us: float
+    """CPU per event, its deletion included."""
+
+
+def _both(bench: Bench, path: str, count: int, **query: int) -> list[list[Through]]:
+    """By turns, our service and the floor, each with a feed of its own."""
+    users = bench.size.few
+    with (
+        bench.fed("ours") as (ours, our_feed),
+        bench.ours(ours, users) as our_load,
+        bench.fed("floor") as (floor, floor_feed),
+        bench.theirs(floor, users) as floor_load,
+    ):
+        both = ((ours, our_load, our_feed), (floor, floor_load, floor_feed))
+        sources = [_Source(bench, server, load, feed) for server, load, feed in both]
+        for source in sources:
+            source.warm_up()
+        measured = [(source.server, partial(source.send, path, count, **query)) for source in sources]
+        found = by_turns(bench.size.turns, *measured)
+        for source in sources:
+            source.check()
+    return found
+
+
+class _Source:
+    """A feed, and what reads it."""
+
+    def __init__(self, bench: Bench, server: Measured, load: Load, feed: int) -> None:
+        self.server = server
+        self._bench, self._load, self._feed, self._users = bench, load, feed, bench.size.few
+        self._had = 0
+
+    def warm_up(self) -> None:
+        """Open the streams, and send a little."""
+        self._bench.open(self._load, 0, self._users)
+        self.send("/burst", self._users * 2)
+
+    def send(self, path: str, count: int, **query: int) -> Through:
+        """Send round robin, and wait until all is there and deleted."""
+        self._load("reset")
+        self._had += count // self._users
+        with spent(self.server) as used:
+            call(self._feed, path, first=0, users=self._users, count=count, **query)
+            self._load("await", 0, self._users, self._had, PATIENCE)
+            self._bench.left(self._feed)
+        figures = self._load("figures")
+        own = figures["own"]
+        return Through(own["p50"] / 1000, own["p99"] / 1000, figures["events"] / figures["seconds"], used.us(count))
+
+    def check(self) -> None:
+        """Count what is missing."""
+        self._load("check", 0, self._users, self._had, 0)
+        self._bench.faults["undeleted"] += self._bench.left(self._feed)

@@ -1,0 +1,130 @@
+"""The benchmarks in small: that they run, and find no fault; no figure is judged."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.benchmarks.bench import SMALL, Bench
+from tests.benchmarks.load import Load, build
+from tests.benchmarks.plot import plot
+from tests.benchmarks.row import Row, line, median
+from tests.benchmarks.run import CASES, main, measure
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+SIDE_BY_SIDE = 3
+COMMAND = "unicast"
+"""The case that is measured by the command itself."""
+OTHERS = [case for case in CASES if case != COMMAND]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Each case without Nchan, which is no package of Python; several at a time, as no figure is looked at."""
+    folder = tmp_path_factory.mktemp("bench")
+    program = build(folder)
+
+    def run(case: str) -> dict[str, Any]:
+        return measure(Bench(folder, program, size=SMALL, nchan=False), case)
+
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
+        return dict(zip(OTHERS, threads.map(run, OTHERS), strict=True))
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_a_case_finds_no_fault(runs: dict[str, dict[str, Any]], case: str) -> None:
+    assert runs[case]["rows"]
+    assert runs[case]["faults"] == {}
+
+
+def test_the_command_prints_a_table_writes_json_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written, drawn = tmp_path / "out.jsonl", tmp_path / "out.svg"
+    options = ["--small", "--runs", "1", "--without-nchan", "--json", str(written), "--plot", str(drawn)]
+    assert main([COMMAND, *options]) == 0
+    assert f"| {COMMAND} | CPU per event |" in capsys.readouterr().out
+    run = json.loads(written.read_text())
+    assert run["case"] == COMMAND
+    assert run["machine"]["python"]
+    assert "<path" in drawn.read_text()
+
+
+@pytest.fixture
+def faulty() -> Iterator[int]:
+    """The port of a server that answers the first three streams wrongly, each in another way."""
+
+    def event(number: int, user: int = 0, kind: str = "x") -> bytes:
+        block = b'event: %b\ndata: {"t":0,"n":%d,"u":%d}\n\n' % (kind.encode(), number, user)
+        return b"%x\r\n%b\r\n" % (len(block), block)
+
+    stray = event(5, user=7) + event(0, kind="stream.gap", user=7)
+    answers = [
+        [HEAD, event(0), event(0), event(2), event(1), stray],
+        [b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n"],
+        [HEAD, b"0\r\n\r\n"],
+    ]
+
+    def serve(listener: socket.socket) -> list[socket.socket]:
+        open_ones = []
+        for answer in answers:
+            connection, _ = listener.accept()
+            connection.recv(1000)
+            # Byte by byte: nothing may hang on how it is cut.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for byte in b"".join(answer):
+                connection.send(bytes([byte]))
+            if answer[-1] == b"0\r\n\r\n":
+                connection.close()
+            else:
+                open_ones.append(connection)
+        return open_ones
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
+        serving = threads.submit(serve, listener)
+        yield listener.getsockname()[1]
+        for connection in serving.result():
+            connection.close()
+
+
+def test_the_load_counts_every_fault(tmp_path: Path, faulty: int) -> None:
+    with Load(build(tmp_path), faulty, ["/a ", "/b X-Y: z", "/c "]) as load:
+        load("open", 0, 3, 1)
+        load("await", 0, 1, 3, 5)
+        while not (faults := load("faults"))["cut"]:
+            pass
+        load("check", 0, 1, 5, 1)
+        faults = load("faults")
+    assert faults == {
+        "lost": 3,  # two of its user, one for everyone
+        "stray": 0,
+        "doubled": 1,
+        "disordered": 1,
+        "misrouted": 2,
+        "gaps": 1,
+        "refused": 1,
+        "cut": 1,
+        "unpublished": 0,
+    }
+
+
+def test_a_row_says_whether_its_bar_is_kept() -> None:
+    runs = [Row("a", "µs", ours, reference, "x", 2) for ours, reference in ((1, 1), (9, 3), (10, 5))]
+    row = median(runs)
+    assert (row.ours, row.reference, row.ratio, row.verdict) == (9, 3, 2, "kept")
+    assert line("case", row) == "| case | a | 9.00 µs | 3.00 (x) | 2.00 | <= 2 x | kept |"
+    assert Row("a", "1/s", 1, 10, "x", 0.2, at_least=True).verdict == "missed"
+    assert Row("a", "kB", 13, bar=12).verdict == "missed"
+    assert Row("a", "kB", 13).verdict == ""
+
+
+def test_a_plot_shows_only_what_has_a_bar() -> None:
+    drawn = plot([("b", Row("with <bar>", "kB", 13, bar=12)), ("b", Row("without", "kB", 13))])
+    assert "with &lt;bar&gt;" in drawn
+    assert "without" not in drawn
