@@ -252,7 +252,7 @@ def test_an_endpoint_that_is_no_address(doctor: Callable[..., Said]) -> None:
     said = doctor(AWS_ENDPOINT_URL="notaurl")
     assert said.status == 1
     failed = said.at("FAIL")
-    assert set(failed) == {"credentials", "queue", "topic"}
+    assert set(failed) == {"settings", "credentials", "queue", "topic"}
     assert all("AWS_ENDPOINT_URL" in text and "notaurl" not in text for text in failed.values())
 
 
