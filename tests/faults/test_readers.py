@@ -26,8 +26,9 @@ SMALL_BUFFER = 4096
 
 @pytest.fixture(scope="module")
 def chain() -> Iterator[Chain]:
-    """A service whose streams have a queue of a few events."""
-    with queue_stub() as url, service(url, stream_queue_events="5", history_events="1000", log_level="info") as running:
+    """A service whose streams have a queue of a few events, and where one user may open them as fast as a test does."""
+    settings = {"stream_queue_events": "5", "history_events": "1000", "opens_per_second": "0", "log_level": "info"}
+    with queue_stub() as url, service(url, **settings) as running:
         yield running
 
 
@@ -191,12 +192,11 @@ def test_opening_and_closing_many_streams_while_events_flow_leaves_nothing_behin
     # The connections of this test's own client are open by now.
     open_before, files_before = chain.metric("sse_streams_open"), descriptors(chain)
     for number in range(200):
-        reader = Reader(chain, name, buffer=None)
-        if number % 2:
-            reader.read_until("stream.ready")
-        if number % 10 == 0:
-            chain.put(f"event {number}", user_id=name)
-        reader.close()
+        with contextlib.closing(Reader(chain, name, buffer=None)) as reader:
+            if number % 2:
+                reader.read_until("stream.ready")
+            if number % 10 == 0:
+                chain.put(f"event {number}", user_id=name)
     chain.wait_for_metric("sse_streams_open", open_before)
     wait_until(lambda: descriptors(chain) <= files_before)
     assert not re.search(r"ERROR|Traceback", chain.process.output)
