@@ -95,8 +95,8 @@ class Timer:
                 del self._watched[subscription]
             elif seen is None or progress.acknowledged != seen[0].acknowledged:
                 self._watched[subscription] = progress, self._seconds
-            elif self._seconds - seen[1] >= STALLED_SECONDS - TICK_SECONDS / 2:
-                # Half a tick less, or one that came a moment early would give it a whole tick more.
+            elif self._seconds - seen[1] >= STALLED_SECONDS - TICK_SECONDS:
+                # At the next tick it would be too late: 15 s to a heartbeat and 30 s from there are 45 s at most.
                 del self._watched[subscription]
                 subscription.cut(CloseReason.SLOW)
             if number % SLICE == 0:
