@@ -200,7 +200,7 @@ class Connection(HttpToolsProtocol):
         self.parser = None  # type: ignore[assignment]  # as uvicorn itself does at the end
         self.headers.clear()
         cycle.scope["headers"].clear()  # type: ignore[attr-defined]  # a list, which may be another one by now
-        cycle.message_event = _NOBODY  # type: ignore[assignment]
+        cycle.message_event = _NOBODY  # type: ignore[assignment]  # uvicorn only sets it from here on
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
