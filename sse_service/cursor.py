@@ -6,7 +6,8 @@ import enum
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
+
+from sse_service.values import value
 
 MAX_LENGTH = 64
 """Characters of a cursor; browsers preflight a cross-origin ``Last-Event-ID`` of more than 128 bytes."""
@@ -26,7 +27,7 @@ class GapReason(enum.Enum):
     LOST = "lost"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cursor:
     """``epoch.offset.digest``; opaque to clients."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from sse_service.values import value
 
 BROADCAST = "broadcast"
 """The channel of everyone."""
@@ -18,7 +18,7 @@ def group_channel(group: str) -> str:
     return f"group:{group}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Event:
     """One thing to show."""
 
@@ -33,7 +33,7 @@ class Event:
     """When it was published, RFC 3339."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Route:
     """One Event and the channels it goes to."""
 

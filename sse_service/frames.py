@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
+
+from sse_service.values import value
 
 if TYPE_CHECKING:
     from sse_service.cursor import Cursor, GapReason
@@ -19,7 +20,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r")  # WHATWG HTML §9.2.5; str.splitlines() k
 _RESERVED = frozenset({"open", "error"})  # an EventSource's own handlers would fire
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Frame:
     """One Event as all its streams get it: encoded once per process."""
 
@@ -35,9 +36,8 @@ class Frame:
 
 def frame(item: Event, cursor: Cursor) -> Frame:
     """Encode an Event for all its streams."""
-    return Frame(
-        cursor, cursor.offset, delivered_type(item.type) or "message", item.subject, chunk(event(item, cursor))
-    )
+    kind = delivered_type(item.type)
+    return Frame(cursor, cursor.offset, kind or "message", item.subject, chunk(_event(kind, item.data, cursor)))
 
 
 def chunk(block: bytes) -> bytes:
@@ -52,14 +52,14 @@ def unchunk(coded: bytes) -> bytes:
 
 def delivered_type(name: str | None) -> str | None:
     """A publisher's type as the browser sees it: ``event.`` keeps it apart from ours and EventSource's own."""
-    if name is not None and (name in _RESERVED or name.startswith("stream.")):
+    if name is not None and (name in _RESERVED or name[:7] == "stream."):
         return f"event.{name}"
     return name
 
 
 def event(item: Event, cursor: Cursor) -> bytes:
     """The block of an Event; its id comes last, so that a cut cannot skip the event."""
-    return _block(delivered_type(item.type), item.data, cursor=cursor)
+    return _event(delivered_type(item.type), item.data, cursor)
 
 
 def ready(*, resumed: bool, user: str, retry_ms: int, cursor: Cursor | None = None) -> bytes:
@@ -85,6 +85,11 @@ def close(reason: str, *, reconnect: bool, retry_ms: int | None = None) -> bytes
 def data_size(data: str) -> int:
     """Bytes of the encoded ``data:`` lines."""
     return len(_data(data).encode())
+
+
+def _event(kind: str | None, data: str, cursor: Cursor) -> bytes:
+    head = f"event: {kind}\n" if kind else ""
+    return f"{head}{_data(data)}id: {cursor.epoch}.{cursor.offset}.{cursor.digest}\n\n".encode()
 
 
 def _data(data: str) -> str:

@@ -85,21 +85,23 @@ class Hub:
 
         A subscriber may leave, or another join, while it is being offered to.
         """
-        channels = entry.channels
-        if len(channels) == 1:
-            everyone = list(self._members.get(channels[0], ()))
-        else:
-            everyone = list(dict.fromkeys(s for channel in channels for s in self._members.get(channel, ())))
+        everyone = self._everyone(entry.channels)
         if not everyone:
             return
         frame = frames.frame(entry.event, entry.cursor)
-        for subscriber in everyone[:AT_ONCE]:
+        for subscriber in everyone if len(everyone) <= AT_ONCE else everyone[:AT_ONCE]:
             subscriber.offer(frame)
         if len(everyone) > AT_ONCE:
             self._spread(everyone[AT_ONCE:], frame)
         self._metrics.events_delivered.inc(len(everyone))
         if (age := _age_seconds(entry.event.time)) is not None:
             self._metrics.publish_to_write_seconds.observe(age)
+
+    def _everyone(self, channels: Sequence[str]) -> Sequence[Subscriber]:
+        """A copy: who is offered to may leave."""
+        if len(channels) == 1:
+            return tuple(self._members.get(channels[0], ()))
+        return tuple(dict.fromkeys(s for channel in channels for s in self._members.get(channel, ())))
 
     def _spread(self, crowd: Sequence[Subscriber], frame: Frame) -> None:
         """Offer now, that the order holds; write in slices, that others are not held up."""
@@ -129,7 +131,9 @@ class Hub:
 
 def _age_seconds(published: str | None) -> float | None:
     """Seconds since an RFC 3339 time; None where there is none, or it is no time."""
+    if published is None:
+        return None
     try:
-        return max(time.time() - datetime.fromisoformat(published or "").timestamp(), 0)
+        return max(time.time() - datetime.fromisoformat(published).timestamp(), 0)
     except ValueError:
         return None

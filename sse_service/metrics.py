@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.registry import Collector
+
+from sse_service.tallies import Spread, Tally
 
 # A flag of the whole process: without it, each series has a second one that says when it was made.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -75,17 +77,13 @@ class Metrics:
             ("operation", "code"),
             registry=self.registry,
         )
-        self.publish_to_write_seconds = Histogram(
-            "sse_publish_to_write_seconds",
+        self.publish_to_write_seconds = self._spread(
+            "publish_to_write_seconds",
             "Seconds from the time in the event's wrapper to its being handed to streams.",
-            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
-            registry=self.registry,
+            (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
         )
-        self.replay_events = Histogram(
-            "sse_replay_events",
-            "Events of one replay.",
-            buckets=(0, 1, 2, 5, 10, 25, 50, 100, 200, 500, 1_000, 5_000),
-            registry=self.registry,
+        self.replay_events = self._spread(
+            "replay_events", "Events of one replay.", (0, 1, 2, 5, 10, 25, 50, 100, 200, 500, 1_000, 5_000)
         )
         self.broker_connections = self._counter("broker_connections", "Times that the broker's store was connected to.")
         self.broker_jumps = self._counter("broker_jumps", "Times that a message was lost between store and task.")
@@ -112,8 +110,15 @@ class Metrics:
         """Count a message that no retry can help."""
         self.messages_rejected.labels(reason).inc()
 
-    def _counter(self, name: str, meaning: str) -> Counter:
-        return Counter(f"sse_{name}", meaning, registry=self.registry)
+    def _counter(self, name: str, meaning: str) -> Tally:
+        tally = Tally(f"sse_{name}", meaning)
+        self.registry.register(tally)
+        return tally
+
+    def _spread(self, name: str, meaning: str, edges: Sequence[float]) -> Spread:
+        spread = Spread(f"sse_{name}", meaning, edges)
+        self.registry.register(spread)
+        return spread
 
     def _labelled(self, name: str, meaning: str, known: Iterable[str], label: str = "reason") -> Counter:
         counter = Counter(f"sse_{name}", meaning, (label,), registry=self.registry)
@@ -122,14 +127,14 @@ class Metrics:
         return counter
 
 
-def total(metric: Counter | Gauge, labels: Iterable[str] = ()) -> float:
+def total(metric: Collector, labels: Iterable[str] = ()) -> float:
     """The sum over all of a metric's series, or over those with one of these label values."""
     wanted = set(labels)
     samples = [sample for family in metric.collect() for sample in family.samples]
     return sum(s.value for s in samples if not wanted or wanted.intersection(s.labels.values()))
 
 
-def slots(histogram: Histogram) -> list[tuple[float, float]]:
+def slots(histogram: Collector) -> list[tuple[float, float]]:
     """Upper edge of each slot, with how often it was met; the last one's, which has none, is the edge before it."""
     edges = [(float(s.labels["le"]), s.value) for f in histogram.collect() for s in f.samples if "le" in s.labels]
     found, below = [], 0.0

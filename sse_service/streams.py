@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sse_service.auth.base import Principal
+    from sse_service.backlog import QueueLimits
     from sse_service.brokers.base import Broker
     from sse_service.catchup import CatchUp
     from sse_service.hub import Hub
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from sse_service.narrowing import Narrowing
     from sse_service.resume import Start
     from sse_service.sink import Sink
-    from sse_service.subscription import QueueLimits
 
 EVICTED_RETRY_MS = (30_000, 60_000)
 """When a stream over the limit of its user comes back: until then another page may have been closed."""

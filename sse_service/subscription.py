@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sse_service import frames
+from sse_service.backlog import Backlog
 from sse_service.doubts import Doubts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sse_service.auth.base import Principal
+    from sse_service.backlog import QueueLimits
     from sse_service.brokers.base import Doubt
     from sse_service.cursor import Cursor
     from sse_service.frames import Frame
@@ -34,20 +34,6 @@ class CloseReason(enum.Enum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueLimits:
-    """What one slow reader may cost."""
-
-    events: int = 100
-    bytes: int = 262_144
-
-
-class _State(enum.Enum):
-    REPLAYING = "replaying"
-    LIVE = "live"
-    CLOSED = "closed"
-
-
 class Subscription:
     """Takes each of its events once, in the broker's order.
 
@@ -56,16 +42,15 @@ class Subscription:
     """
 
     __slots__ = (
+        "_backlog",
         "_doubts",
         "_lost",
         "_noted",
         "_on_behind",
-        "_queue",
-        "_queued_bytes",
-        "_state",
         "_unwritten",
         "channels",
         "close_reason",
+        "closed",
         "ends_at",
         "fresh",
         "held",
@@ -73,6 +58,7 @@ class Subscription:
         "last",
         "last_id",
         "limits",
+        "live",
         "narrowing",
         "opened_at",
         "principal",
@@ -108,9 +94,11 @@ class Subscription:
         self.opened_at = time.monotonic()
         self.ends_at = ends_at
         """Monotonic seconds at which it has its greatest age."""
-        self._state = _State.REPLAYING
-        self._queue: asyncio.Queue[Frame] | None = None
-        self._queued_bytes = 0
+        self.live = False
+        """Whether everything offered was written or queued; else it is replaying, or closed."""
+        self.closed = False
+        """Whether the stream is over, or the server has ended it."""
+        self._backlog: Backlog | None = None
         # Offered for later, and not written yet: the first in order, what follows is queued.
         self._unwritten: Frame | None = None
         # Newest position offered while replaying.
@@ -137,31 +125,18 @@ class Subscription:
         self.close_reason: CloseReason | None = None
 
     @property
-    def closed(self) -> bool:
-        """Whether the server has ended this stream."""
-        return self._state is _State.CLOSED
-
-    @property
-    def live(self) -> bool:
-        """Whether everything offered was written or queued."""
-        return self._state is _State.LIVE
-
-    @property
     def idle(self) -> bool:
         """Live, with nothing queued: a position may be told."""
-        return self._state is _State.LIVE and not self.held and self._unwritten is None
+        return self.live and not self.held and self._unwritten is None
 
     def offer(self, frame: Frame, *, later: bool = False) -> bool:
         """Take one live Frame; never waits, raises nothing. True: it is written when ``flush`` is called, as asked."""
-        if self._state is not _State.LIVE:
+        last = self.last
+        if not self.live or last is None:
             self._note(frame.cursor)
             return False
-        assert self.last is not None  # noqa: S101  live is only entered with a position
-        another_life = frame.cursor.epoch != self.last.epoch
-        if another_life or frame.offset <= self.last.offset:
-            if another_life or frame.offset > self.joined:
-                self.fall_behind()
-                self._note(frame.cursor)
+        if frame.offset <= last.offset or frame.cursor.epoch != last.epoch:
+            self._offered_anew(frame.cursor, last)
             return False
         if self._unwritten is not None and not later:
             # Rather than wait for the crowd's turn behind what was offered first
@@ -169,33 +144,49 @@ class Subscription:
         if self.narrowing is not None and not self.narrowing.wants(frame):
             self.last = frame.cursor
         elif self.held or self._unwritten is not None:
-            if self._enqueue(frame):
-                self.last = frame.cursor
-            else:
-                self.fall_behind()
-                self._note(frame.cursor)
+            self._enqueue(frame)
+        elif later:
+            self.last = frame.cursor
+            self._unwritten = frame
+            return True
         else:
             self.last = frame.cursor
-            if later:
-                self._unwritten = frame
-                return True
-            self.last_id = frame.offset
-            self._write(frame.chunk)
+            self._write_frame(frame)
         return False
+
+    def _offered_anew(self, cursor: Cursor, last: Cursor) -> None:
+        """What was offered before comes by a second channel, or in the overlap of replay and live; else order broke."""
+        another_life = cursor.epoch != last.epoch
+        if another_life or cursor.offset > self.joined:
+            self.fall_behind()
+            self._note(cursor)
+
+    def _enqueue(self, frame: Frame) -> None:
+        if self._backlog is None:
+            self._backlog = Backlog(self.limits)
+        if self._backlog.put(frame):
+            self.last = frame.cursor
+        else:
+            self.fall_behind()
+            self._note(frame.cursor)
 
     def flush(self) -> None:
         """Write what was offered for later, and what was queued behind it; never waits, raises nothing."""
-        if not self.held and self._state is not _State.CLOSED:
-            self._write_queued()
+        if self.held:
+            return
+        if (frame := self._unwritten) is not None:
+            self._unwritten = None
+            self._write_frame(frame)
+        if self._backlog is not None:
+            self._write_backlog(self._backlog)
 
     def replayed(self, frame: Frame) -> bool:
         """Take one Frame from History; False: it was not taken, the Sink holds back or the stream is over."""
-        if self.held or self._state is _State.CLOSED:
+        if self.held or self.closed:
             return False
         self.replayed_events += 1
         if self.narrowing is None or self.narrowing.wants(frame):
-            self.last_id = frame.offset
-            self._write(frame.chunk)
+            self._write_frame(frame)
         self.last = frame.cursor
         return True
 
@@ -210,15 +201,14 @@ class Subscription:
         ``complete`` gives channels of which something was lost, and the offset up to which all of it was offered.
         """
         self.flush()
-        live = self._state is _State.LIVE
+        live, last = self.live, self.last
         self._lost = not live
-        if live:
-            assert self.last is not None  # noqa: S101  live is only entered with a position
-            self._doubts.left(self.last.offset)
+        if live and last is not None:
+            self._doubts.left(last.offset)
         if complete:
             self._doubts.lost(self.channels, complete)
         if live:
-            self._state = _State.REPLAYING
+            self.live = False
             self._noted = None
             self._ask_for_more()
 
@@ -233,7 +223,7 @@ class Subscription:
 
     def join(self, upto: Cursor) -> bool:
         """Go live where the replay has reached all that was offered meanwhile; False: there is more to read."""
-        if self._state is not _State.REPLAYING or self._lost:
+        if self.live or self.closed or self._lost:
             return False
         if self._noted is not None and self._noted.epoch != upto.epoch:
             # Of two lives, only another page can tell which is the present one.
@@ -244,12 +234,12 @@ class Subscription:
         self.last = upto
         self.joined = upto.offset
         self._doubts.joined(upto.offset)
-        self._state = _State.LIVE
+        self.live = True
         return True
 
     def tell(self, block: bytes, cursor: Cursor | None = None) -> None:
         """Write a service event, with the position that its id carries."""
-        if self._state is _State.CLOSED:
+        if self.closed:
             return
         if cursor is not None:
             self.last_id = cursor.offset
@@ -268,27 +258,19 @@ class Subscription:
     def _writable(self) -> None:
         """The Sink takes more: empty the queue, then go on."""
         self.held = False
-        self._write_queued()
+        self.flush()
         self._ask_for_more()
 
-    def _write_queued(self) -> None:
-        if (frame := self._unwritten) is not None:
-            self._unwritten = None
-            self.last_id = frame.offset
-            self._write(frame.chunk)
-        queue = self._queue
-        while queue is not None and not self.held and not queue.empty():
-            frame = queue.get_nowait()
-            self._queued_bytes -= len(frame.chunk)
-            self.last_id = frame.offset
-            self._write(frame.chunk)
-        if queue is not None and queue.empty():
+    def _write_backlog(self, backlog: Backlog) -> None:
+        while backlog and not self.held:
+            self._write_frame(backlog.take())
+        if not backlog:
             # One that was slow for a moment need not pay for it for hours.
-            self._queue = None
+            self._backlog = None
 
     def close(self, reason: CloseReason, *, reconnect: bool = True, retry_ms: int | None = None) -> None:
         """End the stream with ``stream.close``; what is queued is left to the resume. Idempotent."""
-        if self._state is _State.CLOSED:
+        if self.closed:
             return
         self.flush()
         self.tell(frames.close(reason.value, reconnect=reconnect, retry_ms=retry_ms))
@@ -296,19 +278,19 @@ class Subscription:
 
     def cut(self, reason: CloseReason) -> None:
         """End the stream without a word: its reader takes none."""
-        if self._state is not _State.CLOSED:
+        if not self.closed:
             self._end(reason)
         self.sink.abort()
 
     def leave(self) -> None:
         """The client has gone, or the response has ended: take nothing more."""
-        self._state = _State.CLOSED
-        self._queue = self._unwritten = None
+        self.closed, self.live = True, False
+        self._backlog = self._unwritten = None
         self.sink.on_writable = None
 
     def _end(self, reason: CloseReason) -> None:
-        self._state = _State.CLOSED
-        self._queue = self._unwritten = None
+        self.closed, self.live = True, False
+        self._backlog = self._unwritten = None
         self.close_reason = reason
         self.sink.wake()
 
@@ -316,24 +298,19 @@ class Subscription:
         if self._noted is None or self._noted.epoch != cursor.epoch or self._noted.offset < cursor.offset:
             self._noted = cursor
 
+    def _write_frame(self, frame: Frame) -> None:
+        self.last_id = frame.offset
+        self.fresh = True
+        if not self.sink.write(frame.chunk):
+            self.held = True
+
     def _write(self, chunk: bytes) -> None:
         self.fresh = True
         if not self.sink.write(chunk):
             self.held = True
 
-    def _enqueue(self, frame: Frame) -> bool:
-        """Queue a Frame; an empty queue takes one of any size, or a maximal event would never pass."""
-        if self._queue is None:
-            self._queue = asyncio.Queue(self.limits.events)
-        size = len(frame.chunk)
-        if self._queue.full() or (not self._queue.empty() and self._queued_bytes + size > self.limits.bytes):
-            return False
-        self._queue.put_nowait(frame)
-        self._queued_bytes += size
-        return True
-
     def _ask_for_more(self) -> None:
-        if self._state is _State.REPLAYING and not self.held and not self.waiting:
+        if not (self.live or self.closed or self.held or self.waiting):
             self._on_behind(self)
 
 

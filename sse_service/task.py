@@ -11,6 +11,7 @@ from sse_service.admin import create_admin_app
 from sse_service.app import create_app
 from sse_service.auth.requests import RequestAuth
 from sse_service.auth.tokens import Tokens
+from sse_service.backlog import QueueLimits
 from sse_service.brokers.memory import MemoryBroker
 from sse_service.catchup import CatchUp
 from sse_service.door import Door
@@ -30,7 +31,6 @@ from sse_service.overrides import Overrides
 from sse_service.routing import Router
 from sse_service.server import QuietServer, Server, config, with_mapped
 from sse_service.streams import Streams
-from sse_service.subscription import QueueLimits
 from sse_service.timer import Timer
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from sse_service.values import value
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from sse_service.events import Event, Route
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """An Event as the broker stored it."""
 

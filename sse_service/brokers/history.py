@@ -28,10 +28,12 @@ class History:
 
     def append(self, entry: Entry) -> int:
         """Take the newest entry and return the bytes that left."""
-        self.entries.append(entry)
-        over = len(self.entries) - self.max_events
-        gone = self._remove(over) if over > 0 else 0
-        return gone + self.expire(entry.cursor.offset)
+        entries = self.entries
+        entries.append(entry)
+        over, now = len(entries) - self.max_events, entry.cursor.offset
+        if over <= 0 and entries[0].cursor.offset >= now - self.age_us:
+            return 0
+        return self._remove(max(over, 0)) + self.expire(now)
 
     def expire(self, now: int) -> int:
         """Remove what is older than the age, and return its bytes."""
@@ -63,7 +65,8 @@ def size(entry: Entry) -> int:
     Not the UTF-8 length: one character outside Latin-1 doubles what a Python string takes, an emoji makes it fourfold.
     """
     event = entry.event
-    return ENTRY_BYTES + sum(map(sys.getsizeof, (event.id, event.data, event.type, event.subject, event.time)))
+    of = sys.getsizeof
+    return ENTRY_BYTES + of(event.id) + of(event.data) + of(event.type) + of(event.subject) + of(event.time)
 
 
 def _offset(entry: Entry) -> int:

@@ -68,15 +68,18 @@ class MemoryBroker:
 
     async def publish(self, routes: Sequence[Route]) -> None:
         """Store, then hand to the listener, each Route in turn."""
+        now = self._now()
+        self._seen.expire(now)
         for route in routes:
-            offset = max(self._last + 1, self._now())
+            offset = max(self._last + 1, now)
             if (same := self._seen.add(route, offset)) is not None:
                 count_duplicate(route, same=same, metrics=self._metrics)
                 continue
             self._last = offset
             entry = Entry(Cursor(self._epoch, offset, digest(route.event.id)), route.event, route.channels)
+            bytes_ = size(entry)
             for channel in route.channels:
-                self._append(channel, entry)
+                self._append(channel, entry, bytes_)
             self._metrics.events_stored.inc()
             self._handing = True
             try:
@@ -151,13 +154,13 @@ class MemoryBroker:
     def _now(self) -> int:
         return int(self._clock() * 1_000_000)
 
-    def _append(self, channel: str, entry: Entry) -> None:
+    def _append(self, channel: str, entry: Entry, bytes_: int) -> None:
         history = self._histories.get(channel)
         if history is None:
             history = History(max_events=self._history_events, age_us=int(self._age * 1_000_000))
             self._histories[channel] = history
         self._histories.move_to_end(channel)
-        self._bytes += size(entry) - history.append(entry)
+        self._bytes += bytes_ - history.append(entry)
         while self._bytes > self._max_bytes or len(self._histories) > self._max_channels:
             self._forget_some()
 

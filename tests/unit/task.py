@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from sse_service.auth.base import Principal
+from sse_service.backlog import QueueLimits
 from sse_service.brokers.memory import MemoryBroker
 from sse_service.catchup import CatchUp
 from sse_service.events import Event, Route
@@ -17,7 +18,7 @@ from sse_service.metrics import Metrics
 from sse_service.narrowing import Narrowing
 from sse_service.resume import Start, read
 from sse_service.streams import Streams
-from sse_service.subscription import QueueLimits, Subscription
+from sse_service.subscription import Subscription
 from tests.unit.sinks import MemorySink
 
 NEVER = 2**40

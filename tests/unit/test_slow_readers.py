@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sse_service.subscription import QueueLimits
+from sse_service.backlog import QueueLimits
 from tests.unit.sinks import MemorySink
 from tests.unit.task import Task, settled
 
