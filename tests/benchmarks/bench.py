@@ -23,6 +23,8 @@ from tests.benchmarks.measured import LOAD_CORE, Measured, free_port
 from tests.benchmarks.wire import call
 from tests.integration.chain import AWS, SECRET
 
+AWAKE_MS = 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
@@ -124,25 +126,32 @@ class Bench:
                 yield server, f"redis://127.0.0.1:{port}/0"
 
     @contextmanager
-    def ours(self, server: Measured, streams: int) -> Iterator[Load]:
-        """Streams to our service, with a token each."""
+    def ours(self, server: Measured, streams: int, *, awake: bool = True) -> Iterator[Load]:
+        """Streams to our service, with a token each.
+
+        Their client does not fall asleep between two events: on one machine it is the sender who pays for waking it.
+        Where it shares its core with a feed it must.
+        """
         if missing := streams - len(self._tokens):
             sign, have = Tokens(secrets=[SECRET]).sign, len(self._tokens)
             self._tokens += [sign(str(user), ttl_seconds=86_400) for user in range(have, have + missing)]
-        yield from self._load(server, [f"/events Authorization: Bearer {token}" for token in self._tokens[:streams]])
+        yield from self._load(
+            server, [f"/events Authorization: Bearer {token}" for token in self._tokens[:streams]], awake
+        )
 
     @contextmanager
-    def theirs(self, server: Measured, streams: int, path: str = "/events") -> Iterator[Load]:
+    def theirs(self, server: Measured, streams: int, path: str = "/events", *, awake: bool = True) -> Iterator[Load]:
         """Streams to another server."""
-        yield from self._load(server, [f"{path}?user={user} " for user in range(streams)])
+        yield from self._load(server, [f"{path}?user={user} " for user in range(streams)], awake)
 
     def open(self, load: Load, first: int, count: int, *, abreast: int = 100) -> None:
         """Open streams, and let them settle."""
         load("open", first, count, abreast)
         time.sleep(self.size.settle)
 
-    def _load(self, server: Measured, requests: list[str]) -> Iterator[Load]:
+    def _load(self, server: Measured, requests: list[str], awake: bool) -> Iterator[Load]:
         with Load(self._program, server.port, requests) as load:
+            load("awake", AWAKE_MS if awake else 0)
             yield load
             self.faults.update(load("faults"))
 

@@ -9,6 +9,7 @@
  *   broadcast PORT TARGET COUNT RATE    POST events for everyone, so many a second; at rate 0 each when all have the last
  *   await FIRST COUNT EACH SECONDS  until each of the streams has so many events of its user
  *   watch FIRST COUNT               the user events whose delay is kept
+ *   awake MS                        do not sleep for so long after something came; 0, as at first, is at once
  *   reset                           forget delays and silences
  *   figures                         delays in microseconds, and events a second
  *   silence FIRST COUNT             seconds that the most silent of them had no byte
@@ -67,6 +68,7 @@ static struct {
 
 static struct stream *streams;
 static int port, total, epoll, open_streams, opening;
+static uint64_t awake, came; /* nanoseconds to stay awake, and when something came */
 static struct delays own_delays, all_delays;
 static int watch_first, watch_count = 1 << 30;
 static uint64_t first_event, last_event;
@@ -512,6 +514,9 @@ static void command(char *text)
             most = longest > most ? longest : most;
         }
         printf("{\"seconds\":%.3f}\n", (double)most / 1e9);
+    } else if (sscanf(text, "awake %d", &a) == 1) {
+        awake = (uint64_t)a * 1000000;
+        puts("{}");
     } else if (!strcmp(text, "reset")) {
         reset();
     } else if (!strcmp(text, "figures")) {
@@ -583,7 +588,10 @@ int main(int argc, char **argv)
     watch_fd(0, UINT64_MAX - 1);
     for (;;) {
         struct epoll_event ready[512];
-        int n = epoll_wait(epoll, ready, 512, work());
+        int timeout = work();
+        int n = epoll_wait(epoll, ready, 512, awake && now() - came < awake ? 0 : timeout);
+        if (awake && n)
+            came = now();
         for (int i = 0; i < n; i++) {
             uint64_t tag = ready[i].data.u64;
             if (tag == UINT64_MAX - 1)

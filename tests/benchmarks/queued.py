@@ -64,9 +64,9 @@ def _both(bench: Bench, path: str, count: int, **query: int) -> list[list[Throug
     users = bench.size.few
     with (
         bench.fed("ours") as (ours, our_feed),
-        bench.ours(ours, users) as our_load,
+        bench.ours(ours, users, awake=False) as our_load,
         bench.fed("floor") as (floor, floor_feed),
-        bench.theirs(floor, users) as floor_load,
+        bench.theirs(floor, users, awake=False) as floor_load,
     ):
         both = ((ours, our_load, our_feed), (floor, floor_load, floor_feed))
         sources = [_Source(bench, server, load, feed) for server, load, feed in both]
