@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-import hashlib
 import re
 import secrets
+from hashlib import blake2b
 
 from sse_service.values import value
 
@@ -44,7 +44,7 @@ class Cursor:
 
 def digest(event_id: str) -> str:
     """The last field of an Event's cursor."""
-    return hashlib.blake2b(event_id.encode(), digest_size=8).hexdigest()
+    return blake2b(event_id.encode(), digest_size=8).hexdigest()
 
 
 def new_epoch(began: int) -> str:

@@ -37,7 +37,8 @@ class Frame:
 def frame(item: Event, cursor: Cursor) -> Frame:
     """Encode an Event for all its streams."""
     kind = delivered_type(item.type)
-    return Frame(cursor, cursor.offset, kind or "message", item.subject, chunk(_event(kind, item.data, cursor)))
+    block = _event(kind, item.data, cursor)
+    return Frame(cursor, cursor.offset, kind or "message", item.subject, b"%x\r\n%b\r\n" % (len(block), block))
 
 
 def chunk(block: bytes) -> bytes:
@@ -89,7 +90,8 @@ def data_size(data: str) -> int:
 
 def _event(kind: str | None, data: str, cursor: Cursor) -> bytes:
     head = f"event: {kind}\n" if kind else ""
-    return f"{head}{_data(data)}id: {cursor.epoch}.{cursor.offset}.{cursor.digest}\n\n".encode()
+    lines = f"data: {data}\n" if "\n" not in data and "\r" not in data else _data(data)
+    return f"{head}{lines}id: {cursor.epoch}.{cursor.offset}.{cursor.digest}\n\n".encode()
 
 
 def _data(data: str) -> str:

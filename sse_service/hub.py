@@ -85,7 +85,11 @@ class Hub:
 
         A subscriber may leave, or another join, while it is being offered to.
         """
-        everyone = self._everyone(entry.channels)
+        channels = entry.channels
+        if len(channels) == 1:
+            everyone = tuple(self._members.get(channels[0], ()))
+        else:
+            everyone = tuple(dict.fromkeys(s for channel in channels for s in self._members.get(channel, ())))
         if not everyone:
             return
         frame = frames.frame(entry.event, entry.cursor)
@@ -94,14 +98,8 @@ class Hub:
         if len(everyone) > AT_ONCE:
             self._spread(everyone[AT_ONCE:], frame)
         self._metrics.events_delivered.inc(len(everyone))
-        if (age := _age_seconds(entry.event.time)) is not None:
+        if entry.event.time is not None and (age := _age_seconds(entry.event.time)) is not None:
             self._metrics.publish_to_write_seconds.observe(age)
-
-    def _everyone(self, channels: Sequence[str]) -> Sequence[Subscriber]:
-        """A copy: who is offered to may leave."""
-        if len(channels) == 1:
-            return tuple(self._members.get(channels[0], ()))
-        return tuple(dict.fromkeys(s for channel in channels for s in self._members.get(channel, ())))
 
     def _spread(self, crowd: Sequence[Subscriber], frame: Frame) -> None:
         """Offer now, that the order holds; write in slices, that others are not held up."""
@@ -129,10 +127,8 @@ class Hub:
         return len({subscriber for members in self._members.values() for subscriber in members})
 
 
-def _age_seconds(published: str | None) -> float | None:
-    """Seconds since an RFC 3339 time; None where there is none, or it is no time."""
-    if published is None:
-        return None
+def _age_seconds(published: str) -> float | None:
+    """Seconds since an RFC 3339 time; None where it is no time."""
     try:
         return max(time.time() - datetime.fromisoformat(published).timestamp(), 0)
     except ValueError:

@@ -150,8 +150,12 @@ class Subscription:
             self._unwritten = frame
             return True
         else:
+            # As _write_frame does, which would be one more call for each stream of a crowd
             self.last = frame.cursor
-            self._write_frame(frame)
+            self.last_id = frame.offset
+            self.fresh = True
+            if not self.sink.write(frame.chunk):
+                self.held = True
         return False
 
     def _offered_anew(self, cursor: Cursor, last: Cursor) -> None:
@@ -176,7 +180,10 @@ class Subscription:
             return
         if (frame := self._unwritten) is not None:
             self._unwritten = None
-            self._write_frame(frame)
+            self.last_id = frame.offset
+            self.fresh = True
+            if not self.sink.write(frame.chunk):
+                self.held = True
         if self._backlog is not None:
             self._write_backlog(self._backlog)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 if TYPE_CHECKING:
-    from sse_service.events import Route
+    from sse_service.events import Event, Route
     from sse_service.metrics import Metrics
 
 MAX_DEDUPE_KEYS = 1_000_000
@@ -42,9 +42,8 @@ class Seen:
         while self._order and self._keys[self._order[0]] < oldest:
             del self._keys[self._order.popleft()]
 
-    def add(self, route: Route, offset: int) -> bool | None:
+    def add(self, event: Event, channels: tuple[str, ...], offset: int) -> bool | None:
         """Remember a new event and return None; for one seen before, whether its type and data are the same."""
-        event, channels = route.event, route.channels
         key = hash((event.id, channels if len(channels) == 1 else frozenset(channels)))
         content = hash((event.type, event.data)) & _LOW
         seen = self._keys.get(key)

@@ -27,13 +27,13 @@ class History:
     entries: list[Entry] = field(default_factory=list)
 
     def append(self, entry: Entry) -> int:
-        """Take the newest entry and return the bytes that left."""
+        """Take the newest entry, and return by how many bytes this has grown, or shrunk where older ones left."""
         entries = self.entries
         entries.append(entry)
         over, now = len(entries) - self.max_events, entry.cursor.offset
         if over <= 0 and entries[0].cursor.offset >= now - self.age_us:
-            return 0
-        return self._remove(max(over, 0)) + self.expire(now)
+            return size(entry)
+        return size(entry) - self._remove(max(over, 0)) - self.expire(now)
 
     def expire(self, now: int) -> int:
         """Remove what is older than the age, and return its bytes."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sse_service.brokers.base import Entry, Page
 from sse_service.brokers.dedupe import MAX_DEDUPE_KEYS, Seen, count_duplicate
-from sse_service.brokers.history import History, size
+from sse_service.brokers.history import History
 from sse_service.cursor import Cursor, GapReason, digest, judge, new_epoch
 
 if TYPE_CHECKING:
@@ -68,25 +68,26 @@ class MemoryBroker:
 
     async def publish(self, routes: Sequence[Route]) -> None:
         """Store, then hand to the listener, each Route in turn."""
-        now = self._now()
+        now, stored = self._now(), 0
         self._seen.expire(now)
-        for route in routes:
-            offset = max(self._last + 1, now)
-            if (same := self._seen.add(route, offset)) is not None:
-                count_duplicate(route, same=same, metrics=self._metrics)
-                continue
-            self._last = offset
-            entry = Entry(Cursor(self._epoch, offset, digest(route.event.id)), route.event, route.channels)
-            bytes_ = size(entry)
-            for channel in route.channels:
-                self._append(channel, entry, bytes_)
-            self._metrics.events_stored.inc()
-            self._handing = True
-            try:
+        self._handing = True
+        try:
+            for route in routes:
+                event, channels = route.event, route.channels
+                offset = max(self._last + 1, now)
+                if (same := self._seen.add(event, channels, offset)) is not None:
+                    count_duplicate(route, same=same, metrics=self._metrics)
+                    continue
+                self._last = offset
+                entry = Entry(Cursor(self._epoch, offset, digest(event.id)), event, channels)
+                for channel in channels:
+                    self._append(channel, entry)
+                stored += 1
                 self._listener(entry)
-            finally:
-                self._handing = False
-            self._handed = offset
+                self._handed = offset
+        finally:
+            self._handing = False
+            self._metrics.events_stored.inc(stored)
 
     @property
     def trouble(self) -> str | None:
@@ -154,13 +155,13 @@ class MemoryBroker:
     def _now(self) -> int:
         return int(self._clock() * 1_000_000)
 
-    def _append(self, channel: str, entry: Entry, bytes_: int) -> None:
+    def _append(self, channel: str, entry: Entry) -> None:
         history = self._histories.get(channel)
         if history is None:
             history = History(max_events=self._history_events, age_us=int(self._age * 1_000_000))
             self._histories[channel] = history
         self._histories.move_to_end(channel)
-        self._bytes += bytes_ - history.append(entry)
+        self._bytes += history.append(entry)
         while self._bytes > self._max_bytes or len(self._histories) > self._max_channels:
             self._forget_some()
 
