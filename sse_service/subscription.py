@@ -258,9 +258,9 @@ class Subscription:
         self.tell(block, cursor)
 
     def heartbeat(self) -> None:
-        """Write the comment that keeps a silent stream open."""
-        if not self.held:
-            self._write(_HEARTBEAT)
+        """Write the comment that keeps a silent stream open; it does not count as written."""
+        if not self.held and not self.sink.write(_HEARTBEAT):
+            self.held = True
 
     def _writable(self) -> None:
         """The Sink takes more: empty the queue, then go on."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sse_service import frames
 from sse_service.subscription import CloseReason
 
 if TYPE_CHECKING:
     from sse_service.brokers.base import Broker
-    from sse_service.sink import Progress
     from sse_service.streams import Streams
     from sse_service.subscription import Subscription
 
@@ -28,6 +27,18 @@ SLICE = 500
 """Streams looked at before live events have their turn."""
 
 
+class _Watched(NamedTuple):
+    """How far a peer has come, as far as it was asked."""
+
+    acknowledged: int | None = None
+    """Bytes; None where it was not asked yet."""
+    since: float | None = None
+    """Seconds of the timer since when it is so many; None where that is not known."""
+
+
+_WRITTEN = _Watched()
+
+
 class Timer:
     """Looks at every stream once a second."""
 
@@ -37,8 +48,8 @@ class Timer:
         self._heartbeat = heartbeat_seconds
         # A third: two more may be lost on the way before a resume would look like a gap.
         self._stale_us = int(history_seconds * 1_000_000 / 3)
-        # Streams that were written to, or that had bytes pending, with the progress last seen and when it was made.
-        self._watched: dict[Subscription, tuple[Progress, float] | None] = {}
+        # Streams that were written to, or that had bytes pending.
+        self._watched: dict[Subscription, _Watched] = {}
         self._seconds = 0.0
         self._next_probe = 0.0
 
@@ -64,7 +75,8 @@ class Timer:
             if subscription.fresh:
                 subscription.fresh = False
                 subscription.silent_seconds = 0
-                self._watched.setdefault(subscription)
+                if self._watched.get(subscription, _WRITTEN).acknowledged is None:
+                    self._watched[subscription] = _WRITTEN
             else:
                 subscription.silent_seconds += seconds
             if subscription.principal.expires <= now:
@@ -74,10 +86,12 @@ class Timer:
             elif subscription.idle and here.offset - subscription.last_id > self._stale_us:
                 subscription.tell_position(position, here)
             elif subscription.silent_seconds + TICK_SECONDS >= self._heartbeat:
-                # At the next tick it would be too late. What is asked now has the peer's last sign of life before it.
-                if self._watched.get(subscription) is None:
-                    self._watched[subscription] = subscription.sink.progress(), self._seconds
+                # At the next tick it would be too late.
                 subscription.heartbeat()
+                # Just now: of what is found to be fresh it is only known that it is no older than a tick.
+                subscription.silent_seconds = -TICK_SECONDS
+                # It is acknowledged whole or not at all: where it waits, the peer's last sign of life was before it.
+                self._watched.setdefault(subscription, _Watched(since=self._seconds))
             if number % SLICE == 0:
                 await asyncio.sleep(0)
                 here = self._broker.delivered()
@@ -86,16 +100,19 @@ class Timer:
             self._next_probe = self._seconds + PROBE_SECONDS
             await self._probe([*self._watched.items()])
         else:
-            await self._probe([(subscription, seen) for subscription, seen in self._watched.items() if seen])
+            await self._probe([pair for pair in self._watched.items() if pair[1].acknowledged is not None])
 
-    async def _probe(self, watched: list[tuple[Subscription, tuple[Progress, float] | None]]) -> None:
-        for number, (subscription, seen) in enumerate(watched, 1):
+    async def _probe(self, watched: list[tuple[Subscription, _Watched]]) -> None:
+        now = self._seconds
+        for number, (subscription, (acknowledged, since)) in enumerate(watched, 1):
             progress = subscription.sink.progress() if subscription in self._streams else None
             if progress is None or not progress.pending:
                 del self._watched[subscription]
-            elif seen is None or progress.acknowledged != seen[0].acknowledged:
-                self._watched[subscription] = progress, self._seconds
-            elif self._seconds - seen[1] >= STALLED_SECONDS - TICK_SECONDS:
+            elif acknowledged is None or since is None:
+                self._watched[subscription] = _Watched(progress.acknowledged, now if since is None else since)
+            elif progress.acknowledged != acknowledged:
+                self._watched[subscription] = _Watched(progress.acknowledged, now)
+            elif now - since >= STALLED_SECONDS - TICK_SECONDS:
                 # At the next tick it would be too late: 15 s to a heartbeat and 30 s from there are 45 s at most.
                 del self._watched[subscription]
                 subscription.cut(CloseReason.SLOW)
