@@ -31,32 +31,36 @@ class Seen:
     def __init__(self, *, window_us: int, max_keys: int) -> None:
         self._window_us = window_us
         self._max_keys = max_keys
-        # Hash of id and channels -> offset and, in the low 64 bits, hash of type and data.
-        self._keys: dict[int, int] = {}
-        # The same keys, oldest first: a dict that loses its first key again and again grows slow to find it.
-        self._order: deque[int] = deque()
+        # Hash of id and channels -> hash of type and data.
+        self._contents: dict[int, int] = {}
+        # The same keys, oldest first, and their offsets: a dict that loses its first key again and again grows slow to
+        # find it.
+        self._keys: deque[int] = deque()
+        self._offsets: deque[int] = deque()
 
     def expire(self, now: int) -> None:
         """Forget what was added longer ago than the window."""
-        oldest = (now - self._window_us) << 64
-        while self._order and self._keys[self._order[0]] < oldest:
-            del self._keys[self._order.popleft()]
+        oldest = now - self._window_us
+        while self._offsets and self._offsets[0] < oldest:
+            self._forget_oldest()
 
     def add(self, event: Event, channels: tuple[str, ...], offset: int) -> bool | None:
         """Remember a new event and return None; for one seen before, whether its type and data are the same."""
         key = hash((event.id, channels if len(channels) == 1 else frozenset(channels)))
-        content = hash((event.type, event.data)) & _LOW
-        seen = self._keys.get(key)
+        content = hash((event.type, event.data))
+        seen = self._contents.get(key)
         if seen is not None:
-            return seen & _LOW == content
-        if len(self._order) >= self._max_keys:
-            del self._keys[self._order.popleft()]
-        self._keys[key] = offset << 64 | content
-        self._order.append(key)
+            return seen == content
+        if len(self._keys) >= self._max_keys:
+            self._forget_oldest()
+        self._contents[key] = content
+        self._keys.append(key)
+        self._offsets.append(offset)
         return None
 
-
-_LOW = (1 << 64) - 1
+    def _forget_oldest(self) -> None:
+        self._offsets.popleft()
+        del self._contents[self._keys.popleft()]
 
 
 def dedupe_key(route: Route) -> bytes:
