@@ -40,7 +40,7 @@ class Subscriber(Protocol):
         ...
 
 
-AT_ONCE = 200
+AT_ONCE = 400
 """Subscribers that an event is written to as it comes; all others of a larger crowd are written to in slices."""
 
 SLICE_SECONDS = 0.005
