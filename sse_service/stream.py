@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,12 +64,13 @@ class EventStream(EventSourceResponse):
         loan = lend(scope)
         if loan.over.done():
             return
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        head = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         if scope["method"] == "HEAD":
+            await send(head)
             await send({"type": "http.response.body", "body": b""})
             return
+        await loan.begin(send, head, _PREAMBLE)
         loan.forget_request()
-        loan.write(_PREAMBLE)
         with self._streams.open(
             sink=loan,
             principal=opening.principal,
@@ -76,7 +78,10 @@ class EventStream(EventSourceResponse):
             start=opening.start,
             narrowing=opening.narrowing,
         ) as subscription:
+            # After the catch-up's turn, which greets the stream at once unless it waits for its broker
+            asyncio.get_running_loop().call_soon(loan.flush)
             await loan.over
+            loan.flush()
             if subscription.closed:
                 # Within the block: a reader that stalls on the last bytes is still watched.
                 await send({"type": "http.response.body", "body": b""})
