@@ -34,9 +34,11 @@ class ShortWay:
         """Raises ValueError for a secret that PyJWT refuses to take for one, as a public key is."""
         algorithm = jwt.get_algorithm_by_name("HS256")
         try:
-            self._keys = tuple(algorithm.prepare_key(secret) for secret in secrets)
+            keys = [algorithm.prepare_key(secret) for secret in secrets]
         except jwt.InvalidKeyError as error:
             raise ValueError(str(error)) from None
+        # Copied for each token, which takes half the time of beginning with the key.
+        self._begun = tuple(hmac.new(key, digestmod="sha256") for key in keys)
         self._issuer = issuer
         self._audience = audience
 
@@ -51,17 +53,19 @@ class ShortWay:
                 return None
             text = base64url_decode(payload)
             # The decoder skips what is no base64url, and takes bits that say nothing.
-            claims = json.loads(text) if base64url_encode(text).decode() == payload else None
+            claims = json.loads(text.decode()) if base64url_encode(text).decode() == payload else None
         except (ValueError, RecursionError):
             return None
         return claims if isinstance(claims, dict) and self._hold(claims) else None
 
     def _signed(self, signed: bytes, signature: bytes) -> bool:
-        return any(
+        for begun in self._begun:
+            made = begun.copy()
+            made.update(signed)
             # In constant time: how much of a guess was right must not show.
-            hmac.compare_digest(base64url_encode(hmac.digest(key, signed, "sha256")), signature)
-            for key in self._keys
-        )
+            if hmac.compare_digest(base64url_encode(made.digest()), signature):
+                return True
+        return False
 
     def _hold(self, claims: dict[str, Any]) -> bool:
         """Look at all claims that PyJWT looks at; of two forms that it takes, the simpler one."""
