@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from starlette.types import Message, Send
+    from starlette.types import Send
     from uvicorn.protocols.http.flow_control import FlowControl
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+    from sse_service.head import Head
 
 EXTENSION = "sse_service.connection"
 """Key in the ASGI scope's ``extensions`` under which a request finds its connection, and itself."""
@@ -37,12 +39,6 @@ class Lender(Protocol):
     def cut(self) -> None:
         """Close at once, and throw away what was not sent."""
         ...
-
-
-class _Kept(list[bytes]):
-    """Stands where uvicorn has the transport, and keeps what it writes."""
-
-    write = list.append
 
 
 class Loan:
@@ -74,18 +70,13 @@ class Loan:
         self._write(frames.unchunk(chunk) if self._plain else chunk)
         return not self._flow.write_paused
 
-    async def begin(self, send: Send, head: Message, block: bytes) -> None:
-        """Keep the head, as uvicorn and what is before it make it, and a first block: they leave with the next block.
+    async def begin(self, send: Send, head: Head, block: bytes) -> None:
+        """Keep the head and a first block: they leave with the next block, or with ``flush``, which must come soon.
 
-        A segment costs both ends more than all else in an opening. ``flush`` must be called soon.
+        A segment costs both ends more than all else in an opening.
         """
-        kept = _Kept()
-        self._cycle.transport = kept  # type: ignore[assignment]  # for this one call
-        try:
-            await send(head)
-        finally:
-            self._cycle.transport = self._lender.transport
-        self._greeting = b"".join((*kept, frames.unchunk(block) if self._plain else block))
+        begun = await head.begin(self._cycle, send)
+        self._greeting = begun + (frames.unchunk(block) if self._plain else block)
         self._write = self._write_first
 
     def _write_first(self, chunk: bytes) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sse_starlette.sse import AppStatus, EventSourceResponse
 
 from sse_service import frames
+from sse_service.head import Head
 from sse_service.loan import lend
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class EventStream(EventSourceResponse):
         super().__init__(_nothing(), ping=0)
         for name, value in HEADERS.items():
             self.headers[name] = value
+        self._start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        self._head = Head(self._start)
         self._streams = streams
 
     async def answer(self, scope: Scope, send: Send, opening: Opening) -> None:
@@ -64,12 +67,11 @@ class EventStream(EventSourceResponse):
         loan = lend(scope)
         if loan.over.done():
             return
-        head = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         if scope["method"] == "HEAD":
-            await send(head)
+            await send(self._start)
             await send({"type": "http.response.body", "body": b""})
             return
-        await loan.begin(send, head, _PREAMBLE)
+        await loan.begin(send, self._head, _PREAMBLE)
         loan.forget_request()
         with self._streams.open(
             sink=loan,
