@@ -70,7 +70,8 @@ class CatchUp:
             if not live and not subscription.closed and not subscription.held:
                 self.add(subscription)
             # The queue's get() does not suspend while it has something: live events must have their turn too.
-            await asyncio.sleep(0)
+            if not self._behind.empty():
+                await asyncio.sleep(0)
 
     async def _turn(self, subscription: Subscription) -> bool:
         """Write one page; True: the stream is live, or over."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import socket
 import struct
 import weakref
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sse_service import problems
 from sse_service.flow import Flow
 from sse_service.loan import EXTENSION, Loan
+from sse_service.nobody import NOBODY, NOTHING_WAITS
+from sse_service.refusals import HEAD_SECONDS, MALFORMED, MAX_HEAD_BYTES, TOO_LONG, TOO_SLOW
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
     from sse_service.door import Door
-
-MAX_HEAD_BYTES = 16 * 1024
-"""Request line and headers; what an ALB passes on is at most 64 KiB, what a browser sends with cookies far less."""
-
-HEAD_SECONDS = 10
-"""How long a request's head may take to come: a client that sends it byte by byte holds a descriptor (slow-loris)."""
 
 BODY_SECONDS = 10
 """How long the rest of a body may take to come that nobody reads."""
@@ -46,23 +40,6 @@ REFUSED_BYTES = 2 * 1024 * 1024
 """And how much."""
 
 _NO_LINGER = struct.pack("ii", 1, 0)  # struct linger: on, for 0 s
-
-_TOO_LONG = problems.raw(431, f"the request line and headers must have at most {MAX_HEAD_BYTES} bytes")
-_TOO_SLOW = problems.raw(408, f"the request line and headers must come within {HEAD_SECONDS} s")
-_MALFORMED = problems.raw(400, "this is no HTTP/1.1 request")
-
-
-class _Nobody:
-    """Stands for an event that is set, and waited for by nobody."""
-
-    __slots__ = ()
-
-    def set(self) -> None:
-        """Wake nobody."""
-
-
-_NOBODY = _Nobody()
-_NOTHING_WAITS: deque[Any] = deque(maxlen=0)
 
 
 class Connection(HttpToolsProtocol):
@@ -122,7 +99,7 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         self._keep_watch()
         if self._unparsed_bytes > MAX_HEAD_BYTES and not self._refused and not self.transport.is_closing():
-            self._refuse(_TOO_LONG)
+            self._refuse(TOO_LONG)
 
     def on_message_begin(self) -> None:
         """Begin to count."""
@@ -196,11 +173,11 @@ class Connection(HttpToolsProtocol):
 
     def forget_request(self, cycle: RequestResponseCycle) -> None:
         """Drop the parser, the header fields, and what nobody waits in any more: an empty deque has 600 bytes."""
-        self.pipeline = _NOTHING_WAITS
+        self.pipeline = NOTHING_WAITS
         self.parser = None  # type: ignore[assignment]  # as uvicorn itself does at the end
         self.headers.clear()
         cycle.scope["headers"].clear()  # type: ignore[attr-defined]  # a list, which may be another one by now
-        cycle.message_event = _NOBODY  # type: ignore[assignment]  # uvicorn only sets it from here on
+        cycle.message_event = NOBODY  # type: ignore[assignment]  # uvicorn only sets it from here on
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
@@ -264,9 +241,9 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(_TOO_LONG)
+            self._refuse(TOO_LONG)
         else:
-            self._refuse(_MALFORMED)
+            self._refuse(MALFORMED)
 
     def _refuse(self, answer: bytes) -> None:
         """Answer, and read on for a moment without looking: a close would reset what the peer is still sending, and
@@ -302,7 +279,7 @@ class Connection(HttpToolsProtocol):
             return
         self._deadline = None
         if self._unparsed_bytes or self._head_bytes:
-            self._refuse(_TOO_SLOW)
+            self._refuse(TOO_SLOW)
         else:
             # A browser that has connected in advance would take an answer for that to its next request.
             self.transport.close()

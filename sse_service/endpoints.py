@@ -18,6 +18,8 @@ from sse_service.subscription import CloseReason
 from sse_service.turnstile import Turnstile
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import Receive, Scope, Send
 
     from sse_service.auth.requests import RequestAuth
@@ -63,10 +65,11 @@ class Events:
     def _admit(self, request: Request) -> Opening | Response:
         try:
             principal = self._auth.principal(request)
-            query = request.query_params
+            query = request.query_params if request.scope["query_string"] else {}
             wanted = narrowing.read(types=query.get("types"), subject=query.get("subject"))
-            start = _start(request)
-            address = request.client.host if request.client else None
+            start = _start(request, query)
+            client = request.scope["client"]
+            address = client[0] if client else None
             self._streams.admit(user=principal.user, address=address, resumes=start.resumes)
         except InvalidToken as error:
             self._metrics.requests_refused.labels("unauthorized").inc()
@@ -177,8 +180,8 @@ def _overloaded(request: Request, error: Overloaded) -> Response:
     return problem(503, _OVERLOADED[error.reason], headers=headers)
 
 
-def _start(request: Request) -> Start:
-    query = request.query_params
-    # Browsers send the id as UTF-8, Starlette reads headers as Latin-1: our ids are ASCII, anything else is unreadable.
-    given = [request.headers.get("last-event-id"), *(query.get(name) for name in _CURSOR_QUERIES)]
-    return resume.read(last_event_id=next((text for text in given if text), None), since=query.get("since"))
+def _start(request: Request, query: Mapping[str, str]) -> Start:
+    # Browsers send the id as UTF-8, Latin-1 is how headers are read: our ids are ASCII, anything else is unreadable.
+    header = next((value for name, value in request.scope["headers"] if name == b"last-event-id"), b"")
+    given = header.decode("latin-1") or next((query[name] for name in _CURSOR_QUERIES if query.get(name)), None)
+    return resume.read(last_event_id=given, since=query.get("since"))

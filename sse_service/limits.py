@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import time
 from collections import Counter
@@ -103,6 +104,7 @@ class Limits:
         self._opened[user] += 1
 
 
+@functools.lru_cache(maxsize=4096)
 def network(address: str | None) -> str:
     """What counts as one address: of IPv6 the /64, which is what one subscriber is given (RFC 6177)."""
     try:

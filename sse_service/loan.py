@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from starlette.types import Send
     from uvicorn.protocols.http.flow_control import FlowControl
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+    from sse_service.head import Head
 
 EXTENSION = "sse_service.connection"
 """Key in the ASGI scope's ``extensions`` under which a request finds its connection, and itself."""
@@ -41,16 +44,17 @@ class Lender(Protocol):
 class Loan:
     """The transport, written to without a task or a wait."""
 
-    __slots__ = ("_closing", "_cycle", "_flow", "_lender", "_plain", "_write", "on_writable", "over")
+    __slots__ = ("_closing", "_cycle", "_flow", "_greeting", "_lender", "_plain", "_write", "on_writable", "over")
 
     def __init__(self, lender: Lender, cycle: RequestResponseCycle) -> None:
         self._lender = lender
         self._cycle = cycle
         self._plain = cycle.scope["http_version"] == "1.0"
         # Looked up once, not at each of a crowd's writes
-        self._write = lender.transport.write
+        self._write: Callable[[bytes], None] = lender.transport.write
         self._closing = lender.transport.is_closing
         self._flow = lender.flow
+        self._greeting = b""
         self.on_writable: Callable[[], None] | None = None
         self.over: asyncio.Future[None] = lender.loop.create_future()
         """Done when the client has left, or ``wake`` was called."""
@@ -65,6 +69,26 @@ class Loan:
             return False
         self._write(frames.unchunk(chunk) if self._plain else chunk)
         return not self._flow.write_paused
+
+    async def begin(self, send: Send, head: Head, block: bytes) -> None:
+        """Keep the head and a first block: they leave with the next block, or with ``flush``, which must come soon.
+
+        A segment costs both ends more than all else in an opening.
+        """
+        begun = await head.begin(self._cycle, send)
+        self._greeting = begun + (frames.unchunk(block) if self._plain else block)
+        self._write = self._write_first
+
+    def _write_first(self, chunk: bytes) -> None:
+        self._write = self._lender.transport.write
+        greeting, self._greeting = self._greeting, b""
+        if not self._closing():
+            self._write(greeting + chunk)
+
+    def flush(self) -> None:
+        """Write what was kept, if nothing has been written since."""
+        if self._greeting:
+            self._write_first(b"")
 
     def wake(self) -> None:
         """Let the response end."""

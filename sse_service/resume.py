@@ -30,12 +30,15 @@ class Start:
         return not (self.resumes or self.held or self.ago_seconds is not None)
 
 
+_LIVE = Start()
+
+
 def read(*, last_event_id: str | None, since: str | None) -> Start:
     """Read a ``Last-Event-ID``, which wins and is never refused, and ``since``.
 
     Raises ValueError for a ``since`` that is no cursor, not ``all``, and no time as ``30s``, ``10m``, ``2h``, ``1d``.
     """
-    begin = _since(since) if since is not None else Start()
+    begin = _since(since) if since is not None else _LIVE
     if last_event_id:
         return Start(resumes=True, cursor=cursors.parse(last_event_id))
     return begin

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sse_starlette.sse import AppStatus, EventSourceResponse
 
 from sse_service import frames
+from sse_service.head import Head
 from sse_service.loan import lend
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class EventStream(EventSourceResponse):
         super().__init__(_nothing(), ping=0)
         for name, value in HEADERS.items():
             self.headers[name] = value
+        self._start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        self._head = Head(self._start)
         self._streams = streams
 
     async def answer(self, scope: Scope, send: Send, opening: Opening) -> None:
@@ -63,12 +67,12 @@ class EventStream(EventSourceResponse):
         loan = lend(scope)
         if loan.over.done():
             return
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if scope["method"] == "HEAD":
+            await send(self._start)
             await send({"type": "http.response.body", "body": b""})
             return
+        await loan.begin(send, self._head, _PREAMBLE)
         loan.forget_request()
-        loan.write(_PREAMBLE)
         with self._streams.open(
             sink=loan,
             principal=opening.principal,
@@ -76,7 +80,10 @@ class EventStream(EventSourceResponse):
             start=opening.start,
             narrowing=opening.narrowing,
         ) as subscription:
+            # After the catch-up's turn, which greets the stream at once unless it waits for its broker
+            asyncio.get_running_loop().call_soon(loan.flush)
             await loan.over
+            loan.flush()
             if subscription.closed:
                 # Within the block: a reader that stalls on the last bytes is still watched.
                 await send({"type": "http.response.body", "body": b""})

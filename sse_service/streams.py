@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sse_service.errors import Overloaded
@@ -13,8 +12,6 @@ from sse_service.events import BROADCAST, group_channel, user_channel
 from sse_service.subscription import CloseReason, Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sse_service.auth.base import Principal
     from sse_service.backlog import QueueLimits
     from sse_service.brokers.base import Broker
@@ -76,11 +73,10 @@ class Streams:
             raise Overloaded("drain")
         self._limits.check(user=user, address=address, resumes=resumes)
 
-    @contextmanager
     def open(
         self, *, sink: Sink, principal: Principal, address: str | None, start: Start, narrowing: Narrowing | None
-    ) -> Iterator[Subscription]:
-        """Deliver to the Sink until the block ends."""
+    ) -> Opened:
+        """Deliver to the Sink until the block ends, for which this must be entered."""
         # Only what the verified token says: a client cannot widen it.
         channels = (user_channel(principal.user), *map(group_channel, principal.groups), BROADCAST)
         subscription = Subscription(
@@ -102,18 +98,36 @@ class Streams:
             _evict(oldest)
         self._hub.join(subscription, channels)
         self._catchup.add(subscription)
-        try:
-            yield subscription
-        finally:
-            subscription.leave()
-            for channel in self._hub.leave(subscription, channels):
-                self._broker.unsubscribe(channel)
-            del self._open[subscription]
-            self._limits.ended(subscription, address)
-            self._metrics.streams_open.set(len(self._open))
-            reason = subscription.close_reason.value if subscription.close_reason else "client"
-            self._metrics.streams_closed.labels(reason).inc()
-            _log.debug("a stream of user %s has ended: %s", principal.user, reason)
+        return Opened(self, subscription, address)
+
+    def end(self, subscription: Subscription, address: str | None) -> None:
+        """Deliver no more."""
+        subscription.leave()
+        for channel in self._hub.leave(subscription, subscription.channels):
+            self._broker.unsubscribe(channel)
+        del self._open[subscription]
+        self._limits.ended(subscription, address)
+        self._metrics.streams_open.set(len(self._open))
+        reason = subscription.close_reason.value if subscription.close_reason else "client"
+        self._metrics.streams_closed.labels(reason).inc()
+        _log.debug("a stream of user %s has ended: %s", subscription.principal.user, reason)
+
+
+class Opened:
+    """Ends a stream with the block; a generator would take ten times the memory for as long."""
+
+    __slots__ = ("_address", "_streams", "_subscription")
+
+    def __init__(self, streams: Streams, subscription: Subscription, address: str | None) -> None:
+        self._streams = streams
+        self._subscription = subscription
+        self._address = address
+
+    def __enter__(self) -> Subscription:
+        return self._subscription
+
+    def __exit__(self, *_: object) -> None:
+        self._streams.end(self._subscription, self._address)
 
 
 def _evict(subscription: Subscription) -> None:

@@ -10,6 +10,7 @@ import jwt
 from jwt.utils import base64url_encode
 
 from sse_service.auth.base import Principal
+from sse_service.auth.short_way import ShortWay
 from sse_service.errors import Forbidden, InvalidToken
 
 MIN_SECRET_BYTES = 32
@@ -31,10 +32,11 @@ class Tokens:
         user_claim: str = "sub",
         groups_claim: str = "groups",
     ) -> None:
-        """Raises ValueError for no secret or a short one."""
+        """Raises ValueError for no secret, a short one, or one that is a public key's text."""
         if not secrets or any(len(secret.encode()) < MIN_SECRET_BYTES for secret in secrets):
             raise ValueError(f"every secret must have at least {MIN_SECRET_BYTES} bytes")
         self._keys = tuple(map(_key, secrets))
+        self._short_way = ShortWay(secrets=secrets, issuer=issuer, audience=audience)
         self._issuer = issuer
         self._audience = audience
         self._user_claim = user_claim
@@ -59,7 +61,7 @@ class Tokens:
         Raises InvalidToken for one that does not hold, without saying why to the caller's caller: an attacker
         learns nothing from it; and Forbidden for one that holds but names too many groups.
         """
-        claims = self._claims(token)
+        claims = self._short_way.claims(token) or self._claims(token)
         user, groups = claims.get(self._user_claim), claims.get(self._groups_claim) or []
         if isinstance(user, int) and not isinstance(user, bool):
             user = str(user)
@@ -97,4 +99,6 @@ def _key(secret: str) -> jwt.PyJWK:
 
 def _is_name(value: object) -> TypeGuard[str]:
     """Whether it is a text that can be told to a client: JSON may hold half of a surrogate pair, UTF-8 may not."""
-    return isinstance(value, str) and value != "" and not any("\ud800" <= char <= "\udfff" for char in value)
+    if not isinstance(value, str) or value == "":
+        return False
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)

@@ -132,3 +132,58 @@ def test_no_answer_leaves_work_to_the_garbage_collector(run: Run, line: str) -> 
         gc.enable()
         gc.garbage.clear()
     assert not left
+
+
+@pytest.mark.parametrize("line", ["GET /events HTTP/1.1", "GET /events HTTP/1.0"])
+@pytest.mark.parametrize("origin", ["Origin: https://app.example.com", "X-Nothing: 1"])
+def test_head_and_greeting_come_in_one_piece(run: Run, line: str, origin: str) -> None:
+    task = Task()
+
+    async def body() -> None:
+        async with service(task) as server, client(server) as (reader, writer):
+            writer.write(request(line, origin))
+            head, _, rest = (await reader.read(65536)).partition(b"\r\n\r\n")
+            chunked = line.endswith("1.1")
+            assert (b"transfer-encoding: chunked" in head) is chunked
+            assert (b"access-control-allow-origin: https://app" in head) is origin.startswith("Origin")
+            assert rest.startswith(b"2\r\n:\n\r\n" if chunked else b":\nevent: stream.ready\n")
+            assert b"event: stream.ready\n" in rest
+
+    run(body())
+
+
+def test_a_head_does_not_wait_for_a_broker_that_is_slow(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, answers = Task(), asyncio.Event()
+
+    async def slow(_: object) -> None:
+        await answers.wait()
+
+    monkeypatch.setattr(task.broker, "subscribe", slow)
+
+    async def body() -> None:
+        async with service(task) as server, client(server) as (reader, writer):
+            writer.write(request())
+            assert (await reader.readuntil(b"2\r\n:\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+            answers.set()
+            await reader.readuntil(b"event: stream.ready\n")
+
+    run(body())
+
+
+def test_a_stream_that_is_ended_before_it_was_greeted_has_its_head(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, answers = Task(), asyncio.Event()
+
+    async def slow(_: object) -> None:
+        task.streams.snapshot()[0].close(CloseReason.DRAIN)
+        await answers.wait()
+
+    monkeypatch.setattr(task.broker, "subscribe", slow)
+
+    async def body() -> None:
+        async with service(task) as server, client(server) as (reader, writer):
+            writer.write(request())
+            got = await reader.read()
+            assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert got.endswith(b'{"reason":"drain","reconnect":true}\n\n\r\n0\r\n\r\n')
+
+    run(body())
