@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from consumers.backoff import backoff
 from consumers.errors import CallFailed, MalformedAnswer
 from consumers.sqs_answers import judge, label
-from consumers.sqs_fast import installed
+from consumers.sqs_fast import shortened
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -102,8 +102,8 @@ class SQSCalls:
         try:
             async with self._connect() as client:
                 client.meta.events.register("before-parse.sqs", judge)
-                with installed(client):
-                    life.begin(client)
+                with shortened(client) as short:
+                    life.begin(short)
                     await life.ended.wait()
         except FAULTS as error:
             life.fail(error)

@@ -46,6 +46,8 @@ class Connection(asyncio.Protocol):
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Reply] | None = None
+        # One for many exchanges: it looks whether there is one, and how long that has been silent.
+        self._timer: asyncio.TimerHandle | None = None
         self._heard = 0.0
         self._status = 0
         self._headers: dict[str, str] = {}
@@ -61,7 +63,8 @@ class Connection(asyncio.Protocol):
             raise RuntimeError("not connected")
         self._status, self._heard = 0, self._loop.time()
         self._waiter = self._loop.create_future()
-        self._timer = self._loop.call_later(self._silence, self._check)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._silence, self._check)
         try:
             self._transport.write(request)
             return await self._waiter
@@ -69,13 +72,14 @@ class Connection(asyncio.Protocol):
             self.abort()
             raise
         finally:
-            self._timer.cancel()
             self._waiter = None
             self.idle_since = self._loop.time()
 
     def abort(self) -> None:
         """Close at once."""
         self.reusable = False
+        if self._timer is not None:
+            self._timer.cancel()
         if self._transport is not None:
             self._transport.abort()
 
@@ -130,6 +134,9 @@ class Connection(asyncio.Protocol):
         return ConnectionClosedError(endpoint_url=self._url, error=error)
 
     def _check(self) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
         left = self._heard + self._silence - self._loop.time()
         if left > 0:
             self._timer = self._loop.call_later(left, self._check)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from functools import lru_cache
 from hashlib import sha256
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from botocore.auth import SIGNED_HEADERS_BLACKLIST
 
@@ -21,44 +20,60 @@ class Credentials(Protocol):
     token: str | None
 
 
-def head(
-    headers: Mapping[str, str],
-    body: bytes,
-    *,
-    host: str,
-    region: str,
-    service: str,
-    credentials: Credentials,
-    timestamp: str,
-) -> bytes:
-    """Give the request's line and headers, signed; ``timestamp`` is UTC as ``20261125T083443Z``.
+class Signer:
+    """Makes the heads of calls that differ in their bodies only."""
 
-    Each value goes out as it is signed, its runs of white space as one space, so that none can hold a line end.
-    """
-    sent = {"host": host, "x-amz-date": timestamp}
-    if credentials.token:
-        sent["x-amz-security-token"] = credentials.token
-    for name, value in headers.items():
-        sent[name.lower()] = " ".join(value.split())
-    signed = sorted(name for name in sent if name not in _UNSIGNED)
-    names = ";".join(signed)
-    values = "".join([f"{name}:{sent[name]}\n" for name in signed])
-    canonical = f"POST\n/\n\n{values}\n{names}\n{sha256(body).hexdigest()}"
-    scope = f"{timestamp[:8]}/{region}/{service}/aws4_request"
-    text = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
-    signature = hmac.digest(_key(credentials.secret_key, timestamp[:8], region, service), text.encode(), "sha256").hex()
-    lines = "".join([f"{name}: {value}\r\n" for name, value in sent.items()])
-    return (
-        f"POST / HTTP/1.1\r\n{lines}accept-encoding: identity\r\ncontent-length: {len(body)}\r\n"
-        f"authorization: AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
-        f"SignedHeaders={names}, Signature={signature}\r\n\r\n"
-    ).encode()
+    def __init__(self, headers: Mapping[str, str], *, host: str, region: str, service: str) -> None:
+        self._headers = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
+        self._host = host
+        self.region = region
+        self.service = service
+        self._second: _Second | None = None
+
+    def head(self, body: bytes, credentials: Credentials, timestamp: str) -> bytes:
+        """Give the request's line and headers, signed; ``timestamp`` is UTC as ``20261125T083443Z``.
+
+        Each value goes out as it is signed, its runs of white space as one space, so that none can hold a line end.
+        """
+        second = self._second
+        if second is None or second.timestamp != timestamp or second.credentials != credentials:
+            second = self._second = self._prepare(credentials, timestamp)
+        canonical = second.canonical + sha256(body).hexdigest()
+        text = second.text + sha256(canonical.encode()).hexdigest()
+        signature = hmac.digest(second.key, text.encode(), "sha256").hex()
+        return f"{second.head}{signature}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+
+    def _prepare(self, credentials: Credentials, timestamp: str) -> _Second:
+        """All that two heads of the same second have in common, the day's key too, which costs most."""
+        sent = {"host": self._host, "x-amz-date": timestamp}
+        if credentials.token:
+            sent["x-amz-security-token"] = credentials.token
+        sent |= self._headers
+        signed = sorted(name for name in sent if name not in _UNSIGNED)
+        names = ";".join(signed)
+        values = "".join([f"{name}:{sent[name]}\n" for name in signed])
+        scope = (timestamp[:8], self.region, self.service, "aws4_request")
+        key = f"AWS4{credentials.secret_key}".encode()
+        for part in scope:
+            key = hmac.digest(key, part.encode(), "sha256")
+        lines = "".join([f"{name}: {value}\r\n" for name, value in sent.items()])
+        return _Second(
+            timestamp=timestamp,
+            credentials=credentials,
+            canonical=f"POST\n/\n\n{values}\n{names}\n",
+            text=f"AWS4-HMAC-SHA256\n{timestamp}\n{'/'.join(scope)}\n",
+            key=key,
+            head=f"POST / HTTP/1.1\r\n{lines}accept-encoding: identity\r\nauthorization: AWS4-HMAC-SHA256 "
+            f"Credential={credentials.access_key}/{'/'.join(scope)}, SignedHeaders={names}, Signature=",
+        )
 
 
-@lru_cache(maxsize=1)
-def _key(secret: str, *scope: str) -> bytes:
-    """The day's key; it costs twice what the rest of a signature does."""
-    key = f"AWS4{secret}".encode()
-    for part in (*scope, "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return key
+class _Second(NamedTuple):
+    """What a head is put together from."""
+
+    timestamp: str
+    credentials: Credentials
+    canonical: str
+    text: str
+    key: bytes
+    head: str

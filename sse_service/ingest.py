@@ -33,7 +33,12 @@ class Ingest:
         """Answer DONE only for what the broker has stored, or what is to be thrown away."""
         routings = [self._route(envelope) for envelope in envelopes]
         stored = await self._store([route for routing in routings if routing for route in routing.routes])
-        return [self._answer(*pair, stored=stored) for pair in zip(envelopes, routings, strict=True)]
+        outcomes = [self._answer(routing, stored) for routing in routings]
+        if _log.isEnabledFor(logging.DEBUG):
+            for envelope, routing, outcome in zip(envelopes, routings, outcomes, strict=True):
+                if routing and outcome is Outcome.DONE:
+                    _tell(envelope, routing)
+        return outcomes
 
     def _route(self, envelope: Envelope) -> Routing | None:
         """What the message comes to; None where it is left to the dead-letter queue."""
@@ -57,14 +62,18 @@ class Ingest:
             return False
         return True
 
-    def _answer(self, envelope: Envelope, routing: Routing | None, *, stored: bool) -> Outcome:
+    def _answer(self, routing: Routing | None, stored: bool) -> Outcome:
         if routing is None:
             return Outcome.NOT_UNDERSTOOD
         if routing.routes and not stored:
             return Outcome.NOT_NOW
-        for route in routing.routes:
-            _log.debug("message %s: event %s to %d channels", envelope.message_id, route.event.id, len(route.channels))
         if routing.unrouted:
             self._metrics.events_dropped.labels("unrouted").inc(routing.unrouted)
-            _log.debug("message %s: %d events name nobody", envelope.message_id, routing.unrouted)
         return Outcome.DONE
+
+
+def _tell(envelope: Envelope, routing: Routing) -> None:
+    for route in routing.routes:
+        _log.debug("message %s: event %s to %d channels", envelope.message_id, route.event.id, len(route.channels))
+    if routing.unrouted:
+        _log.debug("message %s: %d events name nobody", envelope.message_id, routing.unrouted)

@@ -60,14 +60,13 @@ class Evaluator:
         """Whether any field is overridden."""
         return bool(self._compiled)
 
-    def __contains__(self, name: str) -> bool:
-        """Whether the field is overridden."""
-        return name in self._compiled
+    def values(self, view: Mapping[str, Any]) -> dict[str, Any]:
+        """What each overridden field's expression finds.
 
-    def value(self, name: str, view: Mapping[str, Any]) -> Any:
-        """What the field's expression finds; raises NotUnderstood where it cannot be evaluated over this message."""
+        Raises NotUnderstood where one cannot be evaluated over this message.
+        """
         try:
-            return self._compiled[name].search(view)
+            return {name: expression.search(view) for name, expression in self._compiled.items()}
         except Exception:
             # jmespath lets through what its functions raise: OverflowError, RecursionError and others (CWE-248).
             raise NotUnderstood("override") from None

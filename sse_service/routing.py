@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MAX_NAMES = 100
 """Users and groups of one message."""
 
+LINE_BYTES = len("data: \n")
+"""What a line end in the data takes, encoded."""
+
 
 class Routing(NamedTuple):
     """What one message comes to."""
@@ -35,18 +38,15 @@ class _Named(NamedTuple):
     groups: tuple[Any, ...] = ()
     broadcast: bool = False
 
-    def __bool__(self) -> bool:
-        return self.broadcast or not (all(map(is_empty, self.users)) and all(map(is_empty, self.groups)))
-
 
 class _Found(NamedTuple):
     """One event as the defaults find it, its values unread: an overridden one never is."""
 
     named: _Named
-    fields: Mapping[str, Any]
-    """``type``, ``subject``, ``data`` and ``id``."""
-    view: Mapping[str, Any]
-    """What overrides are asked over."""
+    type: Any
+    subject: Any
+    data: Any
+    id: Any
     time: str | None
     suffix: str = ""
 
@@ -75,65 +75,77 @@ class Router:
 
         Raises NotUnderstood for what no retry can help.
         """
-        if routing_s3.is_test(envelope.body):
-            return Routing()
-        records = routing_s3.records(envelope.body)
-        found = [self._plain(envelope)] if records is None else self._of_s3(envelope, records)
-        routes = [Route(self._event(event), self._channels(event)) for event in found]
-        routed = tuple(route for route in routes if route.channels)
-        return Routing(routed, len(routes) - len(routed))
+        body = envelope.body
+        if isinstance(body, dict):
+            if routing_s3.is_test(body):
+                return Routing()
+            if (records := routing_s3.records(body)) is not None:
+                return self._of_s3(envelope, records)
+        found = _plain(envelope)
+        if self._overrides:
+            found = self._overridden(found, _view(envelope))
+        route = self._route(found)
+        return Routing((route,)) if route.channels else Routing(unrouted=1)
 
-    def _of_s3(self, envelope: Envelope, records: list[dict[str, Any]]) -> list[_Found]:
-        found = []
+    def _of_s3(self, envelope: Envelope, records: list[dict[str, Any]]) -> Routing:
+        routes = []
         for number, record in enumerate(records):
             key, kind, time = routing_s3.key(record), record.get("eventName"), word(record.get("eventTime"), "time")
             match = self._key.fullmatch(key) if self._key else None
-            found.append(
-                _Found(
-                    named=_by_attributes(envelope.attributes) or _Named((match["user"],) if match else ()),
-                    fields={"type": kind, "subject": key, "data": record, "id": _id(envelope)},
-                    view={**_view(envelope), "body": record, "type": kind, "subject": key, "time": time},
-                    time=time,
-                    suffix=f"#{number}" if len(records) > 1 else "",
-                )
+            found = _Found(
+                named=_by_attributes(envelope.attributes) or _Named((match["user"],) if match else ()),
+                type=kind,
+                subject=key,
+                data=record,
+                id=_id(envelope),
+                time=time,
+                suffix=f"#{number}" if len(records) > 1 else "",
             )
-        return found
+            if self._overrides:
+                view = {**_view(envelope), "body": record, "type": kind, "subject": key, "time": time}
+                found = self._overridden(found, view)
+            routes.append(self._route(found))
+        routed = tuple(route for route in routes if route.channels)
+        return Routing(routed, len(routes) - len(routed))
 
-    def _plain(self, envelope: Envelope) -> _Found:
-        attributes = envelope.attributes
-        fields = {
-            "type": attributes.get("event_type") or envelope.type,
-            "subject": attributes.get("subject") or envelope.subject,
-            "data": envelope.text,
-            "id": _id(envelope),
-        }
-        named = _by_attributes(attributes) or _by_body(envelope.body)
-        return _Found(named, fields, _view(envelope) if self._overrides else {}, envelope.time)
+    def _overridden(self, found: _Found, view: Mapping[str, Any]) -> _Found:
+        asked = self._overrides.values(view)
+        named = found.named
+        if "user" in asked:
+            named = named._replace(users=(asked.pop("user"),))
+        if "group" in asked:
+            named = named._replace(groups=(asked.pop("group"),))
+        if "broadcast" in asked:
+            named = named._replace(broadcast=truth(asked.pop("broadcast")))
+        return found._replace(named=named, **asked)
 
-    def _event(self, found: _Found) -> Event:
+    def _route(self, found: _Found) -> Route:
         event = Event(
-            id=identifier(self._value("id", found)) + found.suffix,
-            data=data(self._value("data", found)),
-            type=word(self._value("type", found), "type"),
-            subject=word(self._value("subject", found), "subject"),
+            id=identifier(found.id) + found.suffix,
+            data=data(found.data),
+            type=word(found.type, "type"),
+            subject=word(found.subject, "subject"),
             time=found.time,
         )
-        if data_size(event.data) > self._max_event_bytes:
+        if self._may_be_too_large(event.data) and data_size(event.data) > self._max_event_bytes:
             raise NotUnderstood("size")
-        return event
+        return Route(event, _channels(found.named))
 
-    def _channels(self, found: _Found) -> tuple[str, ...]:
-        ask, named = self._overrides, found.named
-        users = names([ask.value("user", found.view)] if "user" in ask else named.users)
-        groups = names([ask.value("group", found.view)] if "group" in ask else named.groups)
-        everyone = truth(ask.value("broadcast", found.view)) if "broadcast" in ask else named.broadcast
-        if len(users) + len(groups) > MAX_NAMES:
-            raise NotUnderstood("names")
-        channels = [*map(user_channel, users), *map(group_channel, groups), *([BROADCAST] if everyone else [])]
-        return tuple(dict.fromkeys(channels))
+    def _may_be_too_large(self, text: str) -> bool:
+        """Without looking at it: no character takes more room than a line end, which begins a line of ``data: ``."""
+        return (len(text) + 1) * LINE_BYTES > self._max_event_bytes
 
-    def _value(self, field: str, found: _Found) -> Any:
-        return self._overrides.value(field, found.view) if field in self._overrides else found.fields[field]
+
+def _plain(envelope: Envelope) -> _Found:
+    attributes = envelope.attributes
+    return _Found(
+        named=_by_attributes(attributes) or _by_body(envelope.body),
+        type=attributes.get("event_type") or envelope.type,
+        subject=attributes.get("subject") or envelope.subject,
+        data=envelope.text,
+        id=_id(envelope),
+        time=envelope.time,
+    )
 
 
 def _id(envelope: Envelope) -> Any:
@@ -141,12 +153,16 @@ def _id(envelope: Envelope) -> Any:
 
 
 def _view(envelope: Envelope) -> dict[str, Any]:
+    """What overrides are asked over."""
     fields = ("attributes", "body", "subject", "source", "type", "time")
     return {"id": envelope.event_id, **{name: getattr(envelope, name) for name in fields}}
 
 
-def _by_attributes(fields: Mapping[str, Any]) -> _Named:
-    return _Named((fields.get("user_id"),), (fields.get("group"),), fields.get("broadcast") == "true")
+def _by_attributes(fields: Mapping[str, Any]) -> _Named | None:
+    user, group, everyone = fields.get("user_id"), fields.get("group"), fields.get("broadcast") == "true"
+    if not everyone and is_empty(user) and is_empty(group):
+        return None
+    return _Named((user,), (group,), everyone)
 
 
 def _by_body(body: Any) -> _Named:
@@ -154,7 +170,17 @@ def _by_body(body: Any) -> _Named:
     places = (body, body.get("detail"), body.get("data")) if isinstance(body, dict) else ()
     for place in places:
         if isinstance(place, dict):
-            named = _Named((place.get("user_id"), place.get("userId")), (place.get("group"),))
-            if named:
-                return named
+            users, group = (place.get("user_id"), place.get("userId")), place.get("group")
+            if not (is_empty(users[0]) and is_empty(users[1]) and is_empty(group)):
+                return _Named(users, (group,))
     return _Named()
+
+
+def _channels(named: _Named) -> tuple[str, ...]:
+    users, groups = names(named.users), names(named.groups)
+    if len(users) + len(groups) > MAX_NAMES:
+        raise NotUnderstood("names")
+    channels = [*map(user_channel, users), *map(group_channel, groups)]
+    if named.broadcast:
+        channels.append(BROADCAST)
+    return tuple(channels if len(channels) == 1 else dict.fromkeys(channels))

@@ -11,14 +11,14 @@ from sse_service.errors import NotUnderstood
 _KEY_PART = re.compile(r"(\{user\}|\*)")
 
 
-def is_test(body: Any) -> bool:
+def is_test(body: dict[str, Any]) -> bool:
     """Whether the message is S3's own test of a new notification, which is for nobody and no fault."""
-    return isinstance(body, dict) and body.get("Service") == "Amazon S3" and body.get("Event") == "s3:TestEvent"
+    return body.get("Service") == "Amazon S3" and body.get("Event") == "s3:TestEvent"
 
 
-def records(body: Any) -> list[dict[str, Any]] | None:
+def records(body: dict[str, Any]) -> list[dict[str, Any]] | None:
     """The records of a notification; None for any other body."""
-    found = body.get("Records") if isinstance(body, dict) else None
+    found = body.get("Records")
     if not isinstance(found, list) or not found:
         return None
     if not all(isinstance(r, dict) and r.get("eventSource") == "aws:s3" for r in found):

@@ -19,22 +19,26 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 def is_empty(value: Any) -> bool:
     """Whether a value names nobody, whatever its type may be."""
-    if isinstance(value, list):
-        return all(item is None or item == "" for item in value)
-    return value is None or value == ""
+    if value is None or value == "":
+        return True
+    return isinstance(value, list) and all(item is None or item == "" for item in value)
 
 
 def names(values: Iterable[Any]) -> list[str]:
     """Of each value: a string, an integer, or a list of these; null and empty name nobody."""
     found = []
-    for item in (item for value in values for item in (value if isinstance(value, list) else [value])):
-        if item is None or item == "":
-            continue
-        if isinstance(item, bool) or not isinstance(item, str | int):
-            raise NotUnderstood("names")
-        if isinstance(item, str) and _SURROGATE.search(item):
-            raise NotUnderstood("encoding")
-        found.append(str(item))
+    for value in values:
+        for item in value if isinstance(value, list) else (value,):
+            if item is None or item == "":
+                continue
+            if isinstance(item, str):
+                if _has_surrogate(item):
+                    raise NotUnderstood("encoding")
+                found.append(item)
+            elif isinstance(item, int) and not isinstance(item, bool):
+                found.append(str(item))
+            else:
+                raise NotUnderstood("names")
     return found
 
 
@@ -49,7 +53,8 @@ def word(value: Any, field: str) -> str | None:
     """A string without control characters; null and empty are none."""
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or _CONTROL.search(value):
+    # Printable is quickly said, and neither a control character nor a surrogate is; some other characters are not.
+    if not isinstance(value, str) or not (value.isprintable() or _CONTROL.search(value) is None):
         raise NotUnderstood(field)
     return value
 
@@ -72,6 +77,10 @@ def data(value: Any) -> str:
         raise NotUnderstood("data") from None
     if "\0" in found:
         raise NotUnderstood("nul")
-    if _SURROGATE.search(found):
+    if _has_surrogate(found):
         raise NotUnderstood("encoding")
     return found
+
+
+def _has_surrogate(text: str) -> bool:
+    return not text.isascii() and _SURROGATE.search(text) is not None

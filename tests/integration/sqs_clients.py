@@ -11,7 +11,7 @@ from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from consumers.errors import MalformedAnswer
-from consumers.sqs_fast import OPERATIONS, installed
+from consumers.sqs_fast import OPERATIONS, shortened
 
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/events"
 KEYS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
@@ -33,8 +33,8 @@ async def client(
         if not fast:
             yield made
             return
-        with installed(made):
-            yield made
+        with shortened(made) as short:
+            yield short
 
 
 async def ask(sqs: Any, operation: str) -> Any:

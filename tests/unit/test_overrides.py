@@ -26,10 +26,8 @@ def test_what_would_fail_for_every_message_is_refused_in_one_line(expression: st
 
 
 def test_only_what_is_set_is_overridden() -> None:
-    evaluator = Evaluator(Overrides(user="body.a"))
-    assert "user" in evaluator
-    assert "group" not in evaluator
-    assert evaluator.value("user", {"body": {"a": 7}}) == 7
+    assert Evaluator(Overrides(user="body.a")).values({"body": {"a": 7}}) == {"user": 7}
+    assert not Evaluator(Overrides())
 
 
 def deep(levels: int) -> Any:
@@ -49,5 +47,5 @@ def deep(levels: int) -> Any:
 )
 def test_whatever_a_function_raises_is_not_understood(expression: str, body: Any) -> None:
     with pytest.raises(NotUnderstood) as caught:
-        Evaluator(Overrides(data=expression)).value("data", {"body": body})
+        Evaluator(Overrides(data=expression)).values({"body": body})
     assert caught.value.reason == "override"

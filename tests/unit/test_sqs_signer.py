@@ -10,7 +10,7 @@ from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
-from consumers.sqs_signer import head
+from consumers.sqs_signer import Signer
 
 HEADERS = {
     "X-Amz-Target": "AmazonSQS.ReceiveMessage",
@@ -46,15 +46,9 @@ def ours(
     now: datetime.datetime,
     region: str,
 ) -> dict[str, str]:
-    made = head(
-        headers,
-        body,
-        host=url.removeprefix("https://").removeprefix("http://").rstrip("/"),
-        region=region,
-        service="sqs",
-        credentials=credentials,
-        timestamp=now.strftime("%Y%m%dT%H%M%SZ"),
-    )
+    host = url.removeprefix("https://").removeprefix("http://").rstrip("/")
+    signer = Signer(headers, host=host, region=region, service="sqs")
+    made = signer.head(body, credentials, now.strftime("%Y%m%dT%H%M%SZ"))
     line, *rest = made.decode().removesuffix("\r\n\r\n").split("\r\n")
     assert line == "POST / HTTP/1.1"
     return dict(header.split(": ", 1) for header in rest)
