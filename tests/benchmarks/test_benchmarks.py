@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from tests.benchmarks import quota, sizes
 from tests.benchmarks.bench import SMALL, Bench
 from tests.benchmarks.load import Load, build
 from tests.benchmarks.plot import plot
+from tests.benchmarks.quota import NoQuotaError, Quota
+from tests.benchmarks.rate import Trial, highest
 from tests.benchmarks.row import Row, line, median
 from tests.benchmarks.run import CASES, main, measure
 
@@ -54,6 +57,52 @@ def test_the_command_prints_a_table_writes_json_and_draws(tmp_path: Path, capsys
     assert run["case"] == COMMAND
     assert run["machine"]["python"]
     assert "<path" in drawn.read_text()
+
+
+def may_set_quotas() -> bool:
+    """Whether this is root, and control groups can be written."""
+    try:
+        with Quota(1):
+            return True
+    except NoQuotaError:
+        return False
+
+
+def test_the_sizes_are_measured_without_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = tmp_path / "out.jsonl"
+    status = sizes.main(["--small", "--json", str(written)])
+    out, err = capsys.readouterr()
+    if not may_set_quotas():
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith("no CPU quota can be set here: ")
+        return
+    assert status == 0, err
+    found = [json.loads(row) for row in written.read_text().splitlines()]
+    assert [row["cpus"] for row in found] == [*sizes.SIZES]
+    assert all(f"| {row['cpus']:g} vCPU | {row['streams']:,} |" in out for row in found)
+    assert "take more tasks" in out
+
+
+def test_no_size_is_measured_where_no_quota_can_be_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"cgroup {tmp_path}/none cgroup ro,cpu 0 0\n")
+    monkeypatch.setattr(quota, "MOUNTS", mounts)
+    assert sizes.main([]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("no CPU quota can be set here: ")
+
+
+@pytest.mark.parametrize(("start", "capacity"), [(1_000, 1_000), (1_000, 430), (1_000, 2_900), (1_000, 1_040)])
+def test_the_highest_rate_is_found_to_a_tenth(start: int, capacity: int) -> None:
+    def attempt(rate: int) -> Trial:
+        p99 = 10 if rate <= capacity else 2_000
+        return Trial(rate, 1, p99, late=0, emptied=0, quota=1, throttled=1, load_core=0, received=10)
+
+    tried = highest(attempt, start, tries=12)
+    assert capacity / 1.11 <= max(trial.per_second for trial in tried if trial.held) <= capacity
 
 
 @pytest.fixture

@@ -1,0 +1,97 @@
+"""Events from the queue to the sockets of a service with a quota, and what comes of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from itertools import groupby
+
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.load import Load
+from tests.benchmarks.measured import Measured
+from tests.benchmarks.quota import Quota
+from tests.benchmarks.rate import Trial
+from tests.benchmarks.wire import call
+
+PATIENCE = 60
+
+
+class Source:
+    """A feed of events for each of the streams, and what comes of them."""
+
+    def __init__(self, bench: Bench, quota: Quota, server: Measured, load: Load, feed: int, users: int) -> None:
+        self._bench, self._quota, self._server, self._load = bench, quota, server, load
+        self._feed = feed
+        self._had = [0] * users
+        self._broadcasts = 0
+
+    def broadcast(self, count: int) -> float:
+        """To everyone, each when all have the last; milliseconds until it is at the last stream, median."""
+        self._broadcasts += count
+        return float(self._load("broadcast", self._feed, "/all", count, 0)["last"]["p50"]) / 1000
+
+    def burst(self, count: int) -> float:
+        """Send as fast as it is read; events a second."""
+        self._load("reset")
+        call(self._feed, "/burst", **self._round_robin(count))
+        self._arrive()
+        figures = self._load("figures")
+        return float(figures["events"] / figures["seconds"])
+
+    def pace(self, per_second: int, seconds: int) -> Trial:
+        """Send at a rate for so long."""
+        self._load("reset")
+        query, stats = self._round_robin(per_second * seconds), call(self._feed, "/stats")
+        count = query["count"]
+        used, load_used, before = self._server.cpu(), self._load_cpu(), self._quota.throttling()
+        began = time.monotonic()
+        call(self._feed, "/pace", **query, per_second=per_second)
+        time.sleep(count / per_second)
+        while call(self._feed, "/stats")["sent"] < stats["sent"] + count:
+            time.sleep(0.02)
+        sent = time.monotonic()
+        self._arrive()
+        ended = time.monotonic()
+        took = ended - began
+        own, receives = self._load("figures")["own"], call(self._feed, "/stats")["receives"] - stats["receives"]
+        return Trial(
+            per_second=per_second,
+            p50_ms=own["p50"] / 1000,
+            p99_ms=own["p99"] / 1000,
+            late=sent - began - count / per_second,
+            emptied=ended - sent,
+            quota=(self._server.cpu() - used) / took / self._quota.cpus,
+            throttled=self._quota.throttling().since(before),
+            load_core=(self._load_cpu() - load_used) / took,
+            received=count / max(receives, 1),
+        )
+
+    def check(self) -> None:
+        """Count what is missing; everyone has had so many broadcasts."""
+        for first, users, had in self._alike():
+            self._load("check", first, users, had, self._broadcasts)
+        self._bench.faults["undeleted"] += self._bench.left(self._feed)
+
+    def _round_robin(self, count: int) -> dict[str, int]:
+        """So many or a few less, as many for each of as many users as can have one."""
+        rounds = math.ceil(count / len(self._had))
+        users = count // rounds
+        self._had[:users] = [had + rounds for had in self._had[:users]]
+        return {"first": 0, "users": users, "count": users * rounds}
+
+    def _alike(self) -> Iterator[tuple[int, int, int]]:
+        """Users side by side who have had as many events: the first, how many users, and events."""
+        first = 0
+        for had, users in groupby(self._had):
+            count = len([*users])
+            yield first, count, had
+            first += count
+
+    def _arrive(self) -> None:
+        for first, users, had in self._alike():
+            self._load("await", first, users, had, PATIENCE)
+        self._bench.left(self._feed)
+
+    def _load_cpu(self) -> float:
+        return float(call(self._feed, "/stats")["cpu_seconds"] + self._load("figures")["cpu_seconds"])
