@@ -14,8 +14,9 @@ is safe because only the plain case ends here:
 * Where a part of aiobotocore that this needs is missing or of another kind, the client is given as it is: calls are
   slower, not different.
 
-A clean call lacks the headers ``amz-sdk-*``, which tell AWS the number of the attempt. Of its events there is only
-``after-call``, by which the quota of retries grows. Redirects, which SQS does not send, are not followed.
+A clean call lacks the headers ``amz-sdk-*``, which tell AWS the number of the attempt. It has none of the events but
+``after-call``, by which the quota of retries grows, and that only where the quota may not be full. Redirects, which SQS
+does not send, are not followed.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
 OPERATIONS = ("ReceiveMessage", "DeleteMessageBatch")
+
+QUOTA = 500
+"""What botocore's quota of retries holds; each success gives one back."""
 
 _rehearsing: ContextVar[bool] = ContextVar("rehearsing", default=False)
 _outcome: ContextVar[AioAWSResponse | Exception | None] = ContextVar("outcome", default=None)
@@ -76,6 +80,9 @@ class _Short:
         self._transports: dict[str, Transport | None] = {}
         # Operation, queue and names of the parameters -> its form; None where it is not plain.
         self._forms: dict[tuple[str, ...], Form | None] = {}
+        # Successes after which the quota is full again.
+        self._owed = 0
+        self._events.register_first("needs-retry.sqs", self._attempted)
         for operation in OPERATIONS:
             self._events.register_first(f"before-call.sqs.{operation}", _end_rehearsal)
             self._events.register_first(f"before-send.sqs.{operation}", _hand_over)
@@ -116,10 +123,15 @@ class _Short:
             response = AioAWSResponse(plain.url, reply.status_code, reply.headers, reply)
             return await _go_on(response, whole, params)
         found["ResponseMetadata"] = _metadata(reply)
-        await self._events.emit(
-            f"after-call.sqs.{operation}", http_response=reply, parsed=found, model=plain.model, context={}
-        )
+        if self._owed:
+            self._owed -= 1
+            event = f"after-call.sqs.{operation}"
+            await self._events.emit(event, http_response=reply, parsed=found, model=plain.model, context={})
         return found
+
+    def _attempted(self, **_: Any) -> None:
+        """Aiobotocore has made an attempt of its own, which may have taken from its quota."""
+        self._owed = QUOTA
 
     async def _rehearse(
         self, key: tuple[str, ...], whole: Callable[..., Awaitable[Any]], params: dict[str, Any]
