@@ -8,9 +8,9 @@ import random
 from typing import TYPE_CHECKING
 
 from sse_service import frames
+from sse_service.close_reason import CloseReason
 from sse_service.cursor import Cursor, GapReason, ago
 from sse_service.errors import Unavailable
-from sse_service.subscription import CloseReason
 
 if TYPE_CHECKING:
     from sse_service.brokers.base import Broker, Page

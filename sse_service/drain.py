@@ -7,7 +7,7 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
-from sse_service.subscription import CloseReason
+from sse_service.close_reason import CloseReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable

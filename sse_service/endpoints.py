@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sse_service import frames, narrowing, resume
+from sse_service.close_reason import CloseReason
 from sse_service.errors import Forbidden, InvalidToken, Overloaded
 from sse_service.problems import problem
 from sse_service.stream import HEADERS, EventStream, Opening
 from sse_service.streams import EVICTED_RETRY_MS
-from sse_service.subscription import CloseReason
 from sse_service.turnstile import Turnstile
 
 if TYPE_CHECKING:

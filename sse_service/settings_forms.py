@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
-from sse_service.auth.tokens import MIN_SECRET_BYTES
+from sse_service.auth.tokens import check_secret
 from sse_service.overrides import compiled
 from sse_service.routing_s3 import key_pattern as compiled_key_pattern
 
@@ -54,12 +54,11 @@ def word(value: Any) -> Any:
 
 
 def secret(value: SecretStr) -> SecretStr:
-    """A secret that is long enough and has nothing around it."""
+    """A secret that is one, is long enough, and has nothing around it."""
     text = value.get_secret_value()
     if text != text.strip():
         raise ValueError("must have no space or line end around a secret: the signer's would have none")
-    if len(text.encode()) < MIN_SECRET_BYTES:
-        raise ValueError(f"every secret must have at least {MIN_SECRET_BYTES} bytes (RFC 7518 §3.2)")
+    check_secret(text)
     return value
 
 

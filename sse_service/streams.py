@@ -7,9 +7,10 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+from sse_service.close_reason import CloseReason
 from sse_service.errors import Overloaded
 from sse_service.events import BROADCAST, group_channel, user_channel
-from sse_service.subscription import CloseReason, Subscription
+from sse_service.subscription import Subscription
 
 if TYPE_CHECKING:
     from sse_service.auth.base import Principal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import time
 from typing import TYPE_CHECKING
 
@@ -16,22 +15,12 @@ if TYPE_CHECKING:
     from sse_service.auth.base import Principal
     from sse_service.backlog import QueueLimits
     from sse_service.brokers.base import Doubt
+    from sse_service.close_reason import CloseReason
     from sse_service.cursor import Cursor
     from sse_service.frames import Frame
     from sse_service.narrowing import Narrowing
     from sse_service.resume import Start
     from sse_service.sink import Sink
-
-
-class CloseReason(enum.Enum):
-    """Why the server ended a stream."""
-
-    DRAIN = "drain"
-    SLOW = "slow"
-    EXPIRED = "expired"
-    LIMIT = "limit"
-    MAX_AGE = "max_age"
-    ERROR = "error"
 
 
 class Subscription:
@@ -42,31 +31,9 @@ class Subscription:
     """
 
     __slots__ = (
-        "_backlog",
-        "_doubts",
-        "_lost",
-        "_noted",
-        "_on_behind",
-        "_unwritten",
-        "channels",
-        "close_reason",
-        "closed",
-        "ends_at",
-        "fresh",
-        "held",
-        "joined",
-        "last",
-        "last_id",
-        "limits",
-        "live",
-        "narrowing",
-        "opened_at",
-        "principal",
-        "replayed_events",
-        "silent_seconds",
-        "sink",
-        "start",
-        "waiting",
+        *("_backlog", "_doubts", "_lost", "_noted", "_on_behind", "_unwritten", "channels", "close_reason"),
+        *("closed", "ends_at", "fresh", "held", "joined", "last", "last_id", "limits", "live", "narrowing"),
+        *("opened_at", "principal", "replayed_events", "silent_seconds", "sink", "start", "waiting"),
     )
 
     def __init__(

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from sse_service import frames
-from sse_service.subscription import CloseReason
+from sse_service.close_reason import CloseReason
 
 if TYPE_CHECKING:
     from sse_service.brokers.base import Broker

@@ -33,8 +33,10 @@ class Tokens:
         groups_claim: str = "groups",
     ) -> None:
         """Raises ValueError for no secret, a short one, or one that is a public key's text."""
-        if not secrets or any(len(secret.encode()) < MIN_SECRET_BYTES for secret in secrets):
-            raise ValueError(f"every secret must have at least {MIN_SECRET_BYTES} bytes")
+        if not secrets:
+            raise ValueError("a secret is needed")
+        for secret in secrets:
+            check_secret(secret)
         self._keys = tuple(map(_key, secrets))
         self._short_way = ShortWay(secrets=secrets, issuer=issuer, audience=audience)
         self._issuer = issuer
@@ -90,6 +92,16 @@ class Tokens:
             except (jwt.InvalidTokenError, ValueError):
                 break
         raise InvalidToken
+
+
+def check_secret(secret: str) -> None:
+    """Raises ValueError, without the secret, for one that is short, or that anybody may know."""
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"every secret must have at least {MIN_SECRET_BYTES} bytes (RFC 7518 §3.2)")
+    try:
+        jwt.get_algorithm_by_name("HS256").prepare_key(secret)
+    except jwt.InvalidKeyError:
+        raise ValueError("a secret must not be a key of another kind, as a certificate or a public key is") from None
 
 
 def _key(secret: str) -> jwt.PyJWK:

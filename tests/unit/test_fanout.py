@@ -7,8 +7,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from sse_service.close_reason import CloseReason
 from sse_service.hub import AT_ONCE
-from sse_service.subscription import CloseReason, Subscription
+from sse_service.subscription import Subscription
 from tests.unit.sinks import MemorySink
 from tests.unit.task import Task, settled
 

@@ -7,9 +7,9 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
+from sse_service.close_reason import CloseReason
 from sse_service.errors import Overloaded
 from sse_service.limits import Limits, network
-from sse_service.subscription import CloseReason
 from tests.unit.sinks import MemorySink
 from tests.unit.task import Task, settled
 

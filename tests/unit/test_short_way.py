@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_service.auth.short_way import ShortWay
+from sse_service.auth.tokens import Tokens
 
 SECRETS = ["n" * 32, "ö" * 32, "o" * 40]
 NOW = int(time.time())
@@ -182,6 +183,6 @@ def test_a_secret_that_is_refused_by_pyjwt_is_refused_here(secret: str) -> None:
         jwt.encode(CLAIMS, secret, algorithm="HS256")
     except jwt.InvalidKeyError:
         with pytest.raises(ValueError, match="key"):
-            ShortWay(secrets=[secret], issuer=None, audience=None)
+            Tokens(secrets=[secret])
     else:
-        assert ShortWay(secrets=[secret], issuer=None, audience=None)
+        assert Tokens(secrets=[secret])

@@ -12,10 +12,10 @@ import pytest
 from sse_service.app import create_app
 from sse_service.auth.requests import RequestAuth
 from sse_service.auth.tokens import Tokens
+from sse_service.close_reason import CloseReason
 from sse_service.endpoints import Events, Probes, Session
 from sse_service.health import Health
 from sse_service.server import QuietServer
-from sse_service.subscription import CloseReason
 from tests.unit.serving import Run, client, serving
 from tests.unit.task import Task, settled
 

@@ -10,12 +10,13 @@ from sse_service import frames
 from sse_service.auth.base import Principal
 from sse_service.backlog import QueueLimits
 from sse_service.brokers.base import Doubt
+from sse_service.close_reason import CloseReason
 from sse_service.cursor import Cursor
 from sse_service.events import Event
 from sse_service.frames import Frame
 from sse_service.narrowing import Narrowing
 from sse_service.resume import Start
-from sse_service.subscription import CloseReason, Subscription
+from sse_service.subscription import Subscription
 from tests.unit.sinks import MemorySink
 
 

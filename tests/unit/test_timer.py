@@ -7,8 +7,8 @@ import time
 from contextlib import ExitStack
 
 from sse_service import frames
+from sse_service.close_reason import CloseReason
 from sse_service.sink import Progress
-from sse_service.subscription import CloseReason
 from sse_service.timer import STALLED_SECONDS, Timer
 from tests.unit.sinks import MemorySink
 from tests.unit.task import Task, settled

@@ -13,6 +13,8 @@ from sse_service.errors import Forbidden, InvalidToken
 
 OLD, NEW = "o" * 32, "n" * 32
 
+PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----END PUBLIC KEY-----"
+
 
 def made(secret: str = NEW, algorithm: str = "HS256", **claims: Any) -> str:
     return jwt.encode({"sub": "42", "exp": int(time.time()) + 60, **claims}, secret, algorithm=algorithm)
@@ -90,7 +92,15 @@ def test_more_than_a_hundred_groups_are_forbidden() -> None:
     assert len(Tokens(secrets=[NEW]).verify(made(groups=groups[1:])).groups) == MAX_GROUPS
 
 
-@pytest.mark.parametrize("secrets", [[], ["short"], [NEW, "x" * 31]])
-def test_no_secret_or_a_short_one_is_refused(secrets: list[str]) -> None:
-    with pytest.raises(ValueError, match="32 bytes"):
+@pytest.mark.parametrize(
+    ("secrets", "why"),
+    [
+        ([], "needed"),
+        (["short"], "32 bytes"),
+        ([NEW, "x" * 31], "32 bytes"),
+        ([PUBLIC_KEY], "public key"),
+    ],
+)
+def test_no_secret_a_short_one_or_one_that_anybody_may_know_is_refused(secrets: list[str], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
         Tokens(secrets=secrets)
