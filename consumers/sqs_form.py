@@ -34,10 +34,13 @@ class Form(NamedTuple):
     """aiobotocore's own signer: it has the credentials."""
 
     async def credentials(self) -> Credentials | None:
-        """What aiobotocore would sign with now; it refreshes them where their end is near."""
+        """What aiobotocore would sign with now; it refreshes them where their end is near.
+
+        None also for what is no header's value: a line end would end the head.
+        """
         auth = await self.keys.get_auth_instance(self.signer.service, self.signer.region, "v4")
         found: Credentials | None = auth.credentials
-        return found
+        return found if found is not None and f"{found.access_key}{found.token or ''}".isprintable() else None
 
 
 def form(prepared: Prepared, params: dict[str, Any], connections: Callable[[str], Transport | None]) -> Form | None:

@@ -33,7 +33,8 @@ class Signer:
     def head(self, body: bytes, credentials: Credentials, timestamp: str) -> bytes:
         """Give the request's line and headers, signed; ``timestamp`` is UTC as ``20261125T083443Z``.
 
-        Each value goes out as it is signed, its runs of white space as one space, so that none can hold a line end.
+        Each value goes out as it is signed, its runs of white space as one space, so that none can hold a line end;
+        the credentials must hold none.
         """
         second = self._second
         if second is None or second.timestamp != timestamp or second.credentials != credentials:

@@ -26,10 +26,14 @@ class Head:
 
     def __init__(self, message: Message) -> None:
         """``message`` is ASGI's ``http.response.start`` of an answer without length that says ``Connection: close``."""
-        self._message = message
+        self._start = message
         # uvicorn makes a new list for each date.
         self._fields: list[tuple[bytes, bytes]] | None = None
         self._bytes = b""
+
+    def message(self) -> Message:
+        """A new one for each stream: Starlette's middleware puts its own list of fields into what it is given."""
+        return {**self._start}
 
     async def begin(self, cycle: RequestResponseCycle, send: Send) -> bytes:
         """Begin the response, as ``send`` would, and give the bytes instead of writing them."""
@@ -46,7 +50,7 @@ class Head:
         transport, kept = cycle.transport, _Kept()
         cycle.transport = kept  # type: ignore[assignment]  # for this one call
         try:
-            await send(self._message)
+            await send(self.message())
         finally:
             cycle.transport = transport
         return b"".join(kept)

@@ -129,6 +129,8 @@ class Hub:
 
 def _age_seconds(published: str) -> float | None:
     """Seconds since an RFC 3339 time; None where it is no time."""
+    if not published.isascii():
+        return None
     try:
         return max(time.time() - datetime.fromisoformat(published).timestamp(), 0)
     except ValueError:

@@ -58,8 +58,7 @@ class EventStream(EventSourceResponse):
         super().__init__(_nothing(), ping=0)
         for name, value in HEADERS.items():
             self.headers[name] = value
-        self._start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-        self._head = Head(self._start)
+        self._head = Head({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         self._streams = streams
 
     async def answer(self, scope: Scope, send: Send, opening: Opening) -> None:
@@ -68,7 +67,7 @@ class EventStream(EventSourceResponse):
         if loan.over.done():
             return
         if scope["method"] == "HEAD":
-            await send(self._start)
+            await send(self._head.message())
             await send({"type": "http.response.body", "body": b""})
             return
         await loan.begin(send, self._head, _PREAMBLE)

@@ -24,8 +24,8 @@ _log = logging.getLogger(__name__)
 class Seen:
     """The events of the dedupe window, as hashes, so that long ids and many channels take no more room.
 
-    They are Python's own, of 64 bits, with a secret of this process (SipHash): nobody can make two events that look
-    alike, and among a million of them a new one is taken for another once in 10^13 times.
+    They are Python's own, of 64 bits, with a secret of this process (SipHash) unless ``PYTHONHASHSEED`` is set: nobody
+    can make two events that look alike, and among a million of them a new one is taken for another once in 10^13 times.
     """
 
     def __init__(self, *, window_us: int, max_keys: int) -> None:

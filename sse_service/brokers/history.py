@@ -25,15 +25,18 @@ class History:
     floor: int = 0
     """Highest offset removed."""
     entries: list[Entry] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    """Of each entry, as it was counted: a string grows when somebody asks for its UTF-8, which it keeps."""
 
     def append(self, entry: Entry) -> int:
         """Take the newest entry, and return by how many bytes this has grown, or shrunk where older ones left."""
-        entries = self.entries
+        entries, bytes_ = self.entries, size(entry)
         entries.append(entry)
+        self.sizes.append(bytes_)
         over, now = len(entries) - self.max_events, entry.cursor.offset
         if over <= 0 and entries[0].cursor.offset >= now - self.age_us:
-            return size(entry)
-        return size(entry) - self._remove(max(over, 0)) - self.expire(now)
+            return bytes_
+        return bytes_ - self._remove(max(over, 0)) - self.expire(now)
 
     def expire(self, now: int) -> int:
         """Remove what is older than the age, and return its bytes."""
@@ -52,11 +55,11 @@ class History:
         return self.entries[start : start + limit]
 
     def _remove(self, count: int) -> int:
-        gone = self.entries[:count]
+        gone, bytes_ = self.entries[:count], sum(self.sizes[:count])
         if gone:
-            del self.entries[:count]
+            del self.entries[:count], self.sizes[:count]
             self.floor = gone[-1].cursor.offset
-        return sum(map(size, gone))
+        return bytes_
 
 
 def size(entry: Entry) -> int:

@@ -183,6 +183,21 @@ def test_cors_names_the_allowed_origin_and_no_other(chain: Chain) -> None:
         assert "access-control-allow-origin" not in refused.headers
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_head_of_a_stream_has_nothing_of_another_origins(chain: Chain, method: str) -> None:
+    def asked(*fields: str) -> list[bytes]:
+        request = head(chain, *fields).replace(b"GET ", method.encode() + b" ", 1)
+        answer = raw(chain, request, until=b"stream.ready" if method == "GET" else b"\r\n\r\n")
+        lines = answer.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
+        return [line for line in lines if line.startswith((b"access-control", b"vary"))]
+
+    allowed = asked("Origin: https://app.example.com")
+    assert b"access-control-allow-origin: https://app.example.com" in allowed
+    foreign, none = asked("Origin: https://evil.example"), asked()
+    assert not any(b"allow-origin" in line for line in (*foreign, *none))
+    assert asked("Origin: https://app.example.com") == allowed
+
+
 def test_metrics_are_on_the_admin_port_only(chain: Chain) -> None:
     assert chain.get("/metrics").status_code == 404
     assert "sse_streams_open" in chain.client.get(f"{chain.admin}/metrics").text
