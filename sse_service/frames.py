@@ -37,8 +37,8 @@ class Frame:
 def frame(item: Event, cursor: Cursor) -> Frame:
     """Encode an Event for all its streams."""
     kind = delivered_type(item.type)
-    block = _event(kind, item.data, cursor)
-    return Frame(cursor, cursor.offset, kind or "message", item.subject, b"%x\r\n%b\r\n" % (len(block), block))
+    block = _block(kind, item.data, cursor=cursor)
+    return Frame(cursor, cursor.offset, kind or "message", item.subject, chunk(block))
 
 
 def chunk(block: bytes) -> bytes:
@@ -53,14 +53,14 @@ def unchunk(coded: bytes) -> bytes:
 
 def delivered_type(name: str | None) -> str | None:
     """A publisher's type as the browser sees it: ``event.`` keeps it apart from ours and EventSource's own."""
-    if name is not None and (name in _RESERVED or name[:7] == "stream."):
+    if name is not None and (name in _RESERVED or name.startswith("stream.")):
         return f"event.{name}"
     return name
 
 
 def event(item: Event, cursor: Cursor) -> bytes:
     """The block of an Event; its id comes last, so that a cut cannot skip the event."""
-    return _event(delivered_type(item.type), item.data, cursor)
+    return _block(delivered_type(item.type), item.data, cursor=cursor)
 
 
 def ready(*, resumed: bool, user: str, retry_ms: int, cursor: Cursor | None = None) -> bytes:
@@ -86,12 +86,6 @@ def close(reason: str, *, reconnect: bool, retry_ms: int | None = None) -> bytes
 def data_size(data: str) -> int:
     """Bytes of the encoded ``data:`` lines."""
     return len(_data(data).encode())
-
-
-def _event(kind: str | None, data: str, cursor: Cursor) -> bytes:
-    head = f"event: {kind}\n" if kind else ""
-    lines = f"data: {data}\n" if "\n" not in data and "\r" not in data else _data(data)
-    return f"{head}{lines}id: {cursor.epoch}.{cursor.offset}.{cursor.digest}\n\n".encode()
 
 
 def _data(data: str) -> str:

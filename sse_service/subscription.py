@@ -146,6 +146,7 @@ class Subscription:
         if self.held:
             return
         if (frame := self._unwritten) is not None:
+            # Written out as in ``offer``, and for the same reason
             self._unwritten = None
             self.last_id = frame.offset
             self.fresh = True
