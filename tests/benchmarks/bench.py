@@ -78,10 +78,10 @@ class Bench:
             yield server, control
 
     @contextmanager
-    def fed(self, name: str, feeder: str = "sqs_feed") -> Iterator[tuple[Measured, int]]:
+    def fed(self, name: str) -> Iterator[tuple[Measured, int]]:
         """Our service or the floor, reading a feed, and the port for commands to that."""
         port, queue = free_port(), free_port()
-        feed = Measured(sys.executable, "-m", f"tests.benchmarks.{feeder}", str(queue), core=LOAD_CORE, port=queue)
+        feed = Measured(sys.executable, "-m", "tests.benchmarks.sqs_feed", str(queue), core=LOAD_CORE, port=queue)
         if name == "ours":
             url = f"http://127.0.0.1:{queue}"
             env = self._env(queue_url=f"{url}/000000000000/events") | {"AWS_ENDPOINT_URL": url}

@@ -58,7 +58,7 @@ def carried(bench: Bench, cpus: float, *, seconds: int, tries: int = TRIES) -> C
     streams = min(round(size.many * cpus), bench.most)
     with (
         Quota(cpus) as quota,
-        bench.fed("ours", feeder="wide_feed") as (server, feed),
+        bench.fed("ours") as (server, feed),
         bench.ours(server, streams, awake=False) as load,
     ):
         quota.take(server.pids)

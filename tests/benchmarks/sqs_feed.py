@@ -1,8 +1,9 @@
 """A fast SQS: canned SNS notifications for long polls, and counted deletes.
 
 ``python -m tests.benchmarks.sqs_feed PORT``. Commands, by POST: ``/burst?first=&users=&count=`` makes events round
-robin as fast as they are asked for, ``/pace?first=&users=&count=&per_second=`` at a rate, ``/stats`` gives the
-counters. Every other path is SQS's JSON protocol. Nothing is delivered twice: what is not deleted shows in ``left``.
+robin as fast as they are asked for, ``/pace?first=&users=&count=&per_second=`` at a rate, ``/all`` puts its body into
+the queue for everyone, ``/stats`` gives the counters. Every other path is SQS's JSON protocol. Nothing is delivered
+twice: what is not deleted shows in ``left``.
 """
 
 from __future__ import annotations
@@ -29,22 +30,22 @@ ATTRIBUTES = {
 }
 
 
-def _template() -> bytes:
-    """A message of a receive, as long as the real thing, with ``%`` for id, data and user; the MD5 is not computed."""
+def _template(data: str, **attributes: str) -> bytes:
+    """A message of a receive, as long as the real thing, with ``%`` for what is after an ``@``; it has no true MD5."""
     url = "https://sns.us-east-1.amazonaws.com"
     body = {
         "Type": "Notification",
         "MessageId": "00000000-0000-4000-8000-@ID",
         "TopicArn": TOPIC,
-        "Message": payload(0, 0, 0).replace('"t":0,"n":0,"u":0', '"t":@T,"n":@N,"u":@U'),
+        "Message": data,
         "Timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),
         "SignatureVersion": "1",
         "Signature": "A" * 342 + "==",
         "SigningCertURL": f"{url}/SimpleNotificationService-{'0' * 32}.pem",
         "UnsubscribeURL": f"{url}/?Action=Unsubscribe&SubscriptionArn={TOPIC}:00000000-0000-4000-8000-000000000000",
         "MessageAttributes": {
-            "event_type": {"Type": "String", "Value": "load.event"},
-            "user_id": {"Type": "String", "Value": "@U"},
+            name: {"Type": "String", "Value": value}
+            for name, value in {"event_type": "load.event", **attributes}.items()
         },
     }
     message = {
@@ -65,7 +66,8 @@ class Queue:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self._template = _template()
+        data = payload(0, 0, 0).replace('"t":0,"n":0,"u":0', '"t":@T,"n":@N,"u":@U')
+        self._template = _template(data, user_id="@U")
         self._numbers = Numbers()
         self._waiting: deque[bytes] = deque()
         # What is left of a burst: first user, users, events, events made.
@@ -93,6 +95,11 @@ class Queue:
             self._serve()
 
         self._pacing = asyncio.ensure_future(pace(count, per_second, put))
+
+    def everyone(self, data: str) -> None:
+        """Put one into the queue for everyone."""
+        self._waiting.append(self._sent(_template(data, broadcast="true"), {}))
+        self._serve()
 
     def receive(self, connection: Connection, asked: dict[str, Any]) -> None:
         """Answer a receive, now or when there is something."""
@@ -141,11 +148,14 @@ class Queue:
         connection.answer(b'{"Messages":[%b]}' % b",".join(given) if given else b"{}")
 
     def _message(self, user: int) -> bytes:
+        fields = {b"t": time.monotonic_ns(), b"n": self._numbers.take(user), b"u": user}
+        return self._sent(self._template, fields)
+
+    def _sent(self, template: bytes, fields: dict[bytes, int]) -> bytes:
         self.counts["sent"] += 1
-        number = self.counts["sent"]
+        number = fields[b"id"] = self.counts["sent"]
         self._flying.add(f"{number:012x}{'h' * 180}")
-        fields = {b"id": number, b"t": time.monotonic_ns(), b"n": self._numbers.take(user), b"u": user}
-        return self._template % fields
+        return template % fields
 
 
 class Connection(Messages):
@@ -164,6 +174,8 @@ class Connection(Messages):
             self._queue.burst(**query)
         elif path == "/pace":
             self._queue.pace(**query)
+        elif path == "/all":
+            self._queue.everyone(body.decode())
         elif path == "/stats":
             self.answer(orjson.dumps(self._queue.stats()))
             return
