@@ -14,6 +14,8 @@ MAX_LENGTH = 64
 
 _FORM = re.compile(r"([A-Za-z0-9_-]{1,24})\.(\d{1,18})\.(0|[0-9a-f]{16})", re.ASCII)
 
+_UNFED = blake2b(digest_size=8)  # a copy takes half the time of a new one
+
 _EPOCH = re.compile(r"([0-9a-f]{1,15})-[0-9a-f]{8}")
 
 
@@ -44,7 +46,9 @@ class Cursor:
 
 def digest(event_id: str) -> str:
     """The last field of an Event's cursor."""
-    return blake2b(event_id.encode(), digest_size=8).hexdigest()
+    hash_ = _UNFED.copy()
+    hash_.update(event_id.encode())
+    return hash_.hexdigest()
 
 
 def new_epoch(began: int) -> str:

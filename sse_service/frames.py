@@ -37,8 +37,7 @@ class Frame:
 def frame(item: Event, cursor: Cursor) -> Frame:
     """Encode an Event for all its streams."""
     kind = delivered_type(item.type)
-    block = _block(kind, item.data, cursor=cursor)
-    return Frame(cursor, cursor.offset, kind or "message", item.subject, chunk(block))
+    return Frame(cursor, cursor.offset, kind or "message", item.subject, chunk(_event(kind, item.data, cursor)))
 
 
 def chunk(block: bytes) -> bytes:
@@ -60,7 +59,12 @@ def delivered_type(name: str | None) -> str | None:
 
 def event(item: Event, cursor: Cursor) -> bytes:
     """The block of an Event; its id comes last, so that a cut cannot skip the event."""
-    return _block(delivered_type(item.type), item.data, cursor=cursor)
+    return _event(delivered_type(item.type), item.data, cursor)
+
+
+def _event(kind: str | None, data: str, cursor: Cursor) -> bytes:
+    head = f"event: {kind}\n" if kind else ""
+    return f"{head}{_data(data)}id: {cursor}\n\n".encode()
 
 
 def ready(*, resumed: bool, user: str, retry_ms: int, cursor: Cursor | None = None) -> bytes:

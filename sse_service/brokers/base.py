@@ -52,8 +52,8 @@ class Doubt:
 class Listener(Protocol):
     """What a broker hands live events to."""
 
-    def __call__(self, entry: Entry, /) -> None:
-        """Take one entry; called in the broker's order, never waits, raises nothing."""
+    def __call__(self, entries: Sequence[Entry], /) -> None:
+        """Take entries, in the broker's order as are the calls; never waits, raises nothing."""
         ...
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sse_service.brokers.base import Entry, Page
 from sse_service.brokers.dedupe import MAX_DEDUPE_KEYS, Seen, count_duplicate
-from sse_service.brokers.history import History
+from sse_service.brokers.history import History, size
 from sse_service.cursor import Cursor, GapReason, digest, judge, new_epoch
 
 if TYPE_CHECKING:
@@ -48,6 +47,7 @@ class MemoryBroker:
         self._metrics = metrics
         self._history_events = history_events
         self._age = history_seconds
+        self._age_us = int(history_seconds * 1_000_000)
         self._max_bytes = history_bytes
         self._clock = clock
         self._max_channels = max_channels
@@ -56,38 +56,55 @@ class MemoryBroker:
         self._epoch = new_epoch(began)
         # Highest offset given out, to an event or as a position.
         self._last = began
-        # All at or below was handed to the listener; while one is being handed over, this is behind it.
+        # All at or below was handed to the listener; while some are being handed over, this is behind them.
         self._handed = began
         self._handing = False
-        # Channel -> its history; the one that was appended to longest ago comes first.
-        self._histories: OrderedDict[str, History] = OrderedDict()
+        self._histories: dict[str, History] = {}
+        # A heap of each channel with the offset of one of its entries. Most have had newer ones since, which is seen
+        # to when one is wanted that had none: nothing need be done for it at each event.
+        self._idle: list[tuple[int, str]] = []
         # Highest last offset of any channel that was forgotten.
         self._floor = 0
         self._bytes = 0
         self._seen = Seen(window_us=int(dedupe_seconds * 1_000_000), max_keys=max_dedupe_keys)
 
     async def publish(self, routes: Sequence[Route]) -> None:
-        """Store, then hand to the listener, each Route in turn."""
-        now, stored = self._now(), 0
+        """Store them all, then hand to the listener what was new."""
+        now = self._now()
         self._seen.expire(now)
+        stored = [entry for route in routes if (entry := self._store(route, now)) is not None]
+        if not stored:
+            return
+        while self._bytes > self._max_bytes or len(self._histories) > self._max_channels:
+            self._forget_some()
+        self._metrics.events_stored.inc(len(stored))
         self._handing = True
         try:
-            for route in routes:
-                event, channels = route.event, route.channels
-                offset = max(self._last + 1, now)
-                if (same := self._seen.add(event, channels, offset)) is not None:
-                    count_duplicate(route, same=same, metrics=self._metrics)
-                    continue
-                self._last = offset
-                entry = Entry(Cursor(self._epoch, offset, digest(event.id)), event, channels)
-                for channel in channels:
-                    self._append(channel, entry)
-                stored += 1
-                self._listener(entry)
-                self._handed = offset
+            self._listener(stored)
+            self._handed = self._last
         finally:
             self._handing = False
-            self._metrics.events_stored.inc(stored)
+
+    def _store(self, route: Route, now: int) -> Entry | None:
+        """Give the entry; None where there was one before."""
+        event, channels = route.event, route.channels
+        offset = self._last + 1 if self._last >= now else now
+        if (same := self._seen.add(event, channels, offset)) is not None:
+            count_duplicate(route, same=same, metrics=self._metrics)
+            return None
+        self._last = offset
+        entry = Entry(Cursor(self._epoch, offset, digest(event.id)), event, channels)
+        bytes_ = size(event)
+        for channel in channels:
+            history = self._histories.get(channel) or self._remember(channel, offset)
+            self._bytes += history.append(entry, bytes_)
+        return entry
+
+    def _remember(self, channel: str, offset: int) -> History:
+        history = History(max_events=self._history_events, age_us=self._age_us)
+        self._histories[channel] = history
+        heapq.heappush(self._idle, (offset, channel))
+        return history
 
     @property
     def trouble(self) -> str | None:
@@ -111,7 +128,7 @@ class MemoryBroker:
         return Cursor(self._epoch, self._reserve())
 
     def delivered(self) -> Cursor:
-        """Reserve the present; asked from within the listener, what came before the entry in its hands."""
+        """Reserve the present; asked from within the listener, what came before the entries in its hands."""
         if not self._handing:
             self._handed = self._reserve()
         return Cursor(self._epoch, self._handed)
@@ -155,20 +172,15 @@ class MemoryBroker:
     def _now(self) -> int:
         return int(self._clock() * 1_000_000)
 
-    def _append(self, channel: str, entry: Entry) -> None:
-        history = self._histories.get(channel)
-        if history is None:
-            history = History(max_events=self._history_events, age_us=int(self._age * 1_000_000))
-            self._histories[channel] = history
-        self._histories.move_to_end(channel)
-        self._bytes += history.append(entry)
-        while self._bytes > self._max_bytes or len(self._histories) > self._max_channels:
-            self._forget_some()
-
     def _forget_some(self) -> None:
         """Take one entry from the channel that has been idle longest, and the channel with its last."""
-        channel, history = next(iter(self._histories.items()))
+        offset, channel = self._idle[0]
+        history = self._histories[channel]
+        if history.last != offset:
+            heapq.heapreplace(self._idle, (history.last, channel))
+            return
         self._bytes -= history.drop_oldest()
         if not history.entries:
+            heapq.heappop(self._idle)
             del self._histories[channel]
             self._floor = max(self._floor, history.floor)

@@ -240,7 +240,7 @@ class ValkeyListener:
             return
         self._dispatched = message.offset
         if channel in entry.channels:
-            self._listener(entry)
+            self._listener((entry,))
         else:
             foreign(channel, self._metrics)
 

@@ -50,7 +50,7 @@ class Setup:
         self._make = make
         self._runner = asyncio.Runner()
         make.tell(self.clock)
-        self.broker = make(listener=self.live.append, metrics=self.metrics, clock=self.clock, **settings)
+        self.broker = make(listener=self.live.extend, metrics=self.metrics, clock=self.clock, **settings)
         self.run(self._start())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

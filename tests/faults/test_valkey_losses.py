@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -42,8 +42,8 @@ class Store:
         )
         self.other = ValkeyBroker(url=server.url, listener=lambda _: None, on_lost=lambda _: None, metrics=Metrics())
 
-    def _take(self, entry: Entry) -> None:
-        self.news.append(entry.event.id)
+    def _take(self, entries: Sequence[Entry]) -> None:
+        self.news += [entry.event.id for entry in entries]
 
     def _lost(self, complete: Mapping[str, int]) -> None:
         self.news.append(f"lost {', '.join(complete)}")

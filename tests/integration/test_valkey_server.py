@@ -40,7 +40,7 @@ def locked() -> Iterator[Valkey]:
 async def broker(url: str, live: list[Entry] | None = None) -> Any:
     made = ValkeyBroker(
         url=url,
-        listener=(live if live is not None else []).append,
+        listener=(live if live is not None else []).extend,
         on_lost=lambda _: None,
         metrics=Metrics(),
     )

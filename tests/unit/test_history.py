@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from sse_service.brokers.base import Entry
-from sse_service.brokers.history import History
+from sse_service.brokers.history import History, size
 from sse_service.cursor import Cursor
 from sse_service.events import Event
 
@@ -13,7 +13,7 @@ from sse_service.events import Event
 def test_a_text_that_has_grown_meanwhile_leaves_with_the_size_that_was_counted() -> None:
     history = History(max_events=10, age_us=1_000_000)
     entry = Entry(Cursor("e", 1), Event("1", "x", time="\u00e9" * 1000), ("user:1",))
-    counted = history.append(entry)
+    counted = history.append(entry, size(entry.event))
     with pytest.raises(ValueError, match="isoformat"):
         # CPython keeps the UTF-8 of a string that a parser has asked for
         datetime.fromisoformat(entry.event.time or "")
@@ -23,7 +23,7 @@ def test_a_text_that_has_grown_meanwhile_leaves_with_the_size_that_was_counted()
 
 def test_one_too_many_and_what_is_too_old_leave_together() -> None:
     history = History(max_events=2, age_us=10)
-    grown = [history.append(Entry(Cursor("e", at), Event(str(at), "x"), ("c",))) for at in (1, 2, 3, 50)]
+    grown = [history.append(Entry(Cursor("e", at), Event(str(at), "x"), ("c",)), 1000 + at) for at in (1, 2, 3, 50)]
     assert [entry.cursor.offset for entry in history.entries] == [50]
     assert history.floor == 3
     assert sum(grown) == history.drop_oldest()

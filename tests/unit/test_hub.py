@@ -38,15 +38,23 @@ def test_an_entry_reaches_only_the_members_of_its_channels() -> None:
     hub, mine, theirs = Hub(metrics=Metrics()), Client(), Client()
     hub.join(mine, ["user:1"])
     hub.join(theirs, ["user:2"])
-    hub.dispatch(entry("a", "user:1"))
-    hub.dispatch(entry("b", "user:3"))
+    hub.dispatch([entry("a", "user:1")])
+    hub.dispatch([entry("b", "user:3")])
     assert (mine.got, theirs.got) == (["a"], [])
+
+
+def test_entries_of_one_call_are_offered_in_their_order() -> None:
+    hub, one, all_ = Hub(metrics=Metrics()), Client(), Client()
+    hub.join(one, ["user:1"])
+    hub.join(all_, ["user:1", "broadcast"])
+    hub.dispatch([entry("a", "user:1"), entry("b", "broadcast"), entry("c", "user:2"), entry("d", "user:1")])
+    assert (one.got, all_.got) == (["a", "d"], ["a", "b", "d"])
 
 
 def test_one_who_joined_two_of_its_channels_gets_an_entry_once() -> None:
     hub, client = Hub(metrics=Metrics()), Client()
     hub.join(client, ["user:1", "broadcast"])
-    hub.dispatch(entry("a", "user:1", "broadcast"))
+    hub.dispatch([entry("a", "user:1", "broadcast")])
     assert client.got == ["a"]
 
 
@@ -66,8 +74,8 @@ def test_one_who_leaves_while_offered_to_keeps_nobody_from_it() -> None:
     leaver.leaves = hub
     hub.join(leaver, ["user:1"])
     hub.join(stayer, ["user:1"])
-    hub.dispatch(entry("a", "user:1"))
-    hub.dispatch(entry("b", "user:1"))
+    hub.dispatch([entry("a", "user:1")])
+    hub.dispatch([entry("b", "user:1")])
     assert (leaver.got, stayer.got) == (["a"], ["a", "b"])
 
 
@@ -76,9 +84,9 @@ def test_deliveries_are_counted_with_the_time_since_the_event_was_published() ->
     hub = Hub(metrics=metrics)
     for _ in range(2):
         hub.join(Client(), ["user:1"])
-    hub.dispatch(entry("a", "user:1", time="2026-11-23T23:20:29.832Z"))
-    hub.dispatch(entry("b", "user:1", time="no time"))
-    hub.dispatch(entry("c", "user:2"))
+    hub.dispatch([entry("a", "user:1", time="2026-11-23T23:20:29.832Z")])
+    hub.dispatch([entry("b", "user:1", time="no time")])
+    hub.dispatch([entry("c", "user:2")])
     text = metrics.render().decode()
     assert "sse_events_delivered_total 4.0" in text
     assert "sse_publish_to_write_seconds_count 1.0" in text

@@ -29,7 +29,7 @@ class Setup:
         make: Callable[..., MemoryBroker] = AwayBroker if away else MemoryBroker
         self.handler = Ingest(
             router=Router(s3_key_pattern="users/{user}/*"),
-            broker=make(listener=self.live.append, metrics=self.metrics),
+            broker=make(listener=self.live.extend, metrics=self.metrics),
             metrics=self.metrics,
             discard_unrouted=discard,
         )
