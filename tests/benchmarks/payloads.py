@@ -31,10 +31,14 @@ def payload(at: int, number: int, user: int) -> str:
 
 async def pace(count: int, per_second: int, put: Callable[[int, int], object]) -> None:
     """Call with 0, 1, … and the moment at which each is due; what comes late keeps its moment."""
-    began = time.monotonic_ns()
-    for number in range(count):
-        due = began + number * 1_000_000_000 // per_second
-        if (early := due - time.monotonic_ns()) > 0:
-            # uvloop counts in milliseconds, and rounds down.
-            await asyncio.sleep(early / 1e9 + 0.001)
-        put(number, due)
+    loop, began = asyncio.get_running_loop(), time.monotonic_ns()
+
+    def tick() -> None:
+        # In a thread of its own: uvloop counts in milliseconds, and would send two at a time.
+        for number in range(count):
+            due = began + number * 1_000_000_000 // per_second
+            if (early := due - time.monotonic_ns()) > 0:
+                time.sleep(early / 1e9)
+            loop.call_soon_threadsafe(put, number, due)
+
+    await asyncio.to_thread(tick)
