@@ -64,7 +64,7 @@ def event(item: Event, cursor: Cursor) -> bytes:
 
 def _event(kind: str | None, data: str, cursor: Cursor) -> bytes:
     head = f"event: {kind}\n" if kind else ""
-    return f"{head}{_data(data)}id: {cursor}\n\n".encode()
+    return f"{head}{_data(data)}id: {cursor!s}\n\n".encode()
 
 
 def ready(*, resumed: bool, user: str, retry_ms: int, cursor: Cursor | None = None) -> bytes:
@@ -101,7 +101,7 @@ def _data(data: str) -> str:
 def _block(kind: str | None, data: str, *, cursor: Cursor | None = None, retry_ms: int | None = None) -> bytes:
     head = f"event: {kind}\n" if kind else ""
     retry = f"retry: {retry_ms}\n" if retry_ms is not None else ""
-    tail = f"id: {cursor}\n" if cursor else ""
+    tail = f"id: {cursor!s}\n" if cursor else ""
     return f"{head}{retry}{_data(data)}{tail}\n".encode()
 
 

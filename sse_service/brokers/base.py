@@ -21,6 +21,8 @@ class Entry:
     cursor: Cursor
     event: Event
     channels: tuple[str, ...]
+    size: int = 0
+    """Bytes that it was counted for when it was stored, 0 where nobody counts: a string may grow later."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,49 +26,51 @@ class History:
     """Highest offset removed."""
     last: int = field(default=0, init=False)
     """Highest offset appended."""
-    entries: list[Entry] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    """Of each entry, as it was counted: a string grows when somebody asks for its UTF-8, which it keeps."""
     oldest: int = field(default=0, init=False)
     """Offset of the first entry, beside it: at an append nothing else of an old entry need be looked at."""
+    entries: list[Entry] = field(default_factory=list)
 
-    def append(self, entry: Entry, bytes_: int) -> int:
+    def append(self, entry: Entry) -> int:
         """Take the newest entry, and return by how many bytes this has grown, or shrunk where older ones left."""
         entries, now = self.entries, entry.cursor.offset
         if not entries:
             self.oldest = now
         entries.append(entry)
-        self.sizes.append(bytes_)
-        self.last = now
-        over = len(entries) - self.max_events
-        if over <= 0 and self.oldest >= now - self.age_us:
-            return bytes_
-        return bytes_ - self._remove(max(over, 0)) - self.expire(now)
+        self.last, grown = now, entry.size
+        if len(entries) > self.max_events:
+            grown -= self.drop_oldest()
+        if self.oldest < now - self.age_us:
+            grown -= self.expire(now)
+        return grown
 
     def expire(self, now: int) -> int:
         """Remove what is older than the age, and return its bytes."""
         since = now - self.age_us
         if not self.entries or self.oldest >= since:
             return 0
-        return self._remove(bisect_right(self.entries, since - 1, key=_offset))
+        count = bisect_right(self.entries, since - 1, key=_offset)
+        gone = self.entries[:count]
+        del self.entries[:count]
+        self._removed(gone[-1])
+        return sum(entry.size for entry in gone)
 
     def drop_oldest(self) -> int:
         """Remove the oldest entry, and return its bytes."""
-        return self._remove(1)
+        if not self.entries:
+            return 0
+        gone = self.entries.pop(0)
+        self._removed(gone)
+        return gone.size
 
     def after(self, offset: int, limit: int) -> list[Entry]:
         """At most ``limit`` entries above the offset."""
         start = bisect_right(self.entries, offset, key=_offset)
         return self.entries[start : start + limit]
 
-    def _remove(self, count: int) -> int:
-        gone, bytes_ = self.entries[:count], sum(self.sizes[:count])
-        if gone:
-            del self.entries[:count], self.sizes[:count]
-            self.floor = gone[-1].cursor.offset
-            if self.entries:
-                self.oldest = self.entries[0].cursor.offset
-        return bytes_
+    def _removed(self, last: Entry) -> None:
+        self.floor = last.cursor.offset
+        if self.entries:
+            self.oldest = self.entries[0].cursor.offset
 
 
 def size(event: Event) -> int:

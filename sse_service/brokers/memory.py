@@ -93,11 +93,10 @@ class MemoryBroker:
             count_duplicate(route, same=same, metrics=self._metrics)
             return None
         self._last = offset
-        entry = Entry(Cursor(self._epoch, offset, digest(event.id)), event, channels)
-        bytes_ = size(event)
+        entry = Entry(Cursor(self._epoch, offset, digest(event.id)), event, channels, size(event))
         for channel in channels:
             history = self._histories.get(channel) or self._remember(channel, offset)
-            self._bytes += history.append(entry, bytes_)
+            self._bytes += history.append(entry)
         return entry
 
     def _remember(self, channel: str, offset: int) -> History:
