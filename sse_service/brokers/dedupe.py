@@ -48,14 +48,14 @@ class Seen:
         """Remember a new event and return None; for one seen before, whether its type and data are the same."""
         key = hash((event.id, channels if len(channels) == 1 else frozenset(channels)))
         content = hash((event.type, event.data))
-        seen = self._contents.get(key)
-        if seen is not None:
-            return seen == content
-        if len(self._keys) >= self._max_keys:
-            self._forget_oldest()
-        self._contents[key] = content
+        known = len(self._contents)
+        first = self._contents.setdefault(key, content)
+        if len(self._contents) == known:
+            return first == content
         self._keys.append(key)
         self._offsets.append(offset)
+        if known == self._max_keys:
+            self._forget_oldest()
         return None
 
     def _forget_oldest(self) -> None:
