@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -164,8 +164,15 @@ def one_to_each(bench: Bench) -> list[Row]:
     return [median(rows)]
 
 
+CAUGHT_UP = 0.2
+"""Seconds in which a server that was paused makes up for the heartbeats that were due meanwhile."""
+
+
 def growth(bench: Bench) -> list[Row]:
-    """The same events with few streams and with as many as there may be, and events for users who have none."""
+    """The same events with few streams and with as many as there may be, and events for users who have none.
+
+    What streams cost while nothing comes is a figure of its own, and is taken off those of the events.
+    """
     size = bench.size
     count = size.events // size.turns
     with (
@@ -176,11 +183,17 @@ def growth(bench: Bench) -> list[Row]:
     ):
         bench.open(few, 0, size.few)
         bench.open(most, 0, bench.most)
-        with spent(large) as idle:
+        with spent(small, large) as idle:
             time.sleep(size.seconds)
+        idle_small, idle_large = (seconds / size.seconds for seconds in idle.seconds)
         to_few = Unicast(few, small_control, small, users=size.few, count=count)
         to_most = Unicast(most, large_control, large, users=size.few, count=count)
-        turns = by_turns(size.turns, (small, to_few), (large, to_most), (large, to_most.for_nobody))
+        turns = by_turns(
+            size.turns,
+            (small, partial(_beside_idle, idle_small, to_few)),
+            (large, partial(_beside_idle, idle_large, to_most)),
+            (large, partial(_beside_idle, idle_large, to_most.for_nobody)),
+        )
         few("check", 0, size.few, to_few.had, 0)
         most("check", 0, size.few, to_most.had, 0)
         most("check", size.few, bench.most - size.few, 0, 0)
@@ -192,8 +205,16 @@ def growth(bench: Bench) -> list[Row]:
         )
         for at_few, at_most, nobody in turns
     ]
-    used = idle.seconds[0] / size.seconds * 100
-    return [*map(median, zip(*rows, strict=True)), Row(f"core used by {bench.most:,} idle streams", "%", used)]
+    used = Row(f"core used by {bench.most:,} idle streams", "%", idle_large * 100)
+    return [*map(median, zip(*rows, strict=True)), used]
+
+
+def _beside_idle(core: float, publish: Callable[[], Spent]) -> Spent:
+    """What events cost a server that uses so much of a core anyway."""
+    time.sleep(CAUGHT_UP)
+    began = time.monotonic()
+    used = publish()
+    return Spent([used.seconds[0] - core * (time.monotonic() - began)])
 
 
 def valkey(bench: Bench) -> list[Row]:
