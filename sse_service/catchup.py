@@ -106,7 +106,7 @@ class CatchUp:
             frames.ready(
                 resumed=start.resumes and gap is None,
                 user=subscription.principal.user,
-                retry_ms=random.randint(1000, 5000),  # noqa: S311  spreads load
+                retry_ms=int(random.uniform(1000, 5000)),  # noqa: S311  spreads load
                 cursor=after if start.live else None,
             ),
             after if start.live else None,

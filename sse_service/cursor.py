@@ -64,6 +64,8 @@ def began(epoch: str) -> int:
 
 def ago(position: Cursor, seconds: int) -> Cursor:
     """The position so long before another; before the life's beginning, one of no life."""
+    if not seconds:
+        return position
     offset = max(position.offset - seconds * 1_000_000, 0)
     return Cursor(position.epoch if offset >= began(position.epoch) else "before", offset)
 

@@ -53,6 +53,7 @@ class Streams:
         self._max_age_seconds = max_age_seconds
         # In order of opening; a dict because a set has no order.
         self._open: dict[Subscription, None] = {}
+        metrics.streams_open.set_function(self.__len__)
         self.draining = False
         """Whether new streams are turned away because the task ends."""
 
@@ -92,7 +93,6 @@ class Streams:
             ends_at=time.monotonic() + self._max_age_seconds * random.uniform(0.8, 1),  # noqa: S311  spreads load
         )
         self._open[subscription] = None
-        self._metrics.streams_open.set(len(self._open))
         self._metrics.streams_opened.inc()
         _log.debug("a stream of user %s opens, %d channels", principal.user, len(channels))
         if (oldest := self._limits.opened(subscription, address)) is not None:
@@ -108,7 +108,6 @@ class Streams:
             self._broker.unsubscribe(channel)
         del self._open[subscription]
         self._limits.ended(subscription, address)
-        self._metrics.streams_open.set(len(self._open))
         reason = subscription.close_reason.value if subscription.close_reason else "client"
         self._metrics.streams_closed.labels(reason).inc()
         _log.debug("a stream of user %s has ended: %s", subscription.principal.user, reason)

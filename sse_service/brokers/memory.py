@@ -136,19 +136,25 @@ class MemoryBroker:
         self, channels: Sequence[str], after: Cursor | None, limit: int, doubts: Sequence[Doubt] = ()
     ) -> Page:
         """Merge the channels' histories by offset."""
-        here = await self.position()
-        held = [self._histories[c] for c in dict.fromkeys(channels) if c in self._histories]
+        here = Cursor(self._epoch, self._reserve())
+        held = [history for c in dict.fromkeys(channels) if (history := self._histories.get(c))]
+        floor = self._floor
         for history in held:
             self._bytes -= history.expire(here.offset)
-        floor = max([self._floor, *(history.floor for history in held)])
+            floor = max(floor, history.floor)
         gap = judge(after, position=here, floor=floor, age_seconds=self._age)
         # A time that has not been yet is no believable one: all that is held follows.
         start = after.offset if after is not None and after.offset <= here.offset else 0
-        lost = [first for doubt in doubts if (first := self._first_in(doubt)) is not None]
-        if lost and gap is None:
-            gap, start = GapReason.LOST, min(lost) - 1
-        # One more than the page from each: no history can hide an entry that belongs before the page's last.
-        merged = heapq.merge(*(h.after(start, limit + 1) for h in held), key=lambda e: e.cursor.offset)
+        if doubts:
+            lost = [first for doubt in doubts if (first := self._first_in(doubt)) is not None]
+            if lost and gap is None:
+                gap, start = GapReason.LOST, min(lost) - 1
+        # One more than the page from each: no history can hide an entry that belongs before the page's last. Most
+        # streams have missed nothing, and what they are spared here is a good part of an opening.
+        found = [entries for history in held if (entries := history.after(start, limit + 1))]
+        if not found:
+            return Page((), here, gap)
+        merged = heapq.merge(*found, key=lambda entry: entry.cursor.offset)
         entries = list({entry.cursor.offset: entry for entry in merged}.values())
         if len(entries) > limit:
             return Page(tuple(entries[:limit]), entries[limit - 1].cursor, gap, more=True)
