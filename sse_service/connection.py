@@ -8,6 +8,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import is_ssl
 
 from sse_service.flow import Flow
 from sse_service.loan import EXTENSION, Loan
@@ -77,9 +78,16 @@ class Connection(HttpToolsProtocol):
         self._unparsed_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Wait for the first request."""
-        super().connection_made(transport)
-        self.flow = Flow(transport)
+        """Wait for the first request.
+
+        In uvicorn's place, which makes a socket of the transport's to ask the kernel for what the transport knows: a
+        tenth of an opening.
+        """
+        self.connections.add(self)
+        self.transport, self.flow = transport, Flow(transport)
+        self.server = _address(transport.get_extra_info("sockname"))
+        self.client = _address(transport.get_extra_info("peername"))
+        self.scheme = "https" if is_ssl(transport) else "http"
         if not self._door.admits(len(self.connections)):
             self.cut()
             return
@@ -295,3 +303,8 @@ class Connection(HttpToolsProtocol):
         self._head_bytes += size
         if self._head_bytes > MAX_HEAD_BYTES:
             raise ValueError("head too long")
+
+
+def _address(name: tuple[Any, ...] | None) -> tuple[str, int] | None:
+    """Host and port, of IPv6 without flow and scope; None where the peer has gone."""
+    return (str(name[0]), int(name[1])) if name else None

@@ -27,4 +27,4 @@ def may_use_cookie(request: HTTPConnection, *, allowed: Collection[str], safe: b
 
 def _own(request: HTTPConnection) -> str:
     """The service's origin, as a trusted proxy forwarded it."""
-    return f"{request.url.scheme}://{request.headers.get('host', '')}"
+    return f"{request.scope['scheme']}://{request.headers.get('host', '')}"
