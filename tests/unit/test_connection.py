@@ -66,6 +66,22 @@ def test_what_is_lent_writes_chunk_coded_blocks_and_knows_what_the_peer_has_take
     run(body())
 
 
+def test_a_request_knows_both_ends_of_its_connection(run: Run) -> None:
+    found: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        found.extend((scope["client"], scope["server"], scope["scheme"]))
+        await plain(scope, receive, send)
+
+    async def body() -> None:
+        async with serving(app) as server, client(server) as (reader, writer):
+            writer.write(GET)
+            await reader.readuntil(b"ok")
+            assert found == [writer.get_extra_info("sockname"), writer.get_extra_info("peername"), "http"]
+
+    run(body())
+
+
 def test_a_peer_that_does_not_read_is_held_back_from_and_told_when_it_reads_again(run: Run) -> None:
     app = Streaming()
     told = asyncio.Event()
