@@ -64,7 +64,8 @@ def event(item: Event, cursor: Cursor) -> bytes:
 
 def _event(kind: str | None, data: str, cursor: Cursor) -> bytes:
     head = f"event: {kind}\n" if kind else ""
-    return f"{head}{_data(data)}id: {cursor!s}\n\n".encode()
+    # The cursor's text written out: by its ``__str__`` it takes as long as all the rest
+    return f"{head}{_data(data)}id: {cursor.epoch}.{cursor.offset}.{cursor.digest}\n\n".encode()
 
 
 def ready(*, resumed: bool, user: str, retry_ms: int, cursor: Cursor | None = None) -> bytes:

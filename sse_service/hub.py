@@ -40,6 +40,9 @@ class Subscriber(Protocol):
         ...
 
 
+FEW = 8
+"""Subscribers of one channel that are copied at each join or leave, to save what a dict takes."""
+
 AT_ONCE = 400
 """Subscribers that an event is written to as it comes; all others of a larger crowd are written to in slices."""
 
@@ -57,24 +60,33 @@ class Hub:
         self._metrics = metrics
         # Those that have something to be written, in order of being offered it.
         self._unwritten: deque[Subscriber] = deque()
-        # Channel -> its subscribers, in order of joining; a dict because a set has no order.
-        self._members: dict[str, dict[Subscriber, None]] = {}
+        # Channel -> its subscribers, in order of joining: few in a tuple, which is small and read as it is, as of a
+        # user's own pages; many in a dict.
+        self._members: dict[str, tuple[Subscriber, ...] | dict[Subscriber, None]] = {}
 
     def join(self, subscriber: Subscriber, channels: Sequence[str]) -> list[str]:
         """Register, and return the channels that had no subscriber before: the broker must be told of them."""
         new = [channel for channel in channels if channel not in self._members]
         for channel in channels:
-            self._members.setdefault(channel, {})[subscriber] = None
+            members = self._members.get(channel, ())
+            if isinstance(members, dict):
+                members[subscriber] = None
+            elif subscriber not in members:
+                joined = (*members, subscriber)
+                self._members[channel] = joined if len(joined) <= FEW else dict.fromkeys(joined)
         return new
 
     def leave(self, subscriber: Subscriber, channels: Sequence[str]) -> list[str]:
         """Undo ``join``, and return the channels that have no subscriber any more. Idempotent."""
         empty = []
         for channel in channels:
-            members = self._members.get(channel, {})
+            members = self._members.get(channel, ())
             if subscriber not in members:
                 continue
-            del members[subscriber]
+            if isinstance(members, dict):
+                del members[subscriber]
+            else:
+                members = self._members[channel] = tuple(other for other in members if other is not subscriber)
             if not members:
                 del self._members[channel]
                 empty.append(channel)
@@ -86,9 +98,12 @@ class Hub:
         A subscriber may leave, or another join, while it is being offered to. All are encoded before the first is
         written: the kernel's way through a write takes from the processor's caches what Python had there.
         """
-        wanted = [(entry, everyone) for entry in entries if (everyone := self._everyone(entry.channels))]
-        encoded = [(frames.frame(entry.event, entry.cursor), everyone) for entry, everyone in wanted]
-        delivered = 0
+        encoded, times, delivered = [], [], 0
+        for entry in entries:
+            if everyone := self._everyone(entry.channels):
+                encoded.append((frames.frame(entry.event, entry.cursor), everyone))
+                if entry.event.time is not None:
+                    times.append(entry.event.time)
         for frame, everyone in encoded:
             for subscriber in everyone if len(everyone) <= AT_ONCE else everyone[:AT_ONCE]:
                 subscriber.offer(frame)
@@ -96,8 +111,8 @@ class Hub:
                 self._spread(everyone[AT_ONCE:], frame)
             delivered += len(everyone)
         self._metrics.events_delivered.inc(delivered)
-        for entry, _ in wanted:
-            if entry.event.time is not None and (age := _age_seconds(entry.event.time)) is not None:
+        for published in times:
+            if (age := _age_seconds(published)) is not None:
                 self._metrics.publish_to_write_seconds.observe(age)
 
     def _everyone(self, channels: Sequence[str]) -> tuple[Subscriber, ...]:

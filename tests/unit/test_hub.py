@@ -6,7 +6,7 @@ from sse_service.brokers.base import Entry
 from sse_service.cursor import Cursor
 from sse_service.events import Event
 from sse_service.frames import Frame
-from sse_service.hub import Hub
+from sse_service.hub import FEW, Hub
 from sse_service.metrics import Metrics
 
 
@@ -67,6 +67,20 @@ def test_the_first_to_join_and_the_last_to_leave_are_told() -> None:
     assert hub.leave(one, ["user:1", "broadcast"]) == []
     assert hub.leave(two, ["broadcast"]) == ["broadcast"]
     assert len(hub) == 0
+
+
+def test_a_channel_grows_and_empties_in_any_order() -> None:
+    hub, clients = Hub(metrics=Metrics()), [Client() for _ in range(FEW * 2)]
+    for client in clients:
+        hub.join(client, ["user:1"])
+        hub.join(client, ["user:1"])
+    assert len(hub) == FEW * 2
+    left = [hub.leave(client, ["user:1"]) for client in (*clients[1::2], *clients[-2::-2])]
+    assert left == [[]] * (FEW * 2 - 1) + [["user:1"]]
+    assert hub.join(clients[0], ["user:1"]) == ["user:1"]
+    hub.join(clients[1], ["user:1"])
+    hub.dispatch([entry("a", "user:1")])
+    assert [client.got for client in clients] == [["a"], ["a"]] + [[]] * (FEW * 2 - 2)
 
 
 def test_one_who_leaves_while_offered_to_keeps_nobody_from_it() -> None:
