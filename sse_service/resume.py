@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from sse_service import cursor as cursors
 from sse_service.cursor import Cursor
+from sse_service.values import value
 
 _AGO = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Start:
     """Live from now on, unless a field says otherwise."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sse_starlette.sse import AppStatus, EventSourceResponse
@@ -11,6 +10,7 @@ from sse_starlette.sse import AppStatus, EventSourceResponse
 from sse_service import frames
 from sse_service.head import Head
 from sse_service.loan import lend
+from sse_service.values import value
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ HEADERS = {
 _PREAMBLE = frames.chunk(frames.HEARTBEAT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Opening:
     """What a request for a stream has asked for, and may have."""
 

@@ -1,4 +1,4 @@
-"""Values that are made at every event."""
+"""Values that are made at every event, or for every stream."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Entry:
     """Bytes that it was counted for when it was stored, 0 where nobody counts: a string may grow later."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Page:
     """What a replay gave."""
 
