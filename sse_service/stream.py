@@ -56,8 +56,7 @@ class EventStream(EventSourceResponse):
 
     def __init__(self, *, streams: Streams) -> None:
         super().__init__(_nothing(), ping=0)
-        for name, value in HEADERS.items():
-            self.headers[name] = value
+        self.headers.update(HEADERS)
         self._head = Head({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         self._streams = streams
 
