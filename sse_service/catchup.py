@@ -106,6 +106,7 @@ class CatchUp:
             frames.ready(
                 resumed=start.resumes and gap is None,
                 user=subscription.principal.user,
+                # randint takes four times as long, at each opening
                 retry_ms=int(random.uniform(1000, 5000)),  # noqa: S311  spreads load
                 cursor=after if start.live else None,
             ),

@@ -306,5 +306,5 @@ class Connection(HttpToolsProtocol):
 
 
 def _address(name: tuple[Any, ...] | None) -> tuple[str, int] | None:
-    """Host and port, of IPv6 without flow and scope; None where the peer has gone."""
+    """Host and port of TCP, of IPv6 without flow and scope; None where the peer has gone."""
     return (str(name[0]), int(name[1])) if name else None

@@ -102,7 +102,7 @@ def _data(data: str) -> str:
 def _block(kind: str | None, data: str, *, cursor: Cursor | None = None, retry_ms: int | None = None) -> bytes:
     head = f"event: {kind}\n" if kind else ""
     retry = f"retry: {retry_ms}\n" if retry_ms is not None else ""
-    tail = f"id: {cursor!s}\n" if cursor else ""
+    tail = f"id: {cursor}\n" if cursor else ""
     return f"{head}{retry}{_data(data)}{tail}\n".encode()
 
 

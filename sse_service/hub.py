@@ -98,22 +98,19 @@ class Hub:
         A subscriber may leave, or another join, while it is being offered to. All are encoded before the first is
         written: the kernel's way through a write takes from the processor's caches what Python had there.
         """
-        encoded, times, delivered = [], [], 0
+        encoded, delivered = [], 0
         for entry in entries:
             if everyone := self._everyone(entry.channels):
-                encoded.append((frames.frame(entry.event, entry.cursor), everyone))
-                if entry.event.time is not None:
-                    times.append(entry.event.time)
-        for frame, everyone in encoded:
+                encoded.append((frames.frame(entry.event, entry.cursor), everyone, entry.event.time))
+        for frame, everyone, published in encoded:
             for subscriber in everyone if len(everyone) <= AT_ONCE else everyone[:AT_ONCE]:
                 subscriber.offer(frame)
             if len(everyone) > AT_ONCE:
                 self._spread(everyone[AT_ONCE:], frame)
             delivered += len(everyone)
-        self._metrics.events_delivered.inc(delivered)
-        for published in times:
-            if (age := _age_seconds(published)) is not None:
+            if published is not None and (age := _age_seconds(published)) is not None:
                 self._metrics.publish_to_write_seconds.observe(age)
+        self._metrics.events_delivered.inc(delivered)
 
     def _everyone(self, channels: Sequence[str]) -> tuple[Subscriber, ...]:
         if len(channels) == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from sse_service.values import value
@@ -21,8 +21,8 @@ class Entry:
     cursor: Cursor
     event: Event
     channels: tuple[str, ...]
-    size: int = 0
-    """Bytes that it was counted for when it was stored, 0 where nobody counts: a string may grow later."""
+    size: int = field(default=0, compare=False)
+    """Bytes that it was counted for, 0 where nobody counts; kept, because a string may grow after that."""
 
 
 @value

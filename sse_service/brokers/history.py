@@ -27,7 +27,7 @@ class History:
     last: int = field(default=0, init=False)
     """Highest offset appended."""
     oldest: int = field(default=0, init=False)
-    """Offset of the first entry, beside it: at an append nothing else of an old entry need be looked at."""
+    """Offset of the first entry, where there is one: kept here, so that an append looks at no old entry."""
     entries: list[Entry] = field(default_factory=list)
 
     def append(self, entry: Entry) -> int:

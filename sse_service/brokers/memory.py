@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,10 @@ MAX_CHANNELS = 100_000
 """Channels with a history; past it the one that has been idle longest is forgotten and raises the global floor.
 
 A channel takes some 300 bytes beside its name and its entries: 30 MB of them at most."""
+
+
+ORDER_SECONDS = 1
+"""For which a channel that has had an event is left where it is in the order of idleness."""
 
 
 class MemoryBroker:
@@ -59,10 +64,8 @@ class MemoryBroker:
         # All at or below was handed to the listener; while some are being handed over, this is behind them.
         self._handed = began
         self._handing = False
-        self._histories: dict[str, History] = {}
-        # A heap of each channel with the offset of one of its entries. Most have had newer ones since, which is seen
-        # to when one is wanted that had none: nothing need be done for it at each event.
-        self._idle: list[tuple[int, str]] = []
+        # Channel -> its history; the one that was appended to longest ago comes first, to ORDER_SECONDS.
+        self._histories: OrderedDict[str, History] = OrderedDict()
         # Highest last offset of any channel that was forgotten.
         self._floor = 0
         self._bytes = 0
@@ -95,14 +98,14 @@ class MemoryBroker:
         self._last = offset
         entry = Entry(Cursor(self._epoch, offset, digest(event.id)), event, channels, size(event))
         for channel in channels:
-            history = self._histories.get(channel) or self._remember(channel, offset)
+            history = self._histories.get(channel) or self._remember(channel)
+            if offset - history.last >= ORDER_SECONDS * 1_000_000:
+                self._histories.move_to_end(channel)
             self._bytes += history.append(entry)
         return entry
 
-    def _remember(self, channel: str, offset: int) -> History:
-        history = History(max_events=self._history_events, age_us=self._age_us)
-        self._histories[channel] = history
-        heapq.heappush(self._idle, (offset, channel))
+    def _remember(self, channel: str) -> History:
+        history = self._histories[channel] = History(max_events=self._history_events, age_us=self._age_us)
         return history
 
     @property
@@ -179,13 +182,8 @@ class MemoryBroker:
 
     def _forget_some(self) -> None:
         """Take one entry from the channel that has been idle longest, and the channel with its last."""
-        offset, channel = self._idle[0]
-        history = self._histories[channel]
-        if history.last != offset:
-            heapq.heapreplace(self._idle, (history.last, channel))
-            return
+        channel, history = next(iter(self._histories.items()))
         self._bytes -= history.drop_oldest()
         if not history.entries:
-            heapq.heappop(self._idle)
             del self._histories[channel]
             self._floor = max(self._floor, history.floor)

@@ -8,7 +8,7 @@ import pytest
 
 from sse_service.brokers.base import Entry
 from sse_service.brokers.history import ENTRY_BYTES, size
-from sse_service.brokers.memory import MemoryBroker
+from sse_service.brokers.memory import ORDER_SECONDS, MemoryBroker
 from sse_service.cursor import GapReason
 from sse_service.events import Event, Route
 from sse_service.metrics import Metrics
@@ -29,9 +29,11 @@ def test_the_channel_idle_longest_is_forgotten_and_its_cursor_is_a_gap() -> None
 
 
 def test_a_channel_that_had_an_event_since_is_not_the_one_idle_longest() -> None:
-    broker = MemoryBroker(listener=lambda _: None, metrics=Metrics(), max_channels=3)
+    now = 1_000.0
+    broker = MemoryBroker(listener=lambda _: None, metrics=Metrics(), max_channels=3, clock=lambda: now)
     before = asyncio.run(broker.position())
     for number, user in enumerate("abcaabd"):
+        now += ORDER_SECONDS
         publish(broker, Route(Event(str(number), "x"), (f"user:{user}",)))
     held = {user: asyncio.run(broker.replay([f"user:{user}"], before, 10)).entries for user in "abcd"}
     assert {user: len(entries) for user, entries in held.items()} == {"a": 3, "b": 2, "c": 0, "d": 1}

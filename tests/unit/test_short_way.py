@@ -127,6 +127,9 @@ ODD = {
     "payload, null": signed(b64("null")),
     "payload, no JSON": signed(b64("{")),
     "payload, deep": signed(b64("[" * 100_000)),
+    # Here the decoders' limits lie, which differ
+    **{f"claim {depth} deep": signed(b64(f'{{"sub":"4","exp":{NOW + 99},"x":{"[" * depth}{"]" * depth}}}'))
+       for depth in (99, 100, 980, 990, 1000, 1010, 1023, 1024)},
     "payload, UTF-16": signed(b64(json.dumps(CLAIMS).encode("utf-16"))),
     "payload, BOM": signed(b64(json.dumps(CLAIMS).encode("utf-8-sig"))),
     "payload, no UTF-8": signed(b64(b'{"sub":"\xff","exp":%d}' % (NOW + 99))),
