@@ -14,10 +14,27 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from jwt.utils import base64url_encode
+
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+_FROM_URL = bytes.maketrans(b"-_+/=", b"+/...")  # a dot is no base64
+
+
+def _encode(raw: bytes) -> bytes:
+    return b2a_base64(raw, newline=False).translate(_TO_URL).rstrip(b"=")
+
+
+def _decode(text: bytes) -> bytes:
+    """Read base64url (RFC 4648 §5) without padding; raises ValueError for what ``_encode`` would not write."""
+    padded = text.translate(_FROM_URL) + b"=" * (-len(text) % 4)
+    raw = a2b_base64(padded)
+    # The decoder skips what is no base64, and takes bits that say nothing.
+    if b2a_base64(raw, newline=False) != padded:
+        raise ValueError("no base64url")
+    return raw
+
 
 _HEADERS = frozenset(
-    base64url_encode(header).decode()
+    _encode(header).decode()
     for header in (
         b'{"alg":"HS256","typ":"JWT"}',
         b'{"typ":"JWT","alg":"HS256"}',
@@ -25,7 +42,6 @@ _HEADERS = frozenset(
     )
 )
 """As the common libraries write them. Compared whole: another algorithm, a ``crit``, or a ``kid`` is none of them."""
-
 
 MAX_NESTED = 100
 """Lists and objects in a token's claims."""
@@ -81,21 +97,3 @@ class ShortWay:
             # What orjson makes of an integer of more than 64 bits, which a claim may be; none is looked for in a list
             and float not in map(type, claims.values())
         )
-
-
-def _decode(text: bytes) -> bytes:
-    """Read base64url (RFC 4648 §5) without padding; raises ValueError for what ``_encode`` would not write."""
-    padded = text.translate(_FROM_URL) + b"=" * (-len(text) % 4)
-    raw = a2b_base64(padded)
-    # The decoder skips what is no base64, and takes bits that say nothing.
-    if b2a_base64(raw, newline=False) != padded:
-        raise ValueError("no base64url")
-    return raw
-
-
-def _encode(raw: bytes) -> bytes:
-    return b2a_base64(raw, newline=False).translate(_TO_URL).rstrip(b"=")
-
-
-_TO_URL = bytes.maketrans(b"+/", b"-_")
-_FROM_URL = bytes.maketrans(b"-_+/=", b"+/...")  # a dot is no base64

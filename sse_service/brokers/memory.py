@@ -23,7 +23,6 @@ MAX_CHANNELS = 100_000
 
 A channel takes some 300 bytes beside its name and its entries: 30 MB of them at most."""
 
-
 ORDER_SECONDS = 1
 """For which a channel that has had an event is left where it is in the order of idleness."""
 
