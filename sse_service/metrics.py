@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from sse_service.tallies import Spread, Tally
 
 # A flag of the whole process: without it, each series has a second one that says when it was made.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client's has no types
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 """The media type of what ``Metrics.render`` gives."""

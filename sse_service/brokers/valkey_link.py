@@ -41,7 +41,7 @@ async def connection(url: str) -> AsyncIterator[AbstractConnection]:
         health_check_interval=0,
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
-    link = pool.make_connection()  # type: ignore[no-untyped-call]
+    link = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's has no types
     try:
         async with asyncio.timeout(CALL_SECONDS):
             await link.connect_check_health(check_health=False, retry_socket_connect=False)

@@ -225,11 +225,17 @@ class Cluster:
         self.paused = True
         for client in self.clients:
             client.calm = True
-        acknowledged = lambda: len(self.acknowledged()) + len(set(self.stub.dead)) >= len(self.published)  # noqa: E731
-        await until(acknowledged, "all messages are acknowledged")
-        complete = lambda: not [v for v in self.violations() if v.kind == "lost"]  # noqa: E731
+        await until(
+            lambda: len(self.acknowledged()) + len(set(self.stub.dead)) >= len(self.published),
+            "all messages are acknowledged",
+        )
         with contextlib.suppress(AssertionError):
-            await until(complete, "all is seen", seconds=seconds, every=1)
+            await until(
+                lambda: not [v for v in self.violations() if v.kind == "lost"],
+                "all is seen",
+                seconds=seconds,
+                every=1,
+            )
 
     def violations(self, gaps_allowed: Container[str] = GAPS) -> list[Violation]:
         return check(self.clients, self.published, self.acknowledged(), self.stub.dead, gaps_allowed=gaps_allowed)

@@ -425,7 +425,7 @@ def test_a_reader_of_an_answer_that_is_no_stream_is_cut_when_it_takes_nothing(
 
     async def body() -> None:
         async with serving(endless) as server, client(server) as (_, writer):
-            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.transport.pause_reading()  # type: ignore[attr-defined]  # typed as one that writes
             writer.write(GET)
             await settled(lambda: len(server.server_state.connections) == 1)
             await settled(lambda: not server.server_state.connections)
