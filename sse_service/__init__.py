@@ -1,1 +1,1 @@
-"""Pushes events to browsers over Server-Sent Events."""
+"""Streams events from a queue to the browsers of the users they are for."""

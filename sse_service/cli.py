@@ -18,15 +18,16 @@ import uvloop
 from botocore.exceptions import BotoCoreError
 from pydantic import SecretStr
 
-from consumers.sqs import FAULTS, SQSConsumer
-from sse_service import aws, logs
+from consumers.sqs.consumer import FAULTS, SQSConsumer
+from sse_service import aws
 from sse_service.arguments import parser
 from sse_service.doctor.run import examine
-from sse_service.errors import InvalidSettings
-from sse_service.metrics import Metrics
-from sse_service.server import listen, listen_for_admin, url
-from sse_service.settings import Settings, unknown
+from sse_service.http.uvicorn.server import listen, listen_for_admin, url
+from sse_service.model.errors import InvalidSettings
+from sse_service.settings.settings import Settings, unknown
 from sse_service.task import run, tokens_of
+from sse_service.telemetry import logs
+from sse_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     import socket

@@ -5,33 +5,34 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from consumers.sqs import SQSConsumer
-from sse_service import aws, descriptors
-from sse_service.admin import create_admin_app
-from sse_service.app import create_app
+from consumers.sqs.consumer import SQSConsumer
+from sse_service import aws
 from sse_service.auth.requests import RequestAuth
 from sse_service.auth.tokens import Tokens
-from sse_service.backlog import QueueLimits
-from sse_service.brokers.memory import MemoryBroker
-from sse_service.catchup import CatchUp
-from sse_service.door import Door
-from sse_service.drain import Drain
-from sse_service.emf import EmbeddedMetrics
-from sse_service.endpoints import Events, Probes, Session
-from sse_service.errors import InvalidSettings
-from sse_service.health import Health
-from sse_service.hub import Hub
-from sse_service.ingest import Ingest
-from sse_service.limits import Limits
-from sse_service.metrics import Metrics
+from sse_service.brokers.memory.broker import MemoryBroker
+from sse_service.http import descriptors
+from sse_service.http.admin import create_admin_app
+from sse_service.http.app import create_app
+from sse_service.http.endpoints import Events, Probes, Session
+from sse_service.http.uvicorn.door import Door
+from sse_service.http.uvicorn.server import QuietServer, Server, config, with_mapped
+from sse_service.model.errors import InvalidSettings
 from sse_service.operator.overview import Observer
 from sse_service.operator.recent import Recent
 from sse_service.operator.routes import OperatorPage
-from sse_service.overrides import Overrides
-from sse_service.routing import Router
-from sse_service.server import QuietServer, Server, config, with_mapped
-from sse_service.streams import Streams
-from sse_service.timer import Timer
+from sse_service.routing.ingest import Ingest
+from sse_service.routing.overrides import Overrides
+from sse_service.routing.router import Router
+from sse_service.streams.backlog import QueueLimits
+from sse_service.streams.catchup import CatchUp
+from sse_service.streams.drain import Drain
+from sse_service.streams.hub import Hub
+from sse_service.streams.limits import Limits
+from sse_service.streams.registry import Streams
+from sse_service.streams.timer import Timer
+from sse_service.telemetry.emf import EmbeddedMetrics
+from sse_service.telemetry.health import Health
+from sse_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     import socket
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 
     from starlette.routing import BaseRoute
 
-    from sse_service.brokers.valkey import ValkeyBroker
-    from sse_service.settings import Settings
+    from sse_service.brokers.valkey.broker import ValkeyBroker
+    from sse_service.settings.settings import Settings
 
 
 async def run(
@@ -187,7 +188,7 @@ def _broker(settings: Settings, *, hub: Hub, metrics: Metrics) -> MemoryBroker |
             dedupe_seconds=settings.dedupe_seconds,
         )
     try:
-        from sse_service.brokers.valkey import ValkeyBroker
+        from sse_service.brokers.valkey.broker import ValkeyBroker
     except ImportError:
         raise InvalidSettings("SSE_BROKER_URL: needs pip install 'sse-service[redis]'") from None
     return ValkeyBroker(

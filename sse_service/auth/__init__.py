@@ -1,1 +1,1 @@
-"""From a request to the user behind it."""
+"""From a request to the Principal behind it. Knows no streams and signs nothing."""

@@ -6,13 +6,13 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from sse_service.auth.origin import may_use_cookie
-from sse_service.errors import Forbidden, InvalidToken
+from sse_service.model.errors import Forbidden, InvalidToken
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
-    from sse_service.auth.base import Principal
     from sse_service.auth.tokens import Tokens
+    from sse_service.model.principal import Principal
 
 
 class RequestAuth:

@@ -9,9 +9,9 @@ from typing import Any, TypeGuard
 import jwt
 from jwt.utils import base64url_encode
 
-from sse_service.auth.base import Principal
 from sse_service.auth.short_way import ShortWay
-from sse_service.errors import Forbidden, InvalidToken
+from sse_service.model.errors import Forbidden, InvalidToken
+from sse_service.model.principal import Principal
 
 MIN_SECRET_BYTES = 32
 """RFC 7518 §3.2: a key at least as long as the hash's output."""

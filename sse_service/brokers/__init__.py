@@ -1,1 +1,1 @@
-"""Carry events between tasks and keep their recent history."""
+"""Brokers carry events between tasks and keep their History; ``base`` is the contract, each broker is a room."""

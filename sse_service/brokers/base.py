@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from sse_service.values import value
+from sse_service.model.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sse_service.cursor import Cursor, GapReason
-    from sse_service.events import Event, Route
+    from sse_service.model.cursor import Cursor, GapReason
+    from sse_service.model.events import Event, Route
 
 
 @value

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 if TYPE_CHECKING:
-    from sse_service.events import Event, Route
-    from sse_service.metrics import Metrics
+    from sse_service.model.events import Event, Route
+    from sse_service.telemetry.metrics import Metrics
 
 MAX_DEDUPE_KEYS = 1_000_000
 """Events remembered; past it the oldest is forgotten before its time, which takes 1,100 events a second over 900 s.

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from consumers.sqs import FAULTS
+from consumers.sqs.consumer import FAULTS
 from sse_service.auth.tokens import Tokens
 from sse_service.dev.assets import page_routes
 from sse_service.dev.guard import Refused, guarded, read_json
-from sse_service.errors import InvalidToken
+from sse_service.model.errors import InvalidToken
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from sse_service.auth.origin import may_use_cookie
-from sse_service.problems import problem
+from sse_service.http.problems import problem
 
 MAX_JSON_BYTES = 4096
 

@@ -14,7 +14,7 @@ import orjson
 from botocore.exceptions import ClientError
 
 from consumers.base import Outcome
-from consumers.sqs import FAULTS
+from consumers.sqs.consumer import FAULTS
 from sse_service.dev.jobs import Job, State
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as ConnectionFault
 
-from consumers.sqs_calls import FAULTS, REFUSED
+from consumers.sqs.calls import FAULTS, REFUSED
 
 _DENIED = frozenset(
     {"403", "AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException"}

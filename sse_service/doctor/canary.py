@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sse_service.doctor.calls import Fault
     from sse_service.doctor.stream import Heard, Opening
-    from sse_service.settings import Settings
+    from sse_service.settings.settings import Settings
 
 USER = "sse-service-doctor"
 """Reserved: no real user may have this id, or would be shown every canary of the last ``SSE_HISTORY_SECONDS``."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sse_service.doctor.canary import Canary
-    from sse_service.settings import Settings
+    from sse_service.settings.settings import Settings
 
 _OF_AWS = ("queue", "redrive", "topic", "subscription", "policy", "key")
 _TOPIC_FAILED = "the topic failed"

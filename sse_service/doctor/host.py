@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sse_service.descriptors import KEPT_BACK, connections_within, most_streams
 from sse_service.doctor.report import Finding, fail, ok
-from sse_service.errors import InvalidSettings
+from sse_service.http.descriptors import KEPT_BACK, connections_within, most_streams
+from sse_service.model.errors import InvalidSettings
 
 if TYPE_CHECKING:
-    from sse_service.settings import Settings
+    from sse_service.settings.settings import Settings
 
 
 def judge_settings(settings: Settings, refused: str | None) -> Finding:

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError
 
-from sse_service import aws, descriptors
+from sse_service import aws
 from sse_service.doctor import canary, server, trial
 from sse_service.doctor.calls import Calls
 from sse_service.doctor.deployment import Deployment, skip_all
 from sse_service.doctor.host import judge_descriptors, judge_settings
 from sse_service.doctor.identity import judge_region
 from sse_service.doctor.report import Level, Report, skip
+from sse_service.http import descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sse_service.settings import Settings
+    from sse_service.settings.settings import Settings
 
 
 async def examine(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from sse_service.doctor.report import Finding, fail
 from sse_service.doctor.store import Server, judge_fault, judge_memory, judge_server
-from sse_service.errors import Unavailable
+from sse_service.model.errors import Unavailable
 
 if TYPE_CHECKING:
-    from sse_service.settings import Settings
+    from sse_service.settings.settings import Settings
 
 TRIPS = 5
 """Of so many the shortest counts: the first waits for more than the network."""
@@ -22,7 +22,7 @@ async def look(settings: Settings) -> list[Finding]:
     if settings.in_memory:
         return [judge_memory()]
     try:
-        from sse_service.brokers.valkey_link import FAULTS
+        from sse_service.brokers.valkey.link import FAULTS
     except ImportError:
         return [fail("store", "the package for it is not there", "pip install 'sse-service[redis]'")]
     try:
@@ -32,8 +32,8 @@ async def look(settings: Settings) -> list[Finding]:
 
 
 async def _ask(url: str) -> Server:
-    from sse_service.brokers.valkey_link import CALL_SECONDS, connection
-    from sse_service.brokers.valkey_server import parse
+    from sse_service.brokers.valkey.link import CALL_SECONDS, connection
+    from sse_service.brokers.valkey.server import parse
 
     async with connection(url) as link, asyncio.timeout(CALL_SECONDS):
         await link.send_command("INFO", check_health=False)

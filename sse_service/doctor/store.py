@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sse_service.doctor.report import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
-    from sse_service.settings import Settings
+    from sse_service.settings.settings import Settings
 
 SLOW_MILLISECONDS = 20
 """Each event waits for the store once: it must be near."""
@@ -33,7 +33,7 @@ def judge_memory() -> Finding:
 
 def judge_server(server: Server, settings: Settings) -> list[Finding]:
     """A server that answered."""
-    from sse_service.brokers.valkey_server import unfit
+    from sse_service.brokers.valkey.server import unfit
 
     info = server.info
     if problem := unfit(info):

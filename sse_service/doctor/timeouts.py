@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from consumers.sqs_holds import LONGEST_HOLD
+from consumers.sqs.visibility import LONGEST_HOLD
 from sse_service.doctor.report import Finding, fail, ok, skip, warn
-from sse_service.streams import EVICTED_RETRY_MS
+from sse_service.streams.registry import EVICTED_RETRY_MS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sse_service.doctor.redrive import Redrive
-    from sse_service.settings import Settings
+    from sse_service.settings.settings import Settings
 
 ALB_IDLE_SECONDS = 60
 """An ALB's idle timeout, unless set otherwise."""

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from consumers.sqs_calls import FAULTS
+from consumers.sqs.calls import FAULTS
 from sse_service import aws
 from sse_service.doctor.calls import fault
 from sse_service.doctor.canary import USER, judge_heard, judge_opening, judge_overrides, judge_publish
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sse_service.doctor.canary import Canary
-    from sse_service.settings import Settings
+    from sse_service.settings.settings import Settings
 
 WAIT_SECONDS = 30.0
 """For the canary to arrive."""

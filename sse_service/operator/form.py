@@ -9,8 +9,8 @@ from urllib.parse import parse_qs
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from sse_service.errors import NotUnderstood
-from sse_service.routing_values import data, word
+from sse_service.model.errors import NotUnderstood
+from sse_service.routing.values import data, word
 
 if TYPE_CHECKING:
     from starlette.requests import Request

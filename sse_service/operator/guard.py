@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sse_service.problems import problem
+from sse_service.http.problems import problem
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -7,15 +7,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sse_service.metrics import slots, total
+from sse_service.telemetry.metrics import slots, total
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sse_service.health import Health
-    from sse_service.metrics import Metrics
     from sse_service.operator.recent import Line, Recent
-    from sse_service.streams import Streams
+    from sse_service.streams.registry import Streams
+    from sse_service.telemetry.health import Health
+    from sse_service.telemetry.metrics import Metrics
 
 USERS = 50
 """Users that are shown: those with the most streams."""

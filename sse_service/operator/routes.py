@@ -12,12 +12,12 @@ from sse_starlette.sse import EventSourceResponse
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from consumers.sqs import FAULTS
+from consumers.sqs.consumer import FAULTS
 from sse_service import aws
+from sse_service.http.problems import problem
 from sse_service.operator.form import read_form
 from sse_service.operator.guard import from_this_page, guarded
 from sse_service.operator.page import fragment, page
-from sse_service.problems import problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

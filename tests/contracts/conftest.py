@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sse_service.brokers import valkey_prober, valkey_scripts
 from sse_service.brokers.base import Broker
-from sse_service.brokers.memory import MemoryBroker
-from sse_service.brokers.valkey import ValkeyBroker
+from sse_service.brokers.memory.broker import MemoryBroker
+from sse_service.brokers.valkey import prober, scripts
+from sse_service.brokers.valkey.broker import ValkeyBroker
 from tests.contracts.setup import Clock, Make, Setup
 from tests.integration.valkey import Valkey
 
@@ -50,15 +50,15 @@ def server() -> Iterator[Valkey]:
 def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Make:
     if request.param == "memory":
         return MakeMemory()
-    source = valkey_scripts.source
+    source = scripts.source
 
     def at_the_tests_time(name: str) -> bytes:
         text = source(name)
         assert b"redis.call('TIME')" in text
         return text.replace(b"redis.call('TIME')", b"{0, redis.call('GET', 'clock')}")
 
-    monkeypatch.setattr(valkey_scripts, "source", at_the_tests_time)
-    monkeypatch.setattr(valkey_prober, "PROBE_SECONDS", 0.002)
+    monkeypatch.setattr(scripts, "source", at_the_tests_time)
+    monkeypatch.setattr(prober, "PROBE_SECONDS", 0.002)
     return MakeValkey(request.getfixturevalue("server"))
 
 

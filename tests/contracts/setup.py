@@ -7,9 +7,9 @@ from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
 from sse_service.brokers.base import Broker, Entry, Page
-from sse_service.cursor import Cursor
-from sse_service.events import Event, Route
-from sse_service.metrics import Metrics
+from sse_service.model.cursor import Cursor
+from sse_service.model.events import Event, Route
+from sse_service.telemetry.metrics import Metrics
 from tests.integration.until import until
 
 T = TypeVar("T")

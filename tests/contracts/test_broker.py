@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sse_service.brokers.base import Doubt, Entry, Page
-from sse_service.cursor import Cursor, GapReason
+from sse_service.model.cursor import Cursor, GapReason
 from tests.contracts.setup import Setup, route
 
 SetupOf = Callable[..., Setup]

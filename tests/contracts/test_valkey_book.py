@@ -10,12 +10,12 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sse_service.brokers import valkey, valkey_scripts
-from sse_service.brokers.valkey_entries import encode
-from sse_service.brokers.valkey_scripts import KEYS
-from sse_service.cursor import GapReason
-from sse_service.errors import Unavailable
-from sse_service.events import BROADCAST, group_channel, user_channel
+from sse_service.brokers.valkey import broker, scripts
+from sse_service.brokers.valkey.entries import encode
+from sse_service.brokers.valkey.scripts import KEYS
+from sse_service.model.cursor import GapReason
+from sse_service.model.errors import Unavailable
+from sse_service.model.events import BROADCAST, group_channel, user_channel
 from tests.contracts.setup import Setup, route
 from tests.contracts.test_broker import ids
 from tests.integration.until import until
@@ -195,7 +195,7 @@ def test_without_memory_publishing_waits_and_resume_goes_on(
         assert setup.broker.trouble == "the server is out of memory"
         # Another task may have stored it meanwhile, and this one has nothing to publish.
         with monkeypatch.context() as later:
-            later.setattr(valkey, "REFUSED_SECONDS", 0)
+            later.setattr(broker, "REFUSED_SECONDS", 0)
             assert setup.broker.trouble is None
         assert len(setup.replay(before).entries) > 0
         # What is too old is cleared by the probes, and that makes room.
@@ -326,6 +326,6 @@ def test_at_most_twenty_channels_are_cleared_at_once(setup_of: SetupOf, client: 
     words = (len(KEYS), *KEYS, client.info("server")["run_id"], "0" * 8, 60_000_000, "nobody")
     left = [client.zcard("{sse}:channels")]
     while left[-1]:
-        client.eval(valkey_scripts.source("probe"), *words)
+        client.eval(scripts.source("probe"), *words)
         left.append(client.zcard("{sse}:channels"))
     assert left == [50, 30, 10, 0]

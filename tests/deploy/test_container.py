@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sse_service import emf
-from sse_service.settings import Settings, unknown
+from sse_service.settings.settings import Settings, unknown
+from sse_service.telemetry import emf
 from tests.deploy.template import ALL, MEMORY, PATH, VALKEY, Template
 
 # ---- The container

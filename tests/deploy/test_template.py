@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sse_service.server import CLOSE_SECONDS, KEEP_ALIVE_SECONDS
-from sse_service.settings import Settings
+from sse_service.http.uvicorn.server import CLOSE_SECONDS, KEEP_ALIVE_SECONDS
+from sse_service.settings.settings import Settings
 from tests.deploy.template import ALL, MEMORY, PATH, VALKEY, Template, raw, statements
 
 DRAINS = raw()["Parameters"]["DrainSeconds"]["AllowedValues"]

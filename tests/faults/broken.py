@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from consumers.base import Outcome
 from consumers.envelope import Envelope
 from sse_service import cli
-from sse_service.brokers import valkey
-from sse_service.events import Route
-from sse_service.hub import Hub
-from sse_service.ingest import Ingest
+from sse_service.brokers.valkey import broker
+from sse_service.model.events import Route
+from sse_service.routing.ingest import Ingest
+from sse_service.streams.hub import Hub
 
 
 def no_catch_up() -> None:
@@ -26,12 +26,12 @@ def no_catch_up() -> None:
 
 def dedupe_per_process() -> None:
     """Each task knows only what it has stored itself."""
-    shared = valkey.dedupe_key
+    shared = broker.dedupe_key
 
     def own(route: Route) -> bytes:
         return shared(route) + str(os.getpid()).encode()
 
-    valkey.dedupe_key = own
+    broker.dedupe_key = own
 
 
 def ack_before_publish() -> None:

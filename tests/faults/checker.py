@@ -6,7 +6,7 @@ import json
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sse_service.cursor import Cursor, parse
+from sse_service.model.cursor import Cursor, parse
 from tests.faults.client import Block, Client
 
 

@@ -26,7 +26,7 @@ import httpx
 import uvloop
 
 from sse_service.auth.tokens import Tokens
-from sse_service.drain import MIN_OPEN_SECONDS
+from sse_service.streams.drain import MIN_OPEN_SECONDS
 from tests.faults.checker import Published
 from tests.faults.cluster import Task, put, say, serving, steadily, until
 from tests.faults.deploy_figures import Figures, Replaced

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from sse_service.brokers.valkey_prober import ARRIVAL_SECONDS, PROBE_SECONDS
+from sse_service.brokers.valkey.prober import ARRIVAL_SECONDS, PROBE_SECONDS
 from tests.faults.cluster import VISIBILITY_SECONDS, Cluster, until
 from tests.integration.sqs_stub import Answer, LostReply
 from tests.integration.valkey import Valkey

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 import pytest
 import uvloop
 
-from sse_service.brokers import valkey_link, valkey_listener, valkey_prober
 from sse_service.brokers.base import Entry
-from sse_service.brokers.valkey import ValkeyBroker
-from sse_service.brokers.valkey_link import Link, connection
-from sse_service.errors import Unavailable
-from sse_service.events import Event, Route
-from sse_service.metrics import Metrics
+from sse_service.brokers.valkey import link, listener, prober
+from sse_service.brokers.valkey.broker import ValkeyBroker
+from sse_service.brokers.valkey.link import Link, connection
+from sse_service.model.errors import Unavailable
+from sse_service.model.events import Event, Route
+from sse_service.telemetry.metrics import Metrics
 from tests.faults.proxy import Proxy
 from tests.integration.until import until
 from tests.integration.valkey import Valkey
@@ -87,7 +87,7 @@ async def swallow(made: Store, *names: str) -> None:
 def test_a_lost_message_is_noticed_by_the_next_one_of_its_channel(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(valkey_prober, "PROBE_SECONDS", 60)
+    monkeypatch.setattr(prober, "PROBE_SECONDS", 60)
 
     async def test() -> None:
         async with store(server) as made:
@@ -116,10 +116,10 @@ def test_a_lost_message_that_nothing_follows_is_noticed_by_a_probe(server: Valke
 def test_a_probe_that_was_lost_sends_all_to_history_and_moves_no_position(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(valkey_prober, "PROBE_SECONDS", 0.1)
-    monkeypatch.setattr(valkey_prober, "ARRIVAL_SECONDS", 0.1)
-    monkeypatch.setattr(valkey_prober, "MAX_SILENT_PROBES", 1000)
-    monkeypatch.setattr(valkey_prober, "MAX_LATE_PROBES", 1000)
+    monkeypatch.setattr(prober, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(prober, "ARRIVAL_SECONDS", 0.1)
+    monkeypatch.setattr(prober, "MAX_SILENT_PROBES", 1000)
+    monkeypatch.setattr(prober, "MAX_LATE_PROBES", 1000)
 
     async def test() -> None:
         async with store(server) as made:
@@ -157,7 +157,7 @@ def test_a_connection_that_brings_nothing_is_made_anew(server: Valkey) -> None:
 def test_a_subscription_that_is_not_confirmed_makes_the_connection_anew(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(valkey_listener, "CONFIRM_SECONDS", 0.2)
+    monkeypatch.setattr(listener, "CONFIRM_SECONDS", 0.2)
 
     async def test() -> None:
         async with store(server) as made:
@@ -206,7 +206,7 @@ def test_a_connection_that_was_cut_sends_all_to_history_before_anything_later_co
 def test_a_channel_is_let_go_some_time_after_its_last_stream_and_not_if_one_comes_back(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(valkey_listener, "LINGER_SECONDS", 0.5)
+    monkeypatch.setattr(listener, "LINGER_SECONDS", 0.5)
 
     def listeners(name: str) -> int:
         with server.client() as client:
@@ -290,7 +290,7 @@ def test_an_answer_that_nobody_waits_for_any_more_is_nobody_elses(server: Valkey
 def test_a_call_without_an_answer_ends_its_connection_and_all_calls_on_it(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(valkey_link, "CALL_SECONDS", 0.3)
+    monkeypatch.setattr(link, "CALL_SECONDS", 0.3)
 
     async def test() -> None:
         async with Proxy(server.port) as proxy, connection(f"redis://127.0.0.1:{proxy.port}/0") as raw:

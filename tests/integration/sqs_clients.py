@@ -11,7 +11,7 @@ from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from consumers.errors import MalformedAnswer
-from consumers.sqs_fast import OPERATIONS, shortened
+from consumers.sqs.fast.client import OPERATIONS, shortened
 
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/events"
 KEYS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}

@@ -26,7 +26,7 @@ from sse_service.doctor.report import Finding, Level
 from sse_service.doctor.run import examine
 from sse_service.doctor.server import look
 from sse_service.doctor.trial import fly
-from sse_service.settings import Settings
+from sse_service.settings.settings import Settings
 from tests.integration.chain import AWS, SECRET
 from tests.integration.process import Process
 from tests.integration.test_cli import command

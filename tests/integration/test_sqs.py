@@ -18,7 +18,7 @@ from aiohttp import web
 
 from consumers.base import Outcome
 from consumers.envelope import Envelope
-from consumers.sqs import SQSConsumer
+from consumers.sqs.consumer import SQSConsumer
 from tests.integration.sqs_stub import Answer, SQSStub
 
 URL = "http://127.0.0.1/000000000000/events"

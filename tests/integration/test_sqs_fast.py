@@ -12,8 +12,8 @@ import uvloop
 from aiobotocore.endpoint import AioEndpoint
 
 from consumers.errors import MalformedAnswer
-from consumers.sqs_answers import judge
-from consumers.sqs_fast import OPERATIONS
+from consumers.sqs.fast.client import OPERATIONS
+from consumers.sqs.responses import judge
 from tests.integration.sqs_clients import ask, client
 from tests.integration.sqs_faulty import Act, Talk, faulty, good
 

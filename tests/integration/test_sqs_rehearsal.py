@@ -13,9 +13,9 @@ import uvloop
 from aiobotocore.endpoint import AioEndpoint
 from aiobotocore.httpsession import AIOHTTPSession
 
-from consumers.sqs_fast import OPERATIONS
-from consumers.sqs_form import Prepared, form
-from consumers.sqs_transport import Transport
+from consumers.sqs.fast.client import OPERATIONS
+from consumers.sqs.fast.pool import Transport
+from consumers.sqs.fast.prepared import Prepared, form
 from tests.integration.sqs_clients import QUEUE, ask, client
 from tests.integration.sqs_faulty import Talk, faulty, good
 
@@ -107,7 +107,7 @@ def test_text_that_is_no_utf8_is_escaped_by_aiobotocore(ways: list[str]) -> None
 
 def test_where_a_rehearsal_is_not_stopped_its_answer_is_the_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a release without that event: a receive's messages must not be lost."""
-    monkeypatch.setattr("consumers.sqs_fast._end_rehearsal", lambda **_: None)
+    monkeypatch.setattr("consumers.sqs.fast.client._end_rehearsal", lambda **_: None)
 
     async def test() -> None:
         async with faulty(good) as server, client(server.url, fast=True) as sqs:

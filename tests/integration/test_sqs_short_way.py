@@ -19,9 +19,9 @@ from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
-from consumers.sqs_fast import OPERATIONS
-from consumers.sqs_plain import plain_call, plain_session, plain_url
-from consumers.sqs_transport import Transport
+from consumers.sqs.fast.client import OPERATIONS
+from consumers.sqs.fast.eligible import plain_call, plain_session, plain_url
+from consumers.sqs.fast.pool import Transport
 from tests.integration.sqs_clients import KEYS, QUEUE, SESSION, ask, client
 from tests.integration.sqs_faulty import Talk, faulty, good
 from tests.integration.tls import certificates

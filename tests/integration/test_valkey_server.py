@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from sse_service.brokers import valkey_link
 from sse_service.brokers.base import Entry
-from sse_service.brokers.valkey import ValkeyBroker
-from sse_service.brokers.valkey_server import parse, unfit
-from sse_service.errors import Unavailable
-from sse_service.events import Event, Route
-from sse_service.metrics import Metrics
+from sse_service.brokers.valkey import link
+from sse_service.brokers.valkey.broker import ValkeyBroker
+from sse_service.brokers.valkey.server import parse, unfit
+from sse_service.model.errors import Unavailable
+from sse_service.model.events import Event, Route
+from sse_service.telemetry.metrics import Metrics
 from tests.faults.proxy import Proxy
 from tests.integration.chain import AWS, SECRET, Chain, wait_until_ready
 from tests.integration.process import DEADLINE, Process
@@ -189,7 +189,7 @@ def test_a_store_that_is_back_is_no_trouble_though_nothing_was_published_since()
 def test_a_server_that_never_answers_is_logged_with_a_reason(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(valkey_link, "CALL_SECONDS", 0.1)
+    monkeypatch.setattr(link, "CALL_SECONDS", 0.1)
 
     async def test(port: int) -> None:
         async with broker(f"redis://127.0.0.1:{port}/0") as store:

@@ -9,8 +9,8 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from sse_service.door import Door
-from sse_service.server import QuietServer, config, listen
+from sse_service.http.uvicorn.door import Door
+from sse_service.http.uvicorn.server import QuietServer, config, listen
 from tests.unit.task import settled
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sse_service import frames
-from sse_service.sink import Progress
+from sse_service.protocols.sse import frames
+from sse_service.streams.sink import Progress
 from tests.conformance.parser import Message, parse
 
 if TYPE_CHECKING:

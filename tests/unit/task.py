@@ -7,18 +7,18 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sse_service.auth.base import Principal
-from sse_service.backlog import QueueLimits
-from sse_service.brokers.memory import MemoryBroker
-from sse_service.catchup import CatchUp
-from sse_service.events import Event, Route
-from sse_service.hub import Hub
-from sse_service.limits import Limits
-from sse_service.metrics import Metrics
-from sse_service.narrowing import Narrowing
-from sse_service.resume import Start, read
-from sse_service.streams import Streams
-from sse_service.subscription import Subscription
+from sse_service.brokers.memory.broker import MemoryBroker
+from sse_service.model.events import Event, Route
+from sse_service.model.principal import Principal
+from sse_service.streams.backlog import QueueLimits
+from sse_service.streams.catchup import CatchUp
+from sse_service.streams.hub import Hub
+from sse_service.streams.limits import Limits
+from sse_service.streams.narrowing import Narrowing
+from sse_service.streams.registry import Streams
+from sse_service.streams.resume import Start, read
+from sse_service.streams.subscription import Subscription
+from sse_service.telemetry.metrics import Metrics
 from tests.unit.sinks import MemorySink
 
 NEVER = 2**40

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from sse_service import settings
 from sse_service.dev.assets import PAGE
-from sse_service.metrics import Metrics
+from sse_service.settings import settings
+from sse_service.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

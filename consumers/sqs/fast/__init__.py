@@ -1,0 +1,1 @@
+"""A shorter way through aiobotocore for the two calls that a busy consumer makes: receive and delete."""

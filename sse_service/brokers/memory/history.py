@@ -1,0 +1,87 @@
+"""A channel's recent entries, bounded in number and age, with the floor below which some are gone."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sse_service.brokers.base import Entry
+    from sse_service.model.events import Event
+
+
+ENTRY_BYTES = 512
+"""What an entry takes beside its text: measured at 406 bytes with CPython 3.11, and a place in the list."""
+
+
+@dataclass(slots=True, kw_only=True)
+class History:
+    """The entries of one channel, oldest first."""
+
+    max_events: int
+    age_us: int
+    """Microseconds of offset time that an entry is kept."""
+    floor: int = 0
+    """Highest offset removed."""
+    last: int = field(default=0, init=False)
+    """Highest offset appended."""
+    oldest: int = field(default=0, init=False)
+    """Offset of the first entry, where there is one: kept here, so that an append looks at no old entry."""
+    entries: list[Entry] = field(default_factory=list)
+
+    def append(self, entry: Entry) -> int:
+        """Take the newest entry, and return by how many bytes this has grown, or shrunk where older ones left."""
+        entries, now = self.entries, entry.cursor.offset
+        if not entries:
+            self.oldest = now
+        entries.append(entry)
+        self.last, grown = now, entry.size
+        if len(entries) > self.max_events:
+            grown -= self.drop_oldest()
+        if self.oldest < now - self.age_us:
+            grown -= self.expire(now)
+        return grown
+
+    def expire(self, now: int) -> int:
+        """Remove what is older than the age, and return its bytes."""
+        since = now - self.age_us
+        if not self.entries or self.oldest >= since:
+            return 0
+        count = bisect_right(self.entries, since - 1, key=_offset)
+        gone = self.entries[:count]
+        del self.entries[:count]
+        self._removed(gone[-1])
+        return sum(entry.size for entry in gone)
+
+    def drop_oldest(self) -> int:
+        """Remove the oldest entry, and return its bytes."""
+        if not self.entries:
+            return 0
+        gone = self.entries.pop(0)
+        self._removed(gone)
+        return gone.size
+
+    def after(self, offset: int, limit: int) -> list[Entry]:
+        """At most ``limit`` entries above the offset."""
+        start = bisect_right(self.entries, offset, key=_offset)
+        return self.entries[start : start + limit]
+
+    def _removed(self, last: Entry) -> None:
+        self.floor = last.cursor.offset
+        if self.entries:
+            self.oldest = self.entries[0].cursor.offset
+
+
+def size(event: Event) -> int:
+    """Bytes of memory that an entry of the event counts for, in each of its channels.
+
+    Not the UTF-8 length: one character outside Latin-1 doubles what a Python string takes, an emoji makes it fourfold.
+    """
+    # A tenth of the time of sys.getsizeof, which adds what the garbage collector needs: nothing for a text
+    texts = event.id.__sizeof__() + event.data.__sizeof__()
+    return ENTRY_BYTES + texts + event.type.__sizeof__() + event.subject.__sizeof__() + event.time.__sizeof__()
+
+
+def _offset(entry: Entry) -> int:
+    return entry.cursor.offset

@@ -1,0 +1,29 @@
+"""The application on the admin port."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from sse_service.http.problems import from_exception
+from sse_service.telemetry.metrics import CONTENT_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.requests import Request
+
+    from sse_service.telemetry.metrics import Metrics
+
+
+def create_admin_app(*, metrics: Metrics, page: Sequence[BaseRoute] = ()) -> Starlette:
+    """Serve ``/metrics`` in Prometheus's text format, and the operator's page."""
+
+    async def show(_: Request) -> Response:
+        return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+    return Starlette(routes=[Route("/metrics", show), *page], exception_handlers={HTTPException: from_exception})

@@ -1,0 +1,1 @@
+"""What clients speak. Each protocol is a room that translates between requests and streams."""

@@ -1,0 +1,1 @@
+"""Server-Sent Events: ``GET /events``, and the bytes of an event stream."""

@@ -1,0 +1,1 @@
+"""The core: who hears what, and how a stream comes from History to live. Knows no HTTP and no encoding."""

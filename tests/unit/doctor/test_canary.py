@@ -1,0 +1,173 @@
+"""What is said of the canary, and how its stream is read."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sse_service.doctor import canary
+from sse_service.doctor.calls import Fault
+from sse_service.doctor.report import Level
+from sse_service.doctor.stream import Heard, Opening, Stream
+from sse_service.settings.settings import Settings
+
+URL = "http://127.0.0.1:8000"
+
+
+def test_a_canary_is_for_the_reserved_user_and_like_no_other() -> None:
+    one, other = canary.make(), canary.make()
+    assert one.id != other.id
+    assert one.attributes["user_id"] == canary.USER == "sse-service-doctor"
+    assert one.id in one.message
+
+
+@pytest.mark.parametrize("name", ["route_user", "route_group", "route_broadcast", "route_id", "route_data"])
+def test_no_canary_is_sent_where_an_override_might_show_it_to_others(name: str) -> None:
+    found = canary.judge_overrides(Settings(**{name: "body.x"}))
+    assert found is not None
+    assert found.level is Level.SKIP
+    assert f"SSE_{name.upper()}" in found.text
+    assert canary.judge_overrides(Settings(route_type="body.x")) is None
+
+
+@pytest.mark.parametrize(
+    ("opening", "word"),
+    [
+        (Opening(None, "ConnectionRefusedError"), "nothing answers at http://127.0.0.1:8000 (ConnectionRefusedError)"),
+        (Opening(401), "401: the service takes no token"),
+        (Opening(503, "this task is ending: try again"), "this task is ending"),
+        (Opening(503), "it does not say why"),
+        (Opening(403, "no"), "answers 403: no"),
+        (Opening(404), "--url"),
+        (Opening(200, "no event stream"), "--url"),
+        (Opening(200), "not ready in time: see store"),
+        (Opening(200, "stream.close, drain"), "(stream.close, drain)"),
+    ],
+)
+def test_each_way_to_get_no_stream_is_told_apart(opening: Opening, word: str) -> None:
+    found = canary.judge_opening(URL, opening)
+    assert found is not None
+    assert found.level is Level.FAIL
+    assert word in found.line
+    assert canary.judge_opening(URL, Opening(200, ready=True)) is None
+
+
+def test_a_publish_that_is_refused() -> None:
+    assert "sns:Publish" in canary.judge_publish(Fault("AuthorizationError")).do
+    assert "VPC endpoint" in canary.judge_publish(Fault("ConnectTimeoutError", unreachable=True)).do
+    assert "(InvalidParameter)" in canary.judge_publish(Fault("InvalidParameter")).text
+
+
+def test_what_came_and_what_did_not() -> None:
+    def judge(heard: Heard, *suspects: str) -> str:
+        return canary.judge_heard(heard, message_id="m-1", seconds=30, suspects=suspects).line
+
+    assert judge(Heard(0.123)) == "ok    canary       published and received after 0.12 s"
+    assert judge(Heard(), "policy", "key").endswith("m-1, and not received within 30 s: see policy, key above")
+    assert "second reader" in judge(Heard())
+    assert "ended before it came (stream.close, drain)" in judge(Heard(ended="stream.close, drain"))
+
+
+Serve = Callable[[bytes], str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Answer one request with these bytes, and close unless they say that more is to come."""
+    threads: list[threading.Thread] = []
+    sockets: list[socket.socket] = []
+
+    def start(answer: bytes) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        sockets.append(listener)
+
+        def run() -> None:
+            taken, _ = listener.accept()
+            with taken:
+                request = b""
+                while b"\r\n\r\n" not in request:
+                    request += taken.recv(65_536)
+                assert b"Authorization: Bearer t" in request
+                taken.sendall(answer)
+                if answer.endswith(b"\n\n\r\n"):
+                    # Not ended: till the client leaves
+                    taken.recv(1)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        threads.append(thread)
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield start
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    for each in sockets:
+        each.close()
+
+
+def chunked(*blocks: str, ended: bool = False) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(block), block.encode()) for block in blocks)
+    return head + chunks + (b"0\r\n\r\n" if ended else b"")
+
+
+READY = 'event: stream.ready\ndata: {"resumed":false}\n\n'
+
+
+def test_a_stream_is_read_across_chunks(serve: Serve) -> None:
+    with Stream(serve(chunked(":\n", READY[:9], READY[9:], 'data: {"canary":"x-', '1"}\n\n')), "t") as stream:
+        assert stream.open(ready_seconds=5) == Opening(200, ready=True)
+        heard = stream.wait("x-1", seconds=5)
+    assert heard.seconds is not None
+    assert heard.ended == ""
+
+
+def test_a_stream_on_which_nothing_comes(serve: Serve) -> None:
+    with Stream(serve(chunked(READY)), "t") as stream:
+        assert stream.open(ready_seconds=5).ready
+        assert stream.wait("x-1", seconds=0.05) == Heard()
+
+
+def test_a_stream_that_ends_says_why(serve: Serve) -> None:
+    close = 'event: stream.close\ndata: {"reason":"limit","reconnect":true}\n\n'
+    with Stream(serve(chunked(READY, close, ended=True)), "t") as stream:
+        assert stream.open(ready_seconds=5).ready
+        assert stream.wait("x-1", seconds=5) == Heard(ended="stream.close, limit")
+    with Stream(serve(chunked(READY, ended=True)), "t") as stream:
+        assert stream.open(ready_seconds=5).ready
+        assert stream.wait("x-1", seconds=5) == Heard(ended="cut off")
+    with Stream(serve(chunked(":\n") + b"ffff\r\n"), "t") as stream:
+        opening = stream.open(ready_seconds=5)
+    assert (opening.status, opening.ready) == (200, False)
+
+
+def refusal(status: str, kind: str, body: bytes) -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def test_a_refusal_says_what_the_service_said_and_nothing_of_another_servers_page(serve: Serve) -> None:
+    problem = json.dumps({"status": 503, "detail": "this task is ending: try again"}).encode()
+    for answer, expected in (
+        (refusal("503 No", "application/problem+json", problem), Opening(503, "this task is ending: try again")),
+        (refusal("404 No", "text/html", b"<h1>secret</h1>"), Opening(404)),
+        (refusal("404 No", "application/json", b"[]"), Opening(404)),
+        (refusal("200 OK", "text/html", b"<h1>secret</h1>"), Opening(200, "no event stream")),
+        (b"no HTTP at all\r\n", Opening(None, "BadStatusLine")),
+    ):
+        with Stream(serve(answer), "t") as stream:
+            assert stream.open(ready_seconds=5) == expected
+
+
+def test_a_stream_that_was_never_opened() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with Stream("http://ex..ample", "t") as stream:
+        assert stream.open(ready_seconds=1) == Opening(None, "UnicodeError")
+    with Stream(f"http://127.0.0.1:{port}", "t") as stream:
+        assert stream.open(ready_seconds=1) == Opening(None, "ConnectionRefusedError")
+        assert stream.wait("x", seconds=1) == Heard(ended="not open")

@@ -1,0 +1,27 @@
+"""A value is made once and compared by what it holds."""
+
+import dataclasses
+
+from sse_service.model.values import value
+
+
+@value
+class Point:
+    x: int
+    y: int = 0
+
+
+def test_equal_values_are_one_key() -> None:
+    assert Point(1) == Point(1, 0)
+    assert Point(1) != Point(1, 1)
+    assert len({Point(1), Point(1, 0), Point(2)}) == 2
+
+
+def test_a_changed_copy_leaves_the_first_as_it_was() -> None:
+    first = Point(1, 2)
+    assert dataclasses.replace(first, x=3) == Point(3, 2)
+    assert first == Point(1, 2)
+
+
+def test_nothing_hangs_on_a_value() -> None:
+    assert not hasattr(Point(1), "__dict__")

@@ -1,0 +1,60 @@
+"""A crowd passes some at a time, in order, and others have their turns between them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sse_service.protocols.turnstile import Turnstile
+
+
+def test_who_comes_alone_does_not_wait() -> None:
+    async def body() -> None:
+        turnstile = Turnstile(per_turn=2)
+        for _ in range(10):
+            entering = turnstile.enter()
+            try:
+                entering.send(None)
+            except StopIteration:
+                pass
+            else:
+                raise AssertionError("it waited")
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    asyncio.run(body())
+
+
+def test_a_crowd_passes_in_order_and_never_more_at_a_time() -> None:
+    passed: list[int] = []
+
+    async def one(turnstile: Turnstile, number: int) -> None:
+        await turnstile.enter()
+        passed.append(number)
+
+    async def body() -> None:
+        turnstile = Turnstile(per_turn=3)
+        crowd = [asyncio.create_task(one(turnstile, number)) for number in range(30)]
+        seen = 0
+        while seen < 30:
+            await asyncio.sleep(0)
+            assert len(passed) - seen <= 3
+            seen = len(passed)
+        await asyncio.gather(*crowd)
+
+    asyncio.run(body())
+    assert passed == list(range(30))
+
+
+def test_who_leaves_while_it_waits_holds_nobody_up() -> None:
+    async def body() -> None:
+        turnstile = Turnstile(per_turn=1)
+        await turnstile.enter()
+        gone = [asyncio.create_task(turnstile.enter()) for _ in range(5)]
+        staying = asyncio.create_task(turnstile.enter())
+        await asyncio.sleep(0)
+        for task in gone:
+            task.cancel()
+        async with asyncio.timeout(5):
+            await staying
+
+    asyncio.run(body())

@@ -1,0 +1,106 @@
+"""A message is done only when its events are stored."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from consumers.base import Outcome
+from consumers.envelope import Envelope, unwrap
+from sse_service.brokers.base import Entry
+from sse_service.brokers.memory.broker import MemoryBroker
+from sse_service.model.errors import Unavailable
+from sse_service.model.events import Route
+from sse_service.routing.ingest import Ingest
+from sse_service.routing.router import Router
+from sse_service.telemetry.metrics import Metrics
+
+GOOD, NOBODY, BROKEN = '{"user_id": "42"}', "{}", '{"user_id": 1.5}'
+S3_TEST = '{"Service": "Amazon S3", "Event": "s3:TestEvent"}'
+
+
+class Setup:
+    """An Ingest with a broker that may be away."""
+
+    def __init__(self, *, away: bool = False, discard: bool = False) -> None:
+        self.live: list[Entry] = []
+        self.metrics = Metrics()
+        make: Callable[..., MemoryBroker] = AwayBroker if away else MemoryBroker
+        self.handler = Ingest(
+            router=Router(s3_key_pattern="users/{user}/*"),
+            broker=make(listener=self.live.extend, metrics=self.metrics),
+            metrics=self.metrics,
+            discard_unrouted=discard,
+        )
+
+    def take(self, *bodies: str) -> list[Outcome]:
+        return asyncio.run(self.handler(envelopes(*bodies)))
+
+    def counted(self, line: str) -> bool:
+        return line in self.metrics.render().decode().splitlines()
+
+
+class AwayBroker(MemoryBroker):
+    """A broker whose store cannot be reached."""
+
+    async def publish(self, routes: Sequence[Route]) -> None:
+        raise Unavailable
+
+
+def envelopes(*bodies: str) -> list[Envelope]:
+    return [unwrap(message_id=str(n), body=body) for n, body in enumerate(bodies)]
+
+
+DONE, BAD, NOT_NOW = Outcome.DONE, Outcome.NOT_UNDERSTOOD, Outcome.NOT_NOW
+
+
+def test_the_good_around_the_bad_are_stored_in_order() -> None:
+    setup = Setup()
+    assert setup.take(GOOD, BROKEN, GOOD, NOBODY, S3_TEST, GOOD) == [DONE, BAD, DONE, BAD, DONE, DONE]
+    assert [entry.event.id for entry in setup.live] == ["0", "2", "5"]
+
+
+def test_the_rejected_are_counted_by_reason() -> None:
+    setup = Setup()
+    setup.take(BROKEN, NOBODY, S3_TEST, NOBODY)
+    assert setup.counted('sse_messages_rejected_total{reason="names"} 1.0')
+    assert setup.counted('sse_messages_rejected_total{reason="unrouted"} 2.0')
+    assert setup.counted('sse_events_dropped_total{reason="unrouted"} 0.0')
+
+
+def test_what_names_nobody_is_done_and_counted_where_it_is_to_be_discarded() -> None:
+    setup = Setup(discard=True)
+    assert setup.take(NOBODY, BROKEN) == [DONE, BAD]
+    assert setup.live == []
+    assert setup.counted('sse_events_dropped_total{reason="unrouted"} 1.0')
+    assert setup.counted('sse_messages_rejected_total{reason="unrouted"} 0.0')
+
+
+def test_one_record_that_names_nobody_is_dropped_beside_one_that_does() -> None:
+    setup = Setup()
+    records = ",".join(
+        f'{{"eventSource": "aws:s3", "s3": {{"object": {{"key": "{key}"}}}}}}' for key in ("users/1/a", "other")
+    )
+    assert setup.take(f'{{"Records": [{records}]}}') == [DONE]
+    assert len(setup.live) == 1
+    assert setup.counted('sse_events_dropped_total{reason="unrouted"} 1.0')
+
+
+def test_an_outage_of_the_broker_is_not_now_and_the_bad_stay_bad() -> None:
+    assert Setup(away=True).take(GOOD, BROKEN, S3_TEST) == [NOT_NOW, BAD, DONE]
+
+
+def test_at_debug_each_stored_event_has_one_line_with_its_ids_and_no_payload(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    body = '{"user_id": ["1", "2"], "text": "canary"}'
+    with caplog.at_level(logging.DEBUG, logger="sse_service"):
+        Setup().take(body, NOBODY)
+        Setup(away=True).take(body)
+        Setup(discard=True).take(NOBODY)
+    assert [record.getMessage() for record in caplog.records] == [
+        "message 1 (event 1) not understood: unrouted",
+        "message 0: event 0 to 2 channels",
+        "message 0: 1 events name nobody",
+    ]

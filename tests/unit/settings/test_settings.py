@@ -1,0 +1,239 @@
+"""Settings that hold start the service; those that do not are refused by name, in one line."""
+
+import os
+from typing import Any
+
+import pytest
+
+from sse_service.model.errors import InvalidSettings
+from sse_service.settings.settings import Settings, table, unknown
+
+SECRET = "s" * 32
+SERVING = {"queue_url": "http://sqs/1/q", "jwt_secret": SECRET, "single_task": True}
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("SSE_"):
+            monkeypatch.delenv(name)
+
+
+def refused(**values: Any) -> str:
+    with pytest.raises(InvalidSettings) as caught:
+        Settings(**values)
+    return str(caught.value)
+
+
+def test_nothing_set_is_good_until_something_is_needed() -> None:
+    settings = Settings()
+    assert (settings.in_memory, settings.heartbeat_seconds, settings.log_format) == (True, 15, "json")
+    with pytest.raises(InvalidSettings, match=r"^SSE_QUEUE_URL: must be set; SSE_JWT_SECRET: must be set$"):
+        settings.for_serving()
+    with pytest.raises(InvalidSettings, match=r"^SSE_TOPIC_ARN: must be set$"):
+        settings.require("topic_arn")
+
+
+def test_the_environment_is_read_and_an_empty_name_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSE_HEARTBEAT_SECONDS", "20")
+    monkeypatch.setenv("SSE_HISTORY_EVENTS", "")
+    monkeypatch.setenv("SSE_CORS_ORIGINS", " ")
+    settings = Settings()
+    assert (settings.heartbeat_seconds, settings.history_events, settings.cors_origins) == (20, 200, ())
+
+
+def test_a_value_by_keyword_stands_before_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSE_HEARTBEAT_SECONDS", "wrong")
+    assert Settings(heartbeat_seconds=5).heartbeat_seconds == 5
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().max_streams = 5
+
+
+def test_words_are_read_in_any_case_and_lists_by_comma(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "LOG_LEVEL": "Debug",
+        "SINGLE_TASK": "TRUE",
+        "UNROUTED": "Discard",
+        "COOKIE_SAMESITE": "Strict",
+        "CORS_ORIGINS": "https://A.example:443, http://localhost:5173,http://[::1]:80",
+        "TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(f"SSE_{name}", value)
+    settings = Settings()
+    assert (settings.log_level, settings.single_task, settings.unrouted) == ("debug", True, "discard")
+    assert settings.cookie_samesite == "strict"
+    assert settings.cors_origins == ("https://a.example", "http://localhost:5173", "http://[::1]")
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+
+
+def test_what_has_a_form_is_kept_as_it_is() -> None:
+    given = {
+        "queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/events",
+        "topic_arn": "arn:aws:sns:eu-west-1:123456789012:events",
+        "cookie_name": "__Host-session",
+        "s3_key_pattern": "users/{user}/*",
+        "heartbeat_seconds": 50,
+        "route_user": "body.owner.id || attributes.user_id",
+    }
+    settings = Settings(**given)
+    assert {name: getattr(settings, name) for name in given} == given
+    assert Settings(cookie_domain=".example.com").cookie_domain == ".example.com"
+
+
+def test_secrets_are_split_by_comma_and_never_shown() -> None:
+    settings = Settings(jwt_secret=f"{SECRET},{'t' * 32}")
+    assert [secret.get_secret_value() for secret in settings.jwt_secret] == [SECRET, "t" * 32]
+    assert SECRET not in repr(settings) + str(settings.jwt_secret) + str(settings.model_dump())
+
+
+@pytest.mark.parametrize("secret", ["canary", f"{SECRET},canary", f"{'canary' * 6}\n", f"{SECRET}, {'canary' * 6}"])
+def test_a_wrong_secret_is_refused_without_being_shown(secret: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"^SSE_JWT_SECRET: ") as caught:
+        Settings(jwt_secret=secret)
+    assert "canary" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_a_length_of_secrets_is_counted_in_bytes() -> None:
+    assert Settings(jwt_secret="é" * 16).jwt_secret
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("queue_url", "events"),
+        ("queue_url", "https://sqs.eu-west-1.amazonaws.com/123456789012/events.fifo"),
+        ("topic_arn", "events"),
+        ("topic_arn", "arn:aws:sqs:eu-west-1:123456789012:events"),
+        ("single_task", "maybe"),
+        ("broker_url", "redis://"),
+        ("broker_url", "redis://host/one"),
+        ("broker_url", "redis://host:70000"),
+        ("broker_url", "http://host"),
+        ("broker_url", "redis://host/٣"),
+        ("broker_url", "redis://host/123456"),
+        ("broker_url", "rediss://host?ssl_cert_reqs=none"),
+        ("broker_url", "rediss://host?ssl_ca_certs=/nonexistent"),
+        ("broker_url", f"redis://host?ssl_ca_certs={__file__}"),
+        ("broker_url", "memory://host"),
+        ("max_streams_per_user", 0),
+        ("max_streams_per_address", 0),
+        ("opens_per_second", -1),
+        ("stream_max_age_seconds", 0),
+        ("emf_namespace", "AWS/ECS"),
+        ("emf_namespace", "a b"),
+        ("cookie_name", "a b"),
+        ("cookie_samesite", "sometimes"),
+        ("cookie_domain", "example.com; Path=/"),
+        ("s3_key_pattern", "users/*"),
+        *(
+            ("cors_origins", origin)
+            for origin in (
+                *("*", "null", "https://*.example.com", "app.example.com", "ftp://example.com", "https://"),
+                *("https://example.com/", "https://example.com/path", "https://example.com?x", "https://u@example.com"),
+                *("https://example.com:", "https://example.com:99999", "https://é.example", "https://[", "[", "//a"),
+            )
+        ),
+        *(("trusted_proxies", network) for network in ("*", "10.0.0.1/8", "host", "0.0.0.0/0", "::/0")),
+        *(("heartbeat_seconds", value) for value in (0, -1, 51, "x", 1.5)),
+        *((name, 0) for name in ("history_events", "history_seconds", "history_bytes", "dedupe_seconds")),
+        *((name, 0) for name in ("max_event_bytes", "stream_queue_events", "stream_queue_bytes", "max_streams")),
+        ("drain_seconds", -1),
+        ("drain_seconds", 116),
+        ("sqs_pollers", 0),
+        ("admin_port", 65_536),
+        ("log_level", "loud"),
+        ("log_format", "xml"),
+        *((f"route_{field}", "body[") for field in ("user", "group", "broadcast", "type", "subject", "data", "id")),
+        ("route_user", "split(body.key, '/')"),
+        ("unrouted", "keep"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_variables_name_in_one_line(name: str, value: Any) -> None:
+    text = refused(**{name: value})
+    assert text.startswith(f"SSE_{name.upper()}: must ")
+    assert "\n" not in text
+    assert "password" not in text
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    text = refused(heartbeat_seconds=51, log_level="loud")
+    assert text == (
+        "SSE_HEARTBEAT_SECONDS: must be 1 to 50, as an ALB cuts after 60 s without a byte; "
+        "SSE_LOG_LEVEL: must be 'debug', 'info', 'warning', 'error' or 'critical'"
+    )
+
+
+def test_a_history_that_a_large_event_would_not_fit_is_refused() -> None:
+    assert refused(history_bytes=1000).startswith("SSE_HISTORY_BYTES: must be at least SSE_MAX_EVENT_BYTES")
+    assert Settings(history_bytes=1000, max_event_bytes=1000)
+
+
+def test_a_host_cookie_with_a_domain_is_refused() -> None:
+    assert refused(cookie_name="__Host-session", cookie_domain="example.com").startswith("SSE_COOKIE_DOMAIN: ")
+
+
+def test_the_memory_broker_serves_a_single_task_only() -> None:
+    Settings(**SERVING).for_serving()
+    with pytest.raises(
+        InvalidSettings, match=r"^SSE_SINGLE_TASK: must be true with SSE_BROKER_URL=memory://"
+    ) as caught:
+        Settings(**{**SERVING, "single_task": False}).for_serving()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_store_of_its_own_serves_any_number_of_tasks_and_its_password_is_not_shown() -> None:
+    settings = Settings(
+        **{**SERVING, "single_task": False}, broker_url=f"rediss://:canary@host:6380/2?ssl_ca_certs={__file__}"
+    )
+    settings.for_serving()
+    assert not settings.in_memory
+    assert "canary" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("redis://host", "redis://:p%40ss%2F%3A@host"),
+        ("rediss://host:6380/2", "rediss://:p%40ss%2F%3A@host:6380/2"),
+        ("rediss://app@[::1]:6380/2", "rediss://app:p%40ss%2F%3A@[::1]:6380/2"),
+    ],
+)
+def test_a_password_of_its_own_goes_to_the_server_and_is_not_shown(url: str, whole: str) -> None:
+    settings = Settings(broker_url=url, broker_password="p@ss/:")
+    assert settings.store_url == whole
+    assert "p@ss" not in repr(settings)
+
+
+@pytest.mark.parametrize("url", ["memory://", "redis://:other@host"])
+def test_a_password_for_no_server_or_a_second_one_is_refused(url: str) -> None:
+    assert refused(broker_url=url, broker_password="canary").startswith("SSE_BROKER_PASSWORD: is for a server")
+
+
+def test_a_keyword_that_is_no_setting_is_refused() -> None:
+    assert refused(heart_beat=1).startswith("SSE_HEART_BEAT: ")
+
+
+def test_names_that_only_look_like_settings_are_told() -> None:
+    names = ["SSE_QUEUE_URL", "SSE_HEARTBEAT", "AWS_REGION", "sse_max_streams", "SSE_MAX_STREAMS_PER_GROUP"]
+    assert unknown(dict.fromkeys(names, "")) == ["SSE_HEARTBEAT", "SSE_MAX_STREAMS_PER_GROUP"]
+
+
+def test_an_unknown_name_in_the_environment_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSE_NONESUCH", "1")
+    assert Settings()
+
+
+def test_every_setting_is_described_with_its_default() -> None:
+    rows = {name: (default, meaning) for name, default, meaning in table()}
+    assert set(rows) == {f"SSE_{name.upper()}" for name in Settings.model_fields}
+    assert all(meaning.endswith(".") for _, meaning in rows.values())
+    defaults = [
+        rows[f"SSE_{name}"][0] for name in ("QUEUE_URL", "SINGLE_TASK", "JWT_SECRET", "HISTORY_BYTES", "UNROUTED")
+    ]
+    assert defaults == ["", "false", "", "67108864", "dead-letter"]

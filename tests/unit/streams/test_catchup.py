@@ -1,0 +1,367 @@
+"""The one catch-up path: what was missed, then live, without a hole and without a double."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sse_service.model.cursor import new_epoch
+from sse_service.model.errors import Unavailable
+from sse_service.streams.narrowing import Narrowing
+from sse_service.streams.timer import Timer
+from tests.conformance.parser import Message
+from tests.unit.sinks import MemorySink
+from tests.unit.task import Task, settled
+
+
+def ready(sink: MemorySink) -> dict[str, object]:
+    first: dict[str, object] = json.loads(sink.messages[0].data)
+    assert sink.types[0] == "stream.ready"
+    return first
+
+
+def gaps(sink: MemorySink) -> list[str]:
+    return [json.loads(m.data)["reason"] for m in sink.messages if m.type == "stream.gap"]
+
+
+def events(sink: MemorySink) -> list[Message]:
+    return [m for m in sink.messages if not m.type.startswith("stream.")]
+
+
+def test_a_stream_without_a_cursor_starts_live_and_is_told_its_position() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        await task.publish("before")
+        with task.open(sink) as subscription:
+            await settled(lambda: subscription.live)
+            await task.publish("after")
+
+    task.run(body)
+    assert ready(sink) == {"resumed": False, "user": "1"}
+    assert sink.messages[0].id
+    assert sink.data == ["after"]
+    assert sink.types == ["stream.ready", "message"]
+
+
+def test_a_stream_that_comes_back_gets_what_it_missed_then_a_position_then_live() -> None:
+    task, first, second = Task(), MemorySink(), MemorySink()
+
+    async def body() -> None:
+        with task.open(first) as subscription:
+            await settled(lambda: subscription.live)
+            await task.publish("a", "b")
+        await task.publish("c", "d")
+        with task.open(second, last=events(first)[0].id) as subscription:
+            await settled(lambda: subscription.live)
+            await task.publish("e")
+
+    task.run(body)
+    assert ready(second) == {"resumed": True, "user": "1"}
+    assert not second.messages[0].id
+    assert second.types == ["stream.ready", *["message"] * 3, "stream.cursor", "message"]
+    assert second.data == ["b", "c", "d", "e"]
+
+
+def test_a_history_of_many_pages_is_read_to_its_end() -> None:
+    task, sink = Task(), MemorySink()
+    texts = [str(n) for n in range(357)]
+
+    async def body() -> None:
+        await task.publish(*texts)
+        with task.open(sink, since="all") as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert sink.data == texts
+    assert gaps(sink) == []
+    assert "sse_replay_events_sum 357.0" in task.metrics.render().decode()
+
+
+def test_events_that_come_during_the_replay_follow_it_once() -> None:
+    task, sink = Task(), MemorySink()
+    texts = [str(n) for n in range(300)]
+
+    async def body() -> None:
+        await task.publish(*texts[:250])
+        with task.open(sink, since="all") as subscription:
+            await settled(lambda: len(sink.data) > 0)
+            for text in texts[250:]:
+                await task.publish(text)
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert sink.data == texts
+
+
+@pytest.mark.parametrize("last", ["nonsense", "other.5.0", "\xff" * 300])
+def test_a_cursor_that_proves_nothing_is_a_gap_then_all_that_is_held(last: str) -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        await task.publish("a", "b")
+        with task.open(sink, last=last) as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert ready(sink)["resumed"] is False
+    assert sink.types == ["stream.ready", "stream.gap", "message", "message", "stream.cursor"]
+    assert sink.messages[1].id
+
+
+def test_a_stream_cut_right_after_a_gap_misses_nothing_of_what_follows_it() -> None:
+    task, first, second = Task(), MemorySink(), MemorySink()
+
+    async def body() -> None:
+        await task.publish("a", "b")
+        with task.open(first, last="nonsense") as subscription:
+            await settled(lambda: subscription.live)
+        with task.open(second, last=first.messages[1].id) as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert first.types[1] == "stream.gap"
+    assert ready(second)["resumed"] is True
+    assert second.data == ["a", "b"]
+
+
+def test_a_history_that_was_trimmed_is_a_gap_at_connect() -> None:
+    task, first, second = Task(history_events=2), MemorySink(), MemorySink()
+
+    async def body() -> None:
+        with task.open(first) as subscription:
+            await settled(lambda: subscription.live)
+        await task.publish("a", "b", "c")
+        with task.open(second, last=first.messages[0].id) as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert gaps(second) == ["trimmed"]
+    assert second.data == ["b", "c"]
+
+
+def test_since_a_time_gives_what_was_published_from_then_on() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        task.now += 1000
+        await task.publish("old")
+        task.now += 100
+        await task.publish("young")
+        with task.open(sink, since="50s") as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert ready(sink)["resumed"] is False
+    assert gaps(sink) == []
+    assert sink.data == ["young"]
+
+
+def test_since_before_the_history_began_is_a_gap() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        task.now += 60
+        await task.publish("a")
+        with task.open(sink, since="10m") as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert gaps(sink) == ["epoch"]
+    assert sink.data == ["a"]
+
+
+def test_a_narrowed_stream_replays_only_what_it_wants_and_resumes_behind_the_rest() -> None:
+    task, first, second = Task(), MemorySink(), MemorySink()
+    done = Narrowing(types=frozenset({"done"}))
+
+    async def body() -> None:
+        await task.publish("a", kind="done")
+        await task.publish("b", "c", kind="progress")
+        with task.open(first, since="all", narrowing=done) as subscription:
+            await settled(lambda: subscription.live)
+        with task.open(second, last=first.messages[-1].id, narrowing=done) as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert first.types == ["stream.ready", "done", "stream.cursor"]
+    assert second.types == ["stream.ready", "stream.cursor"]
+
+
+def test_an_event_for_two_of_a_streams_channels_comes_once_live_and_replayed() -> None:
+    task, live, replayed = Task(), MemorySink(), MemorySink()
+
+    async def body() -> None:
+        with task.open(live, groups=("ops",)) as subscription:
+            await settled(lambda: subscription.live)
+            await task.publish("a", channels=("user:1", "group:ops", "broadcast"))
+        with task.open(replayed, groups=("ops",), since="all") as subscription:
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert live.data == replayed.data == ["a"]
+
+
+def test_while_the_broker_is_away_a_stream_waits_for_its_greeting(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, sink = Task(), MemorySink()
+    away, tries = True, 0
+    subscribe = task.broker.subscribe
+
+    async def fail(channel: str) -> None:
+        nonlocal tries
+        tries += 1
+        if away:
+            raise Unavailable
+        await subscribe(channel)
+
+    monkeypatch.setattr("sse_service.streams.catchup.RETRY_SECONDS", 0)
+    monkeypatch.setattr(task.broker, "subscribe", fail)
+
+    async def body() -> None:
+        nonlocal away
+        with task.open(sink) as subscription:
+            await settled(lambda: tries > 2)
+            assert sink.written == b""
+            away = False
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert sink.types == ["stream.ready"]
+
+
+def test_a_stream_that_ends_before_its_greeting_is_forgotten() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        with task.open(sink):
+            pass
+        with task.open(MemorySink()) as other:
+            await settled(lambda: other.live)
+
+    task.run(body)
+    assert sink.written == b""
+    assert len(task.streams) == 0
+    assert len(task.hub) == 0
+
+
+def test_a_stream_that_cannot_be_caught_up_is_cut_and_no_other_suffers(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, broken, sound = Task(), MemorySink(), MemorySink()
+
+    def fail(chunk: bytes) -> bool:
+        raise RuntimeError
+
+    monkeypatch.setattr(broken, "write", fail)
+
+    async def body() -> None:
+        with task.open(broken) as first, task.open(sound) as second:
+            await settled(lambda: second.live)
+            assert first.closed
+            assert broken.aborted
+
+    task.run(body)
+    assert 'sse_streams_closed_total{reason="error"} 1.0' in task.metrics.render().decode()
+
+
+def test_a_store_that_begins_another_life_is_a_gap_in_mid_stream() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        with task.open(sink) as subscription:
+            await settled(lambda: subscription.live)
+            await task.publish("a")
+            task.broker._epoch = new_epoch(task.broker._last)
+            await task.publish("b")
+            task.hub.lost({"user:1": 2**60})
+            await settled(lambda: subscription.live)
+            await task.publish("c")
+
+    task.run(body)
+    assert gaps(sink) == ["epoch"]
+    assert sink.data[-2:] == ["b", "c"]
+
+
+def test_an_idle_stream_that_is_older_than_history_reads_on_without_a_gap() -> None:
+    task, sink = Task(), MemorySink()
+    timer = Timer(streams=task.streams, broker=task.broker, heartbeat_seconds=15, history_seconds=3600)
+
+    async def body() -> None:
+        with task.open(sink) as subscription:
+            await settled(lambda: subscription.live)
+            for _ in range(5):
+                task.now += 1300
+                await timer.tick()
+            task.hub.lost({"user:1": 2**60})
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert gaps(sink) == []
+    assert "stream.cursor" in sink.types
+
+
+def test_what_was_lost_before_another_channel_went_on_is_a_gap_and_read_again() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        with task.open(sink, groups=("ops",)) as subscription:
+            await settled(lambda: subscription.live)
+            await task.publish("seen")
+            seen = task.broker._last
+            listener, task.broker._listener = task.broker._listener, lambda _: None
+            await task.publish("lost")
+            task.broker._listener = listener
+            await task.publish("group's", channels=("group:ops",))
+            task.hub.lost({"user:1": seen})
+            await settled(lambda: subscription.live)
+            await task.publish("later")
+
+    task.run(body)
+    assert gaps(sink) == ["lost"]
+    assert sink.data == ["seen", "group's", "lost", "group's", "later"]
+
+
+def test_where_nothing_was_lost_before_another_channel_went_on_nothing_is_told() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        with task.open(sink, groups=("ops",)) as subscription:
+            await settled(lambda: subscription.live)
+            await task.publish("a")
+            seen = task.broker._last
+            await task.publish("b", channels=("group:ops",))
+            task.hub.lost({"user:1": seen, "group:ops": task.broker._last, "broadcast": 0})
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert gaps(sink) == []
+    assert sink.data == ["a", "b"]
+
+
+def test_a_doubt_outlives_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, sink = Task(), MemorySink()
+    monkeypatch.setattr("sse_service.streams.catchup.RETRY_SECONDS", 0)
+    replay, tries = task.broker.replay, 0
+
+    async def fail_twice(*arguments: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise Unavailable
+        return await replay(*arguments)
+
+    async def body() -> None:
+        with task.open(sink, groups=("ops",)) as subscription:
+            await settled(lambda: subscription.live)
+            seen = task.broker._last
+            listener, task.broker._listener = task.broker._listener, lambda _: None
+            await task.publish("lost")
+            task.broker._listener = listener
+            await task.publish("group's", channels=("group:ops",))
+            monkeypatch.setattr(task.broker, "replay", fail_twice)
+            task.hub.lost({"user:1": seen})
+            await settled(lambda: subscription.live)
+
+    task.run(body)
+    assert gaps(sink) == ["lost"]
+    assert sink.data == ["group's", "lost", "group's"]

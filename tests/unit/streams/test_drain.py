@@ -1,0 +1,114 @@
+"""A drain turns new streams away, and closes each open one with a word."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from sse_service.model.errors import Overloaded
+from sse_service.streams.drain import Drain
+from sse_service.telemetry.health import Health
+from tests.unit.sinks import MemorySink
+from tests.unit.task import Task, settled
+
+
+class Ending:
+    """A drain, and what it tells of the consumer."""
+
+    def __init__(self, task: Task, *, seconds: float, finishes: bool = True) -> None:
+        self.stopped = False
+        self._finishes = finishes
+        self.consumed = asyncio.Event()
+        self.health = Health(dependencies={})
+        self.drain = Drain(
+            streams=task.streams,
+            health=self.health,
+            stop_consumer=self._stop,
+            consumed=self.consumed,
+            seconds=seconds,
+        )
+
+    def _stop(self) -> None:
+        self.stopped = True
+        if self._finishes:
+            self.consumed.set()
+
+
+def test_every_stream_is_told_when_to_come_back() -> None:
+    task, sinks = Task(), [MemorySink() for _ in range(5)]
+
+    async def body() -> None:
+        ending = Ending(task, seconds=0.2)
+        with ExitStack() as opened:
+            subscriptions = [opened.enter_context(task.open(sink)) for sink in sinks]
+            await settled(lambda: all(s.live for s in subscriptions))
+            running = asyncio.create_task(ending.drain.run())
+            await settled(lambda: ending.stopped)
+            assert ending.health.draining
+            with pytest.raises(Overloaded, match="drain"):
+                task.admit()
+            assert sum(s.closed for s in subscriptions) < len(sinks)
+            await running
+            assert all(s.closed for s in subscriptions)
+
+    task.run(body)
+    for sink in sinks:
+        assert sink.types == ["stream.ready", "stream.close"]
+        assert json.loads(sink.messages[-1].data) == {"reason": "drain", "reconnect": True}
+        assert b"event: stream.close\nretry: " in sink.written
+
+
+def test_a_second_signal_closes_all_that_is_left_at_once() -> None:
+    task, sinks = Task(), [MemorySink() for _ in range(5)]
+
+    async def body() -> None:
+        ending = Ending(task, seconds=3600)
+        with ExitStack() as opened:
+            subscriptions = [opened.enter_context(task.open(sink)) for sink in sinks]
+            running = asyncio.create_task(ending.drain.run())
+            await settled(lambda: ending.stopped)
+            ending.drain.hurry()
+            await running
+            assert all(s.closed for s in subscriptions)
+
+    task.run(body)
+
+
+def test_without_streams_the_port_stays_open_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sse_service.streams.drain.MIN_OPEN_SECONDS", 0.2)
+    for seconds, least in ((3600, 0.2), (0.1, 0.1)):
+
+        async def body(seconds: float = seconds, least: float = least) -> None:
+            ending = Ending(Task(), seconds=seconds)
+            began = time.monotonic()
+            await ending.drain.run()
+            assert time.monotonic() - began >= least
+
+        asyncio.run(body())
+
+
+def test_the_consumer_is_waited_for_but_no_longer_than_the_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sse_service.streams.drain.MIN_OPEN_SECONDS", 0)
+
+    async def finishes() -> None:
+        ending = Ending(Task(), seconds=3600, finishes=False)
+        running = asyncio.create_task(ending.drain.run())
+        await settled(lambda: ending.stopped)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await asyncio.shield(running)
+        ending.consumed.set()
+        await running
+
+    async def never() -> None:
+        ending = Ending(Task(), seconds=0.2, finishes=False)
+        began = time.monotonic()
+        await ending.drain.run()
+        assert time.monotonic() - began >= 0.2
+
+    asyncio.run(finishes())
+    asyncio.run(never())

@@ -1,0 +1,189 @@
+"""The response of a stream, on a real connection."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sse_service.auth.requests import RequestAuth
+from sse_service.auth.tokens import Tokens
+from sse_service.http.app import create_app
+from sse_service.http.endpoints import Events, Probes, Session
+from sse_service.http.uvicorn.server import QuietServer
+from sse_service.model.reasons import CloseReason
+from sse_service.telemetry.health import Health
+from tests.unit.serving import Run, client, serving
+from tests.unit.task import Task, settled
+
+TOKENS = Tokens(secrets=["x" * 32])
+
+
+@asynccontextmanager
+async def service(task: Task) -> AsyncIterator[QuietServer]:
+    """The public app over the parts of one task."""
+    auth = RequestAuth(tokens=TOKENS, cookie_name="c")
+    app = create_app(
+        events=Events(auth=auth, streams=task.streams, metrics=task.metrics),
+        session=Session(auth=auth, cookie_name="c", same_site="lax", domain=None, secure=True),
+        probes=Probes(health=Health(dependencies={})),
+        cors_origins=["https://app.example.com"],
+    )
+    working = asyncio.create_task(task.catchup.run())
+    try:
+        async with serving(app) as server:
+            yield server
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+def request(line: str = "GET /events HTTP/1.1", *headers: str) -> bytes:
+    token = TOKENS.sign("1")
+    return "\r\n".join((line, "Host: x", f"Authorization: Bearer {token}", *headers, "", "")).encode()
+
+
+def test_a_stream_that_the_server_ends_is_ended_by_the_last_chunk(run: Run) -> None:
+    task = Task()
+
+    async def body() -> None:
+        async with service(task) as server, client(server) as (reader, writer):
+            writer.write(request())
+            await reader.readuntil(b"stream.ready")
+            task.streams.snapshot()[0].close(CloseReason.DRAIN, retry_ms=1000)
+            assert (await reader.read()).endswith(b'{"reason":"drain","reconnect":true}\n\n\r\n0\r\n\r\n')
+            await settled(lambda: len(task.streams) == 0)
+
+    run(body())
+
+
+def test_to_http_1_0_the_close_is_the_end(run: Run) -> None:
+    task = Task()
+
+    async def body() -> None:
+        async with service(task) as server, client(server) as (reader, writer):
+            writer.write(request("GET /events HTTP/1.0", "Connection: keep-alive"))
+            await reader.readuntil(b"stream.ready")
+            task.streams.snapshot()[0].close(CloseReason.DRAIN)
+            assert (await reader.read()).endswith(b'{"reason":"drain","reconnect":true}\n\n')
+
+    run(body())
+
+
+def test_a_body_that_comes_with_the_request_is_thrown_away(run: Run) -> None:
+    task = Task()
+
+    async def body() -> None:
+        async with service(task) as server, client(server) as (reader, writer):
+            writer.write(request("GET /events HTTP/1.1", "Content-Length: 1000000", "Expect: 100-continue"))
+            writer.write(b"x" * 1_000_000)
+            assert (await reader.readuntil(b"stream.ready")).startswith(b"HTTP/1.1 200 OK\r\n")
+            await task.publish("a")
+            await reader.readuntil(b"data: a\n")
+
+    run(body())
+
+
+def test_a_reader_that_is_cut_is_reset_so_that_the_kernel_keeps_nothing_for_it(run: Run) -> None:
+    task = Task()
+
+    async def body() -> None:
+        async with service(task) as server, client(server) as (reader, writer):
+            writer.write(request())
+            await reader.readuntil(b"stream.ready")
+            task.streams.snapshot()[0].cut(CloseReason.SLOW)
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            await settled(lambda: len(task.streams) == 0)
+
+    run(body())
+    assert 'sse_streams_closed_total{reason="slow"} 1.0' in task.metrics.render().decode()
+
+
+@pytest.mark.parametrize("line", ["GET /events", "HEAD /events", "POST /session", "GET /healthz", "GET /nothing"])
+def test_no_answer_leaves_work_to_the_garbage_collector(run: Run, line: str) -> None:
+    task = Task()
+
+    async def body() -> None:
+        async with service(task) as server:
+
+            async def ask() -> None:
+                async with client(server) as (reader, writer):
+                    writer.write(request(f"{line} HTTP/1.1"))
+                    await reader.readuntil(b"stream.ready" if line == "GET /events" else b"\r\n\r\n")
+                state = server.server_state
+                await settled(lambda: not state.connections and not state.tasks)
+
+            await ask()
+            gc.collect()
+            gc.disable()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            await ask()
+            gc.collect()
+
+    try:
+        run(body())
+        left = [o for o in gc.garbage if type(o).__module__.partition(".")[0] in ("sse_service", "uvicorn")]
+    finally:
+        gc.set_debug(0)
+        gc.enable()
+        gc.garbage.clear()
+    assert not left
+
+
+@pytest.mark.parametrize("line", ["GET /events HTTP/1.1", "GET /events HTTP/1.0"])
+@pytest.mark.parametrize("origin", ["Origin: https://app.example.com", "X-Nothing: 1"])
+def test_head_and_greeting_come_in_one_piece(run: Run, line: str, origin: str) -> None:
+    task = Task()
+
+    async def body() -> None:
+        async with service(task) as server, client(server) as (reader, writer):
+            writer.write(request(line, origin))
+            head, _, rest = (await reader.read(65536)).partition(b"\r\n\r\n")
+            chunked = line.endswith("1.1")
+            assert (b"transfer-encoding: chunked" in head) is chunked
+            assert (b"access-control-allow-origin: https://app" in head) is origin.startswith("Origin")
+            assert rest.startswith(b"2\r\n:\n\r\n" if chunked else b":\nevent: stream.ready\n")
+            assert b"event: stream.ready\n" in rest
+
+    run(body())
+
+
+def test_a_head_does_not_wait_for_a_broker_that_is_slow(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, answers = Task(), asyncio.Event()
+
+    async def slow(_: object) -> None:
+        await answers.wait()
+
+    monkeypatch.setattr(task.broker, "subscribe", slow)
+
+    async def body() -> None:
+        async with service(task) as server, client(server) as (reader, writer):
+            writer.write(request())
+            assert (await reader.readuntil(b"2\r\n:\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+            answers.set()
+            await reader.readuntil(b"event: stream.ready\n")
+
+    run(body())
+
+
+def test_a_stream_that_is_ended_before_it_was_greeted_has_its_head(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, answers = Task(), asyncio.Event()
+
+    async def slow(_: object) -> None:
+        task.streams.snapshot()[0].close(CloseReason.DRAIN)
+        await answers.wait()
+
+    monkeypatch.setattr(task.broker, "subscribe", slow)
+
+    async def body() -> None:
+        async with service(task) as server, client(server) as (reader, writer):
+            writer.write(request())
+            got = await reader.read()
+            assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert got.endswith(b'{"reason":"drain","reconnect":true}\n\n\r\n0\r\n\r\n')
+
+    run(body())

@@ -1,0 +1,270 @@
+"""A Subscription shows each event once, in order, and never more than its bounded queue."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from sse_service.brokers.base import Doubt
+from sse_service.model.cursor import Cursor
+from sse_service.model.events import Event
+from sse_service.model.principal import Principal
+from sse_service.model.reasons import CloseReason
+from sse_service.protocols.sse import frames
+from sse_service.protocols.sse.frames import Frame
+from sse_service.streams.backlog import QueueLimits
+from sse_service.streams.narrowing import Narrowing
+from sse_service.streams.resume import Start
+from sse_service.streams.subscription import Subscription
+from tests.unit.sinks import MemorySink
+
+
+class Client:
+    """A Subscription with its Sink, live at offset 0."""
+
+    def __init__(self, *, narrowing: Narrowing | None = None, limits: QueueLimits | None = None) -> None:
+        self.sink = MemorySink()
+        self.behind: list[Subscription] = []
+        self.subscription = Subscription(
+            sink=self.sink,
+            principal=Principal("1", (), 0),
+            channels=["user:1"],
+            start=Start(),
+            narrowing=narrowing,
+            limits=limits or QueueLimits(),
+            on_behind=self.behind.append,
+            ends_at=math.inf,
+        )
+        self.subscription.begin(Cursor("life", 0))
+        assert self.subscription.join(Cursor("life", 0))
+
+    def offer(self, *offsets: int, size: int = 1) -> None:
+        for offset in offsets:
+            self.subscription.offer(frame(offset, size=size))
+
+
+def frame(offset: int, *, kind: str | None = None, subject: str | None = None, size: int = 1) -> Frame:
+    event = Event(str(offset), str(offset) + "x" * (size - 1), kind, subject)
+    return frames.frame(event, Cursor("life", offset))
+
+
+def test_a_live_frame_is_written_at_once() -> None:
+    client = Client()
+    client.offer(1, 2)
+    assert client.sink.data == ["1", "2"]
+    assert client.subscription.last_id == 2
+
+
+def test_a_frame_that_went_to_two_channels_is_written_once() -> None:
+    client = Client()
+    client.offer(1, 2)
+    client.subscription.joined = 2
+    client.offer(2)
+    assert client.sink.data == ["1", "2"]
+    assert client.behind == []
+
+
+def test_an_offset_that_goes_back_sends_the_stream_to_history() -> None:
+    client = Client()
+    client.offer(5, 3)
+    assert not client.subscription.live
+    assert client.behind == [client.subscription]
+
+
+def test_while_the_sink_holds_back_frames_wait_in_order() -> None:
+    client = Client()
+    client.sink.room = 1
+    client.offer(1, 2, 3)
+    assert client.sink.data == ["1"]
+    assert client.subscription.last_id == 1
+    client.sink.make_room()
+    client.offer(4)
+    assert client.sink.data == ["1", "2", "3", "4"]
+
+
+def test_a_sink_that_holds_back_again_gets_the_rest_later() -> None:
+    client = Client()
+    client.sink.room = 1
+    client.offer(1, 2, 3)
+    client.sink.make_room(1)
+    assert client.sink.data == ["1", "2"]
+    client.sink.make_room(1)
+    assert client.sink.data == ["1", "2", "3"]
+
+
+def test_a_full_queue_is_written_first_then_history_is_asked() -> None:
+    client = Client(limits=QueueLimits(events=2))
+    client.sink.room = 1
+    client.offer(1, 2, 3, 4)
+    assert client.behind == []
+    assert not client.subscription.live
+    client.sink.make_room()
+    assert client.sink.data == ["1", "2", "3"]
+    assert client.behind == [client.subscription]
+    assert client.subscription.last == frame(3).cursor
+
+
+def test_a_stream_that_fell_behind_joins_only_when_all_that_was_offered_was_read() -> None:
+    client = Client(limits=QueueLimits(events=1))
+    client.sink.room = 1
+    client.offer(1, 2, 3)
+    client.sink.make_room()
+    client.offer(4)
+    assert not client.subscription.join(Cursor("life", 3))
+    assert client.subscription.replayed(frame(3))
+    assert client.subscription.replayed(frame(4))
+    assert client.subscription.join(Cursor("life", 4))
+    client.offer(4, 5)
+    assert client.sink.data == ["1", "2", "3", "4", "5"]
+
+
+def test_the_queue_is_bounded_in_bytes() -> None:
+    client = Client(limits=QueueLimits(bytes=300))
+    client.sink.room = 1
+    client.offer(1)
+    client.offer(2, 3, size=200)
+    assert not client.subscription.live
+
+
+def test_an_empty_queue_takes_a_frame_of_any_size() -> None:
+    client = Client(limits=QueueLimits(bytes=300))
+    client.sink.room = 1
+    client.offer(1)
+    client.offer(2, size=5000)
+    assert client.subscription.live
+    client.sink.make_room()
+    assert len(client.sink.data) == 2
+
+
+def test_a_replayed_frame_is_not_taken_while_the_sink_holds_back() -> None:
+    client = Client()
+    client.subscription.fall_behind()
+    client.sink.room = 1
+    assert client.subscription.replayed(frame(1))
+    assert not client.subscription.replayed(frame(2))
+    assert client.sink.data == ["1"]
+
+
+def test_only_the_wanted_types_and_subject_are_written() -> None:
+    client = Client(narrowing=Narrowing(types=frozenset({"done", "message"}), subject="job"))
+    client.subscription.offer(frame(1, kind="done", subject="job"))
+    client.subscription.offer(frame(2, kind="progress", subject="job"))
+    client.subscription.offer(frame(3, subject="job"))
+    client.subscription.offer(frame(4, kind="done", subject="other"))
+    client.subscription.offer(frame(5, kind="done"))
+    assert client.sink.data == ["1", "3"]
+    assert client.subscription.last == frame(5).cursor
+    assert client.subscription.last_id == 3
+
+
+def test_a_closed_stream_says_why_and_takes_nothing_more() -> None:
+    client = Client()
+    client.subscription.close(CloseReason.DRAIN, retry_ms=1500)
+    client.subscription.close(CloseReason.ERROR)
+    client.offer(1)
+    assert b'retry: 1500\ndata: {"reason":"drain","reconnect":true}' in client.sink.written
+    assert client.sink.types == ["stream.close"]
+    assert client.sink.woken
+    assert client.subscription.close_reason is CloseReason.DRAIN
+
+
+def test_closing_leaves_what_is_queued_to_the_resume() -> None:
+    client = Client()
+    client.sink.room = 1
+    client.offer(1, 2)
+    client.subscription.close(CloseReason.DRAIN)
+    client.sink.make_room()
+    assert client.sink.types == ["message", "stream.close"]
+
+
+def test_a_cut_stream_is_aborted_without_a_word() -> None:
+    client = Client()
+    client.subscription.cut(CloseReason.SLOW)
+    assert client.sink.aborted
+    assert client.sink.written == b""
+
+
+def test_a_heartbeat_waits_while_the_sink_holds_back() -> None:
+    client = Client()
+    client.sink.room = 1
+    client.offer(1)
+    client.subscription.heartbeat()
+    assert client.sink.writes == 1
+    client.sink.make_room()
+    client.subscription.heartbeat()
+    assert client.sink.written.endswith(b"\n\n:\n")
+
+
+def test_after_leaving_the_sink_is_no_longer_told_of() -> None:
+    client = Client()
+    client.subscription.leave()
+    assert client.sink.on_writable is None
+    client.offer(1)
+    assert client.sink.written == b""
+
+
+def test_a_page_that_was_read_before_something_was_lost_is_not_the_last() -> None:
+    client = Client()
+    client.subscription.fall_behind()
+    client.subscription.reading()
+    client.subscription.fall_behind()
+    assert not client.subscription.join(Cursor("life", 5))
+    client.subscription.reading()
+    assert client.subscription.join(Cursor("life", 5))
+
+
+def test_a_frame_of_another_life_of_the_store_is_read_from_history() -> None:
+    client = Client()
+    client.subscription.fall_behind()
+    client.subscription.reading()
+    client.subscription.offer(frames.frame(Event("a", "a"), Cursor("next life", 3)))
+    assert not client.subscription.join(Cursor("life", 5))
+    client.subscription.reading()
+    assert client.subscription.join(Cursor("next life", 3))
+
+
+@pytest.mark.parametrize("offset", [3, 7])
+def test_a_live_stream_takes_no_frame_of_another_life(offset: int) -> None:
+    client = Client()
+    client.offer(5)
+    client.subscription.offer(frames.frame(Event("a", "a"), Cursor("next life", offset)))
+    assert client.sink.data == ["5"]
+    assert client.behind == [client.subscription]
+
+
+def test_what_may_have_been_lost_is_asked_of_each_channel_up_to_where_the_stream_left_off() -> None:
+    client = Client()
+    client.offer(5, 9)
+    client.subscription.fall_behind({"user:1": 7, "user:2": 1})
+    assert client.subscription.reading() == (Doubt("user:1", 7, 9),)
+    assert client.subscription.reading() == ()
+
+
+def test_nothing_is_asked_of_a_channel_of_which_all_came() -> None:
+    client = Client()
+    client.offer(5)
+    client.subscription.fall_behind({"user:1": 5})
+    assert client.subscription.reading() == ()
+
+
+def test_what_a_replay_has_asked_for_is_not_asked_again() -> None:
+    client = Client()
+    client.offer(5)
+    client.subscription.fall_behind({"user:1": 3})
+    client.subscription.reading()
+    assert client.subscription.join(Cursor("life", 6))
+    client.offer(8)
+    client.subscription.fall_behind({"user:1": 3})
+    assert client.subscription.reading() == (Doubt("user:1", 6, 8),)
+
+
+def test_a_replay_for_a_slow_reader_asks_nothing_and_settles_nothing() -> None:
+    client = Client()
+    client.offer(5)
+    client.subscription.fall_behind()
+    client.subscription.reading()
+    assert client.subscription.join(Cursor("life", 6))
+    client.offer(8)
+    client.subscription.fall_behind({"user:1": 3})
+    assert client.subscription.reading() == (Doubt("user:1", 3, 8),)

@@ -1,0 +1,57 @@
+"""What is counted is shown to Prometheus, zeros included."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from sse_service.model.cursor import GapReason
+from sse_service.telemetry.metrics import CONTENT_TYPE, GAPS, Metrics
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
+    families = text_string_to_metric_families(metrics.render().decode())
+    return {(s.name, tuple(s.labels.values())): s.value for family in families for s in family.samples}
+
+
+def test_all_names_are_ours() -> None:
+    found = samples(Metrics())
+    assert found
+    assert all(name.startswith("sse_") for name, _ in found)
+    assert not any(name.endswith("_created") for name, _ in found)
+    assert CONTENT_TYPE.startswith("text/plain")
+
+
+def test_labels_that_are_known_show_their_zero() -> None:
+    found = samples(Metrics())
+    assert {found["sse_gaps_total", (reason.value,)] for reason in GapReason} == {0}
+    assert set(GAPS) == {reason.value for reason in GapReason}
+    assert found["sse_messages_rejected_total", ("unrouted",)] == 0
+    assert found["sse_streams_closed_total", ("client",)] == 0
+
+
+def test_a_consumer_reports_to_it() -> None:
+    metrics = Metrics()
+    metrics.received(0)
+    metrics.received(10)
+    metrics.deleted(9)
+    metrics.failed("ReceiveMessage", "RequestThrottled")
+    metrics.rejected("envelope")
+    found = samples(metrics)
+    assert found["sse_sqs_receives_total", ()] == 2
+    assert found["sse_sqs_messages_received_total", ()] == 10
+    assert found["sse_sqs_messages_deleted_total", ()] == 9
+    assert found["sse_sqs_failures_total", ("RequestThrottled", "ReceiveMessage")] == 1
+    assert found["sse_messages_rejected_total", ("envelope",)] == 1
+
+
+def test_two_services_in_one_process_do_not_mix() -> None:
+    one, two = Metrics(), Metrics()
+    one.streams_opened.inc()
+    assert samples(two)["sse_streams_opened_total", ()] == 0
+
+
+def test_latencies_fall_into_buckets_up_to_a_minute() -> None:
+    metrics = Metrics()
+    metrics.publish_to_write_seconds.observe(0.02)
+    metrics.publish_to_write_seconds.observe(61)
+    found = samples(metrics)
+    bucket = "sse_publish_to_write_seconds_bucket"
+    assert [found[bucket, (le,)] for le in ("0.01", "0.025", "60.0", "+Inf")] == [0, 1, 1, 2]
