@@ -13,13 +13,15 @@ from sse_service.brokers.memory.broker import MemoryBroker
 from sse_service.http import descriptors
 from sse_service.http.admin import create_admin_app
 from sse_service.http.app import create_app
-from sse_service.http.endpoints import Events, Probes, Session
+from sse_service.http.probes import Probes
+from sse_service.http.session import Session
 from sse_service.http.uvicorn.door import Door
 from sse_service.http.uvicorn.server import QuietServer, Server, config, with_mapped
 from sse_service.model.errors import InvalidSettings
 from sse_service.operator.overview import Observer
 from sse_service.operator.recent import Recent
 from sse_service.operator.routes import OperatorPage
+from sse_service.protocols.sse.endpoint import Events
 from sse_service.routing.ingest import Ingest
 from sse_service.routing.overrides import Overrides
 from sse_service.routing.router import Router

@@ -10,8 +10,9 @@ from sse_service.model.values import value
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sse_service.model.cursor import Cursor, GapReason
+    from sse_service.model.cursor import Cursor
     from sse_service.model.events import Event, Route
+    from sse_service.model.reasons import GapReason
 
 
 @value
@@ -41,7 +42,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class PossibleLoss:
     """A stretch of a channel of which it is not known that all of it was shown."""
 
     channel: str
@@ -103,7 +104,7 @@ class Broker(Protocol):
         ...
 
     async def replay(
-        self, channels: Sequence[str], after: Cursor | None, limit: int, doubts: Sequence[Doubt] = ()
+        self, channels: Sequence[str], after: Cursor | None, limit: int, doubts: Sequence[PossibleLoss] = ()
     ) -> Page:
         """Give at most ``limit`` entries, 1 or more, of the channels after a cursor; after a gap, since its time.
 

@@ -21,7 +21,7 @@ Each takes 150 to 200 bytes whatever its id's length: 200 MB at most, 20 MB at 1
 _log = logging.getLogger(__name__)
 
 
-class Seen:
+class DedupeWindow:
     """The events of the dedupe window, as hashes, so that long ids and many channels take no more room.
 
     They are Python's own, of 64 bits, with a secret of this process (SipHash) unless ``PYTHONHASHSEED`` is set: nobody

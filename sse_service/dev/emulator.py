@@ -74,7 +74,7 @@ async def emulator(*, port: int = 0) -> AsyncIterator[Emulator]:
 def _start(port: int) -> Any:
     try:
         # Takes half a second and is no dependency of the service: only who asks for it pays.
-        from sse_service.dev.server import Server
+        from sse_service.dev.moto_server import Server
     except ImportError as error:
         raise ImportError(MISSING) from error
     return Server(port=port)

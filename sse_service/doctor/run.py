@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError
 
 from sse_service import aws
-from sse_service.doctor import canary, server, trial
+from sse_service.doctor import canary, store_server, trial
 from sse_service.doctor.calls import Calls
 from sse_service.doctor.deployment import Deployment, skip_all
 from sse_service.doctor.host import judge_descriptors, judge_settings
@@ -33,7 +33,7 @@ async def examine(
     report, bird = Report(write), canary.make()
     report.add([judge_settings(settings, refused)])
     stopped = await _aws(settings, report, bird)
-    report.add(await server.look(settings))
+    report.add(await store_server.look(settings))
     report.add([judge_descriptors(descriptors.raise_limit(), settings.max_streams)])
     if stopped is not None:
         report.add([skip("canary", stopped)])

@@ -33,7 +33,7 @@ def judge_memory() -> Finding:
 
 def judge_server(server: Server, settings: Settings) -> list[Finding]:
     """A server that answered."""
-    from sse_service.brokers.valkey.server import unfit
+    from sse_service.brokers.valkey.requirements import unfit
 
     info = server.info
     if problem := unfit(info):

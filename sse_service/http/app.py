@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from sse_service.http.endpoints import Events, Probes, Session
+    from sse_service.http.probes import Probes
+    from sse_service.http.session import Session
+    from sse_service.protocols.sse.endpoint import Events
 
 
 STREAMS = "/events"

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from sse_service.model.errors import InvalidToken
+
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -35,6 +37,14 @@ def raw(status: int, detail: str) -> bytes:
         f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
     return head.encode() + body
+
+
+def unauthorized(error: InvalidToken) -> Response:
+    """401 with the challenge that RFC 6750 §3 asks for."""
+    detail = str(error) or "the token does not hold: it is malformed, expired, or signed with another secret"
+    # The error only where one token was there to be wrong
+    challenge = "Bearer" if str(error) else 'Bearer error="invalid_token"'
+    return problem(401, detail, headers={"WWW-Authenticate": challenge})
 
 
 async def from_exception(_: Request, error: Exception) -> Response:

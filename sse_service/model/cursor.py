@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 import re
 import secrets
 from hashlib import blake2b
 
+from sse_service.model.reasons import GapReason
 from sse_service.model.values import value
 
 MAX_LENGTH = 64
@@ -17,16 +17,6 @@ _FORM = re.compile(r"([A-Za-z0-9_-]{1,24})\.(\d{1,18})\.(0|[0-9a-f]{16})", re.AS
 _UNFED = blake2b(digest_size=8)  # a copy takes half the time of a new one
 
 _EPOCH = re.compile(r"([0-9a-f]{1,15})-[0-9a-f]{8}")
-
-
-class GapReason(enum.Enum):
-    """Why a cursor cannot be continued without a possible loss."""
-
-    EPOCH = "epoch"
-    EXPIRED = "expired"
-    TRIMMED = "trimmed"
-    UNKNOWN = "unknown"
-    LOST = "lost"
 
 
 @value

@@ -7,14 +7,14 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
-from sse_service.model.cursor import Cursor, GapReason, ago
+from sse_service.model.cursor import Cursor, ago
 from sse_service.model.errors import Unavailable
-from sse_service.model.reasons import CloseReason
+from sse_service.model.reasons import CloseReason, GapReason
 from sse_service.protocols.sse import frames
 
 if TYPE_CHECKING:
     from sse_service.brokers.base import Broker, Page
-    from sse_service.streams.resume import Start
+    from sse_service.streams.start import Start
     from sse_service.streams.subscription import Subscription
     from sse_service.telemetry.metrics import Metrics
 

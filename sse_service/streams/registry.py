@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from sse_service.model.principal import Principal
     from sse_service.streams.backlog import QueueLimits
     from sse_service.streams.catchup import CatchUp
+    from sse_service.streams.filter import Filter
     from sse_service.streams.hub import Hub
     from sse_service.streams.limits import Limits
-    from sse_service.streams.narrowing import Narrowing
-    from sse_service.streams.resume import Start
     from sse_service.streams.sink import Sink
+    from sse_service.streams.start import Start
     from sse_service.telemetry.metrics import Metrics
 
 EVICTED_RETRY_MS = (30_000, 60_000)
@@ -76,7 +76,7 @@ class Streams:
         self._limits.check(user=user, address=address, resumes=resumes)
 
     def open(
-        self, *, sink: Sink, principal: Principal, address: str | None, start: Start, narrowing: Narrowing | None
+        self, *, sink: Sink, principal: Principal, address: str | None, start: Start, narrowing: Filter | None
     ) -> Opened:
         """Deliver to the Sink until the block ends, for which this must be entered."""
         # Only what the verified token says: a client cannot widen it.

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 from sse_service.protocols.sse import frames
 from sse_service.streams.backlog import Backlog
-from sse_service.streams.doubts import Doubts
+from sse_service.streams.possible_losses import PossibleLosses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sse_service.brokers.base import Doubt
+    from sse_service.brokers.base import PossibleLoss
     from sse_service.model.cursor import Cursor
     from sse_service.model.principal import Principal
     from sse_service.model.reasons import CloseReason
     from sse_service.protocols.sse.frames import Frame
     from sse_service.streams.backlog import QueueLimits
-    from sse_service.streams.narrowing import Narrowing
-    from sse_service.streams.resume import Start
+    from sse_service.streams.filter import Filter
     from sse_service.streams.sink import Sink
+    from sse_service.streams.start import Start
 
 
 class Subscription:
@@ -43,7 +43,7 @@ class Subscription:
         principal: Principal,
         channels: Sequence[str],
         start: Start,
-        narrowing: Narrowing | None,
+        narrowing: Filter | None,
         limits: QueueLimits,
         on_behind: Callable[[Subscription], None],
         ends_at: float,
@@ -74,7 +74,7 @@ class Subscription:
         self._lost = False
         self.last: Cursor | None = None
         """All of this stream's events at or below were written or queued."""
-        self._doubts = Doubts()
+        self._doubts = PossibleLosses()
         self.joined = 0
         """Where it last joined live: what is offered at or below is the overlap of replay and live."""
         self.last_id = 0
@@ -187,12 +187,12 @@ class Subscription:
             self._noted = None
             self._ask_for_more()
 
-    def reading(self) -> tuple[Doubt, ...]:
+    def reading(self) -> tuple[PossibleLoss, ...]:
         """Be told that the catch-up reads a page now, in which is whatever was lost before; gives what it must ask."""
         self._lost = False
         return self._doubts.take()
 
-    def unread(self, doubts: tuple[Doubt, ...]) -> None:
+    def unread(self, doubts: tuple[PossibleLoss, ...]) -> None:
         """Be told that the page could not be read."""
         self._doubts.put_back(doubts)
 

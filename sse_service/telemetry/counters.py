@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-class Tally(Collector):
+class PlainCounter(Collector):
     """A counter without labels."""
 
     def __init__(self, name: str, meaning: str) -> None:
@@ -35,7 +35,7 @@ class Tally(Collector):
         return [CounterMetricFamily(self._name, self._meaning, self._value)]
 
 
-class Spread(Collector):
+class PlainHistogram(Collector):
     """A histogram without labels."""
 
     def __init__(self, name: str, meaning: str, edges: Sequence[float]) -> None:

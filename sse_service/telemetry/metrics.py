@@ -16,7 +16,8 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
-from sse_service.telemetry.counters import Spread, Tally
+from sse_service.model.reasons import CloseReason, GapReason, RefusalReason
+from sse_service.telemetry.counters import PlainCounter, PlainHistogram
 
 # A flag of the whole process: without it, each series has a second one that says when it was made.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client's has no types
@@ -24,10 +25,8 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client'
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 """The media type of what ``Metrics.render`` gives."""
 
-CLOSED = ("client", "drain", "slow", "expired", "limit", "max_age", "error")
+CLOSED = ("client", *CloseReason)
 """Why a stream ended: the client left, or a CloseReason."""
-REFUSED = ("unauthorized", "forbidden", "invalid", "limit", "user", "address", "rate", "drain")
-"""Why a request got no stream: 401, 403, 400, or an overload answer."""
 REJECTED = (
     *("attribute", "encoding", "envelope", "nul"),
     *("broadcast", "data", "id", "names", "override", "s3", "size", "subject", "time", "type", "unrouted"),
@@ -35,8 +34,6 @@ REJECTED = (
 """Why a message was left to the dead-letter queue: its wrapper or text, then its routing."""
 DROPPED = ("unrouted", "foreign")
 """Why an event went to nobody: it names nobody, or the store has it where it was not published to."""
-GAPS = ("epoch", "expired", "trimmed", "unknown", "lost")
-"""The values of GapReason."""
 
 
 class Metrics:
@@ -53,7 +50,9 @@ class Metrics:
         self.streams_open = Gauge("sse_streams_open", "Streams open now.", registry=self.registry)
         self.streams_opened = self._counter("streams_opened", "Streams begun.")
         self.streams_closed = self._labelled("streams_closed", "Streams ended, by reason.", CLOSED)
-        self.requests_refused = self._labelled("requests_refused", "Requests that got no stream, by reason.", REFUSED)
+        self.requests_refused = self._labelled(
+            "requests_refused", "Requests that got no stream, by reason.", RefusalReason
+        )
         self.events_stored = self._counter("events_stored", "Events that the broker stored, duplicates left out.")
         self.events_delivered = self._counter("events_delivered", "Events handed to streams, once for each stream.")
         self.events_dropped = self._labelled("events_dropped", "Events thrown away, by reason.", DROPPED)
@@ -87,7 +86,7 @@ class Metrics:
         )
         self.broker_connections = self._counter("broker_connections", "Times that the broker's store was connected to.")
         self.broker_jumps = self._counter("broker_jumps", "Times that a message was lost between store and task.")
-        self.gaps = self._labelled("gaps", "Gaps told to streams, by reason.", GAPS)
+        self.gaps = self._labelled("gaps", "Gaps told to streams, by reason.", GapReason)
 
     def render(self) -> bytes:
         """The exposition, to be served as CONTENT_TYPE."""
@@ -110,13 +109,13 @@ class Metrics:
         """Count a message that no retry can help."""
         self.messages_rejected.labels(reason).inc()
 
-    def _counter(self, name: str, meaning: str) -> Tally:
-        tally = Tally(f"sse_{name}", meaning)
+    def _counter(self, name: str, meaning: str) -> PlainCounter:
+        tally = PlainCounter(f"sse_{name}", meaning)
         self.registry.register(tally)
         return tally
 
-    def _spread(self, name: str, meaning: str, edges: Sequence[float]) -> Spread:
-        spread = Spread(f"sse_{name}", meaning, edges)
+    def _spread(self, name: str, meaning: str, edges: Sequence[float]) -> PlainHistogram:
+        spread = PlainHistogram(f"sse_{name}", meaning, edges)
         self.registry.register(spread)
         return spread
 

@@ -6,8 +6,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sse_service.model.cursor import Cursor, GapReason, digest
+from sse_service.model.cursor import Cursor, digest
 from sse_service.model.events import Event
+from sse_service.model.reasons import GapReason
 from sse_service.protocols.sse import frames
 from tests.conformance.parser import parse
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sse_service.brokers.base import Doubt, Entry, Page
-from sse_service.model.cursor import Cursor, GapReason
+from sse_service.brokers.base import Entry, Page, PossibleLoss
+from sse_service.model.cursor import Cursor
+from sse_service.model.reasons import GapReason
 from tests.contracts.setup import Setup, route
 
 SetupOf = Callable[..., Setup]
@@ -210,13 +211,17 @@ def test_an_entry_in_a_doubt_is_a_gap_and_what_follows_begins_with_it(setup_of: 
     setup.publish(route("a"), route("b"), route("c", "user:2"), route("d"))
     a, b, c, d = (entry.cursor for entry in setup.live)
 
-    def asked(*doubts: Doubt) -> Page:
+    def asked(*doubts: PossibleLoss) -> Page:
         return setup.run(setup.broker.replay(["user:1", "user:2"], c, 10, doubts))
 
-    for unfounded in (Doubt("user:1", b.offset, c.offset), Doubt("user:2", 0, b.offset), Doubt("user:3", 0, c.offset)):
+    for unfounded in (
+        PossibleLoss("user:1", b.offset, c.offset),
+        PossibleLoss("user:2", 0, b.offset),
+        PossibleLoss("user:3", 0, c.offset),
+    ):
         page = asked(unfounded)
         assert (page.gap, ids(page.entries)) == (None, ["d"])
-    page = asked(Doubt("user:2", c.offset, d.offset), Doubt("user:1", a.offset, c.offset))
+    page = asked(PossibleLoss("user:2", c.offset, d.offset), PossibleLoss("user:1", a.offset, c.offset))
     assert (page.gap, ids(page.entries)) == (GapReason.LOST, ["b", "c", "d"])
 
 
@@ -224,7 +229,7 @@ def test_a_doubt_of_which_history_is_gone_is_a_gap(setup_of: SetupOf) -> None:
     setup = setup_of(history_events=1)
     setup.publish(route("a"), route("b"), route("c", "user:2"))
     a, _, c = (entry.cursor for entry in setup.live)
-    doubt = Doubt("user:1", a.offset - 1, a.offset)
+    doubt = PossibleLoss("user:1", a.offset - 1, a.offset)
     page = setup.run(setup.broker.replay(["user:1", "user:2"], c, 10, [doubt]))
     assert page.gap is GapReason.LOST
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sse_service.brokers.valkey import broker, scripts
 from sse_service.brokers.valkey.entries import encode
 from sse_service.brokers.valkey.scripts import KEYS
-from sse_service.model.cursor import GapReason
 from sse_service.model.errors import Unavailable
 from sse_service.model.events import BROADCAST, group_channel, user_channel
+from sse_service.model.reasons import GapReason
 from tests.contracts.setup import Setup, route
 from tests.contracts.test_broker import ids
 from tests.integration.until import until

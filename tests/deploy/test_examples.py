@@ -20,7 +20,7 @@ import pytest
 from consumers.envelope import unwrap
 from sse_service.dev.assets import PAGE
 from sse_service.dev.emulator import Emulator
-from sse_service.dev.server import Server
+from sse_service.dev.moto_server import Server
 from sse_service.model.events import Route
 from sse_service.routing.router import Router
 from tests.e2e.conftest import NewPage, browser, new_page  # noqa: F401  fixtures

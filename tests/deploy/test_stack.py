@@ -15,7 +15,7 @@ import pytest
 from moto.core.common_models import CloudFormationModel
 
 from sse_service.auth.tokens import Tokens
-from sse_service.dev.server import Server
+from sse_service.dev.moto_server import Server
 from tests.deploy import bridges
 from tests.deploy.template import GIVEN, PATH, Template, raw
 from tests.integration.chain import Chain, wait_until_ready

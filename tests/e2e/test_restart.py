@@ -14,7 +14,7 @@ from playwright.sync_api import Page, Route, expect
 from sse_service.auth.tokens import Tokens
 from sse_service.dev.assets import PAGE
 from sse_service.dev.emulator import Emulator
-from sse_service.dev.server import Server
+from sse_service.dev.moto_server import Server
 from tests.e2e.conftest import NewPage
 from tests.integration.emulated import make
 from tests.integration.process import Process

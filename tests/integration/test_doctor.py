@@ -20,11 +20,11 @@ import pytest
 from pydantic import SecretStr
 
 from sse_service import cli
-from sse_service.dev.server import Server
+from sse_service.dev.moto_server import Server
 from sse_service.doctor.canary import make
 from sse_service.doctor.report import Finding, Level
 from sse_service.doctor.run import examine
-from sse_service.doctor.server import look
+from sse_service.doctor.store_server import look
 from sse_service.doctor.trial import fly
 from sse_service.settings.settings import Settings
 from tests.integration.chain import AWS, SECRET

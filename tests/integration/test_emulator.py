@@ -134,7 +134,7 @@ def test_a_program_with_its_environment_uses_it() -> None:
 
 
 def test_a_missing_extra_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "sse_service.dev.server", raising=False)
+    monkeypatch.delitem(sys.modules, "sse_service.dev.moto_server", raising=False)
     monkeypatch.setitem(sys.modules, "moto.moto_server.werkzeug_app", None)
 
     async def test() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sse_service.dev.emulator import Emulator
-from sse_service.dev.server import Server
+from sse_service.dev.moto_server import Server
 from tests.integration.chain import Chain, service
 from tests.integration.emulated import make
 

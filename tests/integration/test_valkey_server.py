@@ -16,7 +16,7 @@ import pytest
 from sse_service.brokers.base import Entry
 from sse_service.brokers.valkey import link
 from sse_service.brokers.valkey.broker import ValkeyBroker
-from sse_service.brokers.valkey.server import parse, unfit
+from sse_service.brokers.valkey.requirements import parse, unfit
 from sse_service.model.errors import Unavailable
 from sse_service.model.events import Event, Route
 from sse_service.telemetry.metrics import Metrics

@@ -12,11 +12,11 @@ from sse_service.model.events import Event, Route
 from sse_service.model.principal import Principal
 from sse_service.streams.backlog import QueueLimits
 from sse_service.streams.catchup import CatchUp
+from sse_service.streams.filter import Filter
 from sse_service.streams.hub import Hub
 from sse_service.streams.limits import Limits
-from sse_service.streams.narrowing import Narrowing
 from sse_service.streams.registry import Streams
-from sse_service.streams.resume import Start, read
+from sse_service.streams.start import Start, read
 from sse_service.streams.subscription import Subscription
 from sse_service.telemetry.metrics import Metrics
 from tests.unit.sinks import MemorySink
@@ -86,7 +86,7 @@ class Task:
         expires: int = NEVER,
         last: str | None = None,
         since: str | None = None,
-        narrowing: Narrowing | None = None,
+        narrowing: Filter | None = None,
     ) -> AbstractContextManager[Subscription]:
         return self.streams.open(
             sink=sink,

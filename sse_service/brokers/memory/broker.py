@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sse_service.brokers.base import Entry, Page
-from sse_service.brokers.dedupe import MAX_DEDUPE_KEYS, Seen, count_duplicate
+from sse_service.brokers.dedupe import MAX_DEDUPE_KEYS, DedupeWindow, count_duplicate
 from sse_service.brokers.memory.history import History, size
-from sse_service.model.cursor import Cursor, GapReason, digest, judge, new_epoch
+from sse_service.model.cursor import Cursor, digest, judge, new_epoch
+from sse_service.model.reasons import GapReason
 
 if TYPE_CHECKING:
-    from sse_service.brokers.base import Doubt, Listener
+    from sse_service.brokers.base import Listener, PossibleLoss
     from sse_service.model.events import Route
     from sse_service.telemetry.metrics import Metrics
 
@@ -68,7 +69,7 @@ class MemoryBroker:
         # Highest last offset of any channel that was forgotten.
         self._floor = 0
         self._bytes = 0
-        self._seen = Seen(window_us=int(dedupe_seconds * 1_000_000), max_keys=max_dedupe_keys)
+        self._seen = DedupeWindow(window_us=int(dedupe_seconds * 1_000_000), max_keys=max_dedupe_keys)
 
     async def publish(self, routes: Sequence[Route]) -> None:
         """Store them all, then hand to the listener what was new."""
@@ -135,7 +136,7 @@ class MemoryBroker:
         return Cursor(self._epoch, self._handed)
 
     async def replay(
-        self, channels: Sequence[str], after: Cursor | None, limit: int, doubts: Sequence[Doubt] = ()
+        self, channels: Sequence[str], after: Cursor | None, limit: int, doubts: Sequence[PossibleLoss] = ()
     ) -> Page:
         """Merge the channels' histories by offset."""
         here = Cursor(self._epoch, self._reserve())
@@ -162,7 +163,7 @@ class MemoryBroker:
             return Page(tuple(entries[:limit]), entries[limit - 1].cursor, gap, more=True)
         return Page(tuple(entries), here, gap)
 
-    def _first_in(self, doubt: Doubt) -> int | None:
+    def _first_in(self, doubt: PossibleLoss) -> int | None:
         """The offset at which something may have been missed; None where nothing was."""
         history = self._histories.get(doubt.channel)
         if doubt.after < max(self._floor, history.floor if history else 0):

@@ -18,15 +18,16 @@ from sse_service.brokers.valkey.foreign import foreign
 from sse_service.brokers.valkey.link import FAULTS, Link, connection, database
 from sse_service.brokers.valkey.listener import CONFIRM_SECONDS, ValkeyListener
 from sse_service.brokers.valkey.prober import ValkeyProber
+from sse_service.brokers.valkey.requirements import run_id
 from sse_service.brokers.valkey.scripts import Script
-from sse_service.brokers.valkey.server import run_id
-from sse_service.model.cursor import Cursor, GapReason, judge
+from sse_service.model.cursor import Cursor, judge
 from sse_service.model.errors import InvalidSettings, Unavailable
+from sse_service.model.reasons import GapReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sse_service.brokers.base import Doubt, Listener, OnLost
+    from sse_service.brokers.base import Listener, OnLost, PossibleLoss
     from sse_service.model.events import Route
     from sse_service.telemetry.metrics import Metrics
 
@@ -157,7 +158,7 @@ class ValkeyBroker:
         self._listening.unsubscribe(channel)
 
     async def replay(
-        self, channels: Sequence[str], after: Cursor | None, limit: int, doubts: Sequence[Doubt] = ()
+        self, channels: Sequence[str], after: Cursor | None, limit: int, doubts: Sequence[PossibleLoss] = ()
     ) -> Page:
         """Read the channels in one step, merged by the server."""
         names = list(dict.fromkeys(channels))

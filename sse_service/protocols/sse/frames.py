@@ -10,8 +10,9 @@ import orjson
 from sse_service.model.values import value
 
 if TYPE_CHECKING:
-    from sse_service.model.cursor import Cursor, GapReason
+    from sse_service.model.cursor import Cursor
     from sse_service.model.events import Event
+    from sse_service.model.reasons import GapReason
 
 HEARTBEAT = b":\n"
 """A comment without a blank line: several clients turn a block without data into a phantom event."""

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from starlette.types import Scope, Send
 
     from sse_service.model.principal import Principal
-    from sse_service.streams.narrowing import Narrowing
+    from sse_service.streams.filter import Filter
     from sse_service.streams.registry import Streams
-    from sse_service.streams.resume import Start
+    from sse_service.streams.start import Start
 
 # Its own drain would cut every stream at once; ours closes them one by one, each with a ``stream.close``.
 AppStatus.enable_automatic_graceful_drain = False
@@ -45,7 +45,7 @@ class Opening:
     principal: Principal
     address: str | None
     start: Start
-    narrowing: Narrowing | None
+    narrowing: Filter | None
 
 
 class EventStream(EventSourceResponse):

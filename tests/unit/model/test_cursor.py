@@ -2,7 +2,8 @@
 
 import pytest
 
-from sse_service.model.cursor import MAX_LENGTH, Cursor, GapReason, digest, judge, parse
+from sse_service.model.cursor import MAX_LENGTH, Cursor, digest, judge, parse
+from sse_service.model.reasons import GapReason
 
 NOW = Cursor("life", 1_790_000_000_000_000)
 

@@ -9,7 +9,7 @@ import pytest
 
 from sse_service.model.cursor import new_epoch
 from sse_service.model.errors import Unavailable
-from sse_service.streams.narrowing import Narrowing
+from sse_service.streams.filter import Filter
 from sse_service.streams.timer import Timer
 from tests.conformance.parser import Message
 from tests.unit.sinks import MemorySink
@@ -175,7 +175,7 @@ def test_since_before_the_history_began_is_a_gap() -> None:
 
 def test_a_narrowed_stream_replays_only_what_it_wants_and_resumes_behind_the_rest() -> None:
     task, first, second = Task(), MemorySink(), MemorySink()
-    done = Narrowing(types=frozenset({"done"}))
+    done = Filter(types=frozenset({"done"}))
 
     async def body() -> None:
         await task.publish("a", kind="done")

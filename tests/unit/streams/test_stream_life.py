@@ -12,9 +12,11 @@ import pytest
 from sse_service.auth.requests import RequestAuth
 from sse_service.auth.tokens import Tokens
 from sse_service.http.app import create_app
-from sse_service.http.endpoints import Events, Probes, Session
+from sse_service.http.probes import Probes
+from sse_service.http.session import Session
 from sse_service.http.uvicorn.server import QuietServer
 from sse_service.model.reasons import CloseReason
+from sse_service.protocols.sse.endpoint import Events
 from sse_service.telemetry.health import Health
 from tests.unit.serving import Run, client, serving
 from tests.unit.task import Task, settled

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from sse_service.brokers.base import Doubt
+from sse_service.brokers.base import PossibleLoss
 from sse_service.model.cursor import Cursor
 from sse_service.model.events import Event
 from sse_service.model.principal import Principal
@@ -14,8 +14,8 @@ from sse_service.model.reasons import CloseReason
 from sse_service.protocols.sse import frames
 from sse_service.protocols.sse.frames import Frame
 from sse_service.streams.backlog import QueueLimits
-from sse_service.streams.narrowing import Narrowing
-from sse_service.streams.resume import Start
+from sse_service.streams.filter import Filter
+from sse_service.streams.start import Start
 from sse_service.streams.subscription import Subscription
 from tests.unit.sinks import MemorySink
 
@@ -23,7 +23,7 @@ from tests.unit.sinks import MemorySink
 class Client:
     """A Subscription with its Sink, live at offset 0."""
 
-    def __init__(self, *, narrowing: Narrowing | None = None, limits: QueueLimits | None = None) -> None:
+    def __init__(self, *, narrowing: Filter | None = None, limits: QueueLimits | None = None) -> None:
         self.sink = MemorySink()
         self.behind: list[Subscription] = []
         self.subscription = Subscription(
@@ -147,7 +147,7 @@ def test_a_replayed_frame_is_not_taken_while_the_sink_holds_back() -> None:
 
 
 def test_only_the_wanted_types_and_subject_are_written() -> None:
-    client = Client(narrowing=Narrowing(types=frozenset({"done", "message"}), subject="job"))
+    client = Client(narrowing=Filter(types=frozenset({"done", "message"}), subject="job"))
     client.subscription.offer(frame(1, kind="done", subject="job"))
     client.subscription.offer(frame(2, kind="progress", subject="job"))
     client.subscription.offer(frame(3, subject="job"))
@@ -237,7 +237,7 @@ def test_what_may_have_been_lost_is_asked_of_each_channel_up_to_where_the_stream
     client = Client()
     client.offer(5, 9)
     client.subscription.fall_behind({"user:1": 7, "user:2": 1})
-    assert client.subscription.reading() == (Doubt("user:1", 7, 9),)
+    assert client.subscription.reading() == (PossibleLoss("user:1", 7, 9),)
     assert client.subscription.reading() == ()
 
 
@@ -256,7 +256,7 @@ def test_what_a_replay_has_asked_for_is_not_asked_again() -> None:
     assert client.subscription.join(Cursor("life", 6))
     client.offer(8)
     client.subscription.fall_behind({"user:1": 3})
-    assert client.subscription.reading() == (Doubt("user:1", 6, 8),)
+    assert client.subscription.reading() == (PossibleLoss("user:1", 6, 8),)
 
 
 def test_a_replay_for_a_slow_reader_asks_nothing_and_settles_nothing() -> None:
@@ -267,4 +267,4 @@ def test_a_replay_for_a_slow_reader_asks_nothing_and_settles_nothing() -> None:
     assert client.subscription.join(Cursor("life", 6))
     client.offer(8)
     client.subscription.fall_behind({"user:1": 3})
-    assert client.subscription.reading() == (Doubt("user:1", 3, 8),)
+    assert client.subscription.reading() == (PossibleLoss("user:1", 3, 8),)

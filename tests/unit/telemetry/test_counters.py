@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 
-from sse_service.telemetry.counters import Spread, Tally
+from sse_service.telemetry.counters import PlainCounter, PlainHistogram
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # as the service does
 
@@ -11,7 +11,7 @@ EDGES = (0, 0.005, 1, 2.5, 10_000)
 
 def test_a_tally_is_shown_as_a_counter_is() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    tally, counter = Tally("sse_events", "Events."), Counter("sse_events", "Events.", registry=theirs)
+    tally, counter = PlainCounter("sse_events", "Events."), Counter("sse_events", "Events.", registry=theirs)
     ours.register(tally)
     assert generate_latest(ours) == generate_latest(theirs)
     for amount in (1, 3):
@@ -23,7 +23,7 @@ def test_a_tally_is_shown_as_a_counter_is() -> None:
 def test_a_spread_is_shown_as_a_histogram_is_edges_included() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     spread, histogram = (
-        Spread("sse_s", "Seconds.", EDGES),
+        PlainHistogram("sse_s", "Seconds.", EDGES),
         Histogram("sse_s", "Seconds.", buckets=EDGES, registry=theirs),
     )
     ours.register(spread)

@@ -9,8 +9,8 @@ import pytest
 from sse_service.brokers.base import Entry
 from sse_service.brokers.memory.broker import ORDER_SECONDS, MemoryBroker
 from sse_service.brokers.memory.history import ENTRY_BYTES, size
-from sse_service.model.cursor import GapReason
 from sse_service.model.events import Event, Route
+from sse_service.model.reasons import GapReason
 from sse_service.telemetry.metrics import Metrics
 
 

@@ -9,7 +9,7 @@ PER_TURN = 8
 """Of the event loop. A stream takes some 0.3 ms to open: what is live waits 3 ms for a crowd, not for all of it."""
 
 
-class Turnstile:
+class Pacer:
     """Who comes alone is not held up; a crowd passes in the order in which it came."""
 
     def __init__(self, *, per_turn: int = PER_TURN) -> None:

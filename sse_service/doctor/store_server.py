@@ -33,7 +33,7 @@ async def look(settings: Settings) -> list[Finding]:
 
 async def _ask(url: str) -> Server:
     from sse_service.brokers.valkey.link import CALL_SECONDS, connection
-    from sse_service.brokers.valkey.server import parse
+    from sse_service.brokers.valkey.requirements import parse
 
     async with connection(url) as link, asyncio.timeout(CALL_SECONDS):
         await link.send_command("INFO", check_health=False)

@@ -13,7 +13,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Narrowing:
+class Filter:
     """What a client wants to see of its own events."""
 
     types: frozenset[str] = frozenset()
@@ -25,7 +25,7 @@ class Narrowing:
         return (not self.types or frame.type in self.types) and (self.subject is None or frame.subject == self.subject)
 
 
-def read(*, types: str | None, subject: str | None) -> Narrowing | None:
+def read(*, types: str | None, subject: str | None) -> Filter | None:
     """Read the queries; None where neither narrows.
 
     Raises ValueError for an empty name or a control character.
@@ -38,4 +38,4 @@ def read(*, types: str | None, subject: str | None) -> Narrowing | None:
     names = frozenset(types.split(",")) if types is not None else frozenset()
     if "" in names:
         raise ValueError("types must be names, separated by commas")
-    return Narrowing(types=names, subject=subject)
+    return Filter(types=names, subject=subject)

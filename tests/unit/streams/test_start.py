@@ -3,7 +3,7 @@
 import pytest
 
 from sse_service.model.cursor import Cursor
-from sse_service.streams.resume import Start, read
+from sse_service.streams.start import Start, read
 
 
 def test_a_client_that_says_nothing_starts_live() -> None:

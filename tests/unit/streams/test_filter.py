@@ -6,7 +6,7 @@ from sse_service.model.cursor import Cursor
 from sse_service.model.events import Event
 from sse_service.protocols.sse import frames
 from sse_service.protocols.sse.frames import Frame
-from sse_service.streams.narrowing import Narrowing, read
+from sse_service.streams.filter import Filter, read
 
 
 def frame(kind: str | None = None, subject: str | None = None) -> Frame:
@@ -26,7 +26,7 @@ def test_types_are_names_as_delivered() -> None:
 
 def test_a_subject_is_one_and_is_compared_whole() -> None:
     narrowing = read(types=None, subject="job/1")
-    assert narrowing == Narrowing(subject="job/1")
+    assert narrowing == Filter(subject="job/1")
     assert [narrowing.wants(frame(subject=s)) for s in ("job/1", "job/10", None)] == [True, False, False]
 
 

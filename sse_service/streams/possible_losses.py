@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sse_service.brokers.base import Doubt
+from sse_service.brokers.base import PossibleLoss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-class Doubts:
+class PossibleLosses:
     """Collects what the next replay must ask of History besides what lies above the stream's position."""
 
     __slots__ = ("_covered", "_left", "_pending", "_verified")
@@ -21,7 +21,7 @@ class Doubts:
         # Up to here all that may have been lost was asked for; a replay that asked makes it rise to where it joins.
         self._covered = 0
         self._verified = True
-        self._pending: tuple[Doubt, ...] = ()
+        self._pending: tuple[PossibleLoss, ...] = ()
 
     def left(self, offset: int) -> None:
         """Be told that the stream ceased to be live here."""
@@ -34,14 +34,14 @@ class Doubts:
         for channel in channels:
             sure = max(complete.get(channel, self._left), self._covered)
             if sure < self._left:
-                self._pending += (Doubt(channel, sure, self._left),)
+                self._pending += (PossibleLoss(channel, sure, self._left),)
 
-    def take(self) -> tuple[Doubt, ...]:
+    def take(self) -> tuple[PossibleLoss, ...]:
         """Give what is to be asked now."""
         pending, self._pending = self._pending, ()
         return pending
 
-    def put_back(self, unanswered: tuple[Doubt, ...]) -> None:
+    def put_back(self, unanswered: tuple[PossibleLoss, ...]) -> None:
         """Be told that these could not be asked."""
         self._pending += unanswered
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from sse_service.protocols.turnstile import Turnstile
+from sse_service.protocols.pacer import Pacer
 
 
 def test_who_comes_alone_does_not_wait() -> None:
     async def body() -> None:
-        turnstile = Turnstile(per_turn=2)
+        turnstile = Pacer(per_turn=2)
         for _ in range(10):
             entering = turnstile.enter()
             try:
@@ -27,12 +27,12 @@ def test_who_comes_alone_does_not_wait() -> None:
 def test_a_crowd_passes_in_order_and_never_more_at_a_time() -> None:
     passed: list[int] = []
 
-    async def one(turnstile: Turnstile, number: int) -> None:
+    async def one(turnstile: Pacer, number: int) -> None:
         await turnstile.enter()
         passed.append(number)
 
     async def body() -> None:
-        turnstile = Turnstile(per_turn=3)
+        turnstile = Pacer(per_turn=3)
         crowd = [asyncio.create_task(one(turnstile, number)) for number in range(30)]
         seen = 0
         while seen < 30:
@@ -47,7 +47,7 @@ def test_a_crowd_passes_in_order_and_never_more_at_a_time() -> None:
 
 def test_who_leaves_while_it_waits_holds_nobody_up() -> None:
     async def body() -> None:
-        turnstile = Turnstile(per_turn=1)
+        turnstile = Pacer(per_turn=1)
         await turnstile.enter()
         gone = [asyncio.create_task(turnstile.enter()) for _ in range(5)]
         staying = asyncio.create_task(turnstile.enter())

@@ -1,21 +1,21 @@
-"""HTTP in: what each path answers."""
+"""``GET /events``."""
 
 from __future__ import annotations
 
 import random
-import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from sse_service.http.problems import problem
+from sse_service.http.problems import problem, unauthorized
 from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
 from sse_service.model.reasons import CloseReason
+from sse_service.protocols.pacer import Pacer
 from sse_service.protocols.sse import frames
 from sse_service.protocols.sse.response import HEADERS, EventStream, Opening
-from sse_service.protocols.turnstile import Turnstile
-from sse_service.streams import narrowing, resume
+from sse_service.streams import filter as filters
+from sse_service.streams import start as starts
 from sse_service.streams.registry import EVICTED_RETRY_MS
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from sse_service.auth.requests import RequestAuth
     from sse_service.streams.registry import Streams
-    from sse_service.streams.resume import Start
-    from sse_service.telemetry.health import Health
+    from sse_service.streams.start import Start
     from sse_service.telemetry.metrics import Metrics
 
 _OVERLOADED = {
@@ -51,7 +50,7 @@ class Events:
         self._auth = auth
         self._streams = streams
         self._stream = EventStream(streams=streams)
-        self._turnstile = Turnstile()
+        self._turnstile = Pacer()
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,7 +66,7 @@ class Events:
         try:
             principal = self._auth.principal(request)
             query = request.query_params if request.scope["query_string"] else {}
-            wanted = narrowing.read(types=query.get("types"), subject=query.get("subject"))
+            wanted = filters.read(types=query.get("types"), subject=query.get("subject"))
             start = _start(request, query)
             client = request.scope["client"]
             address = client[0] if client else None
@@ -87,88 +86,6 @@ class Events:
         return Opening(principal=principal, address=address, start=start, narrowing=wanted)
 
 
-class Session:
-    """``/session``: a bearer token in, a cookie out, because an EventSource cannot set headers."""
-
-    def __init__(
-        self,
-        *,
-        auth: RequestAuth,
-        cookie_name: str,
-        same_site: Literal["lax", "strict", "none"],
-        domain: str | None,
-        secure: bool,
-    ) -> None:
-        self._auth = auth
-        self._cookie_name = cookie_name
-        self._same_site = same_site
-        self._domain = domain
-        self._secure = secure
-
-    async def create(self, request: Request) -> Response:
-        """Set the cookie; one that was sent along is replaced."""
-        try:
-            token, principal = self._auth.bearer(request)
-        except InvalidToken as error:
-            return unauthorized(error)
-        except Forbidden as error:
-            return problem(403, str(error))
-        response = Response(status_code=204, headers={"Cache-Control": "no-store"})
-        self._set(response, token, max_age=principal.expires - int(time.time()))
-        return response
-
-    async def delete(self, request: Request) -> Response:
-        """Expire the cookie."""
-        try:
-            self._auth.check_origin(request)
-        except Forbidden as error:
-            return problem(403, str(error))
-        response = Response(status_code=204, headers={"Cache-Control": "no-store"})
-        self._set(response, "", max_age=0)
-        return response
-
-    def _set(self, response: Response, value: str, *, max_age: int) -> None:
-        response.set_cookie(
-            self._cookie_name,
-            value,
-            max_age=max_age,
-            domain=self._domain,
-            secure=self._secure,
-            httponly=True,
-            samesite=self._same_site,
-        )
-
-
-class Probes:
-    """``/healthz`` and ``/readyz``."""
-
-    def __init__(self, *, health: Health) -> None:
-        self._health = health
-
-    async def healthz(self, _: Request) -> Response:
-        """Whether the load balancer should send requests here."""
-        if self._health.draining:
-            return JSONResponse({"status": "draining"}, 503, headers={"Connection": "close"})
-        healthy = self._health.healthy()
-        return JSONResponse({"status": "ok" if healthy else "starting"}, 200 if healthy else 503)
-
-    async def readyz(self, _: Request) -> Response:
-        """Each dependency by name, with what is wrong with it."""
-        found = self._health.troubles()
-        ready = not any(found.values()) and not self._health.draining
-        states = {name: f"unavailable: {trouble}" if trouble else "ok" for name, trouble in found.items()}
-        status = "draining" if self._health.draining else "ready" if ready else "unready"
-        return JSONResponse({"status": status, "dependencies": states}, 200 if ready else 503)
-
-
-def unauthorized(error: InvalidToken) -> Response:
-    """401 with the challenge that RFC 6750 §3 asks for."""
-    detail = str(error) or "the token does not hold: it is malformed, expired, or signed with another secret"
-    # The error only where one token was there to be wrong
-    challenge = "Bearer" if str(error) else 'Bearer error="invalid_token"'
-    return problem(401, detail, headers={"WWW-Authenticate": challenge})
-
-
 def _overloaded(request: Request, error: Overloaded) -> Response:
     """An EventSource gives up for good on any status but 200, so it is told within a stream when to come back."""
     # The user's other pages will not be closed within seconds.
@@ -185,4 +102,4 @@ def _start(request: Request, query: Mapping[str, str]) -> Start:
     # Browsers send the id as UTF-8, Latin-1 is how headers are read: our ids are ASCII, anything else is unreadable.
     header = next((value for name, value in request.scope["headers"] if name == b"last-event-id"), b"")
     given = header.decode("latin-1") or next((query[name] for name in _CURSOR_QUERIES if query.get(name)), None)
-    return resume.read(last_event_id=given, since=query.get("since"))
+    return starts.read(last_event_id=given, since=query.get("since"))

@@ -1,0 +1,34 @@
+"""``/healthz`` and ``/readyz``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import JSONResponse, Response
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from sse_service.telemetry.health import Health
+
+
+class Probes:
+    """``/healthz`` and ``/readyz``."""
+
+    def __init__(self, *, health: Health) -> None:
+        self._health = health
+
+    async def healthz(self, _: Request) -> Response:
+        """Whether the load balancer should send requests here."""
+        if self._health.draining:
+            return JSONResponse({"status": "draining"}, 503, headers={"Connection": "close"})
+        healthy = self._health.healthy()
+        return JSONResponse({"status": "ok" if healthy else "starting"}, 200 if healthy else 503)
+
+    async def readyz(self, _: Request) -> Response:
+        """Each dependency by name, with what is wrong with it."""
+        found = self._health.troubles()
+        ready = not any(found.values()) and not self._health.draining
+        states = {name: f"unavailable: {trouble}" if trouble else "ok" for name, trouble in found.items()}
+        status = "draining" if self._health.draining else "ready" if ready else "unready"
+        return JSONResponse({"status": status, "dependencies": states}, 200 if ready else 503)
