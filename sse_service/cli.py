@@ -22,7 +22,7 @@ from consumers.sqs.consumer import FAULTS, SQSConsumer
 from sse_service import aws
 from sse_service.arguments import parser
 from sse_service.doctor.run import examine
-from sse_service.http.uvicorn.server import listen, listen_for_admin, url
+from sse_service.http.sockets import listen, listen_for_admin, url
 from sse_service.model.errors import InvalidSettings
 from sse_service.settings.settings import Settings, unknown
 from sse_service.task import run, tokens_of

@@ -15,22 +15,23 @@ from sse_service.http.admin import create_admin_app
 from sse_service.http.app import create_app
 from sse_service.http.probes import Probes
 from sse_service.http.session import Session
-from sse_service.http.uvicorn.door import Door
-from sse_service.http.uvicorn.server import QuietServer, Server, config, with_mapped
+from sse_service.http.sockets import with_mapped
+from sse_service.http.uvicorn.connection_limit import ConnectionLimit
+from sse_service.http.uvicorn.server import QuietServer, Server, config
 from sse_service.model.errors import InvalidSettings
 from sse_service.operator.overview import Observer
 from sse_service.operator.recent import Recent
 from sse_service.operator.routes import OperatorPage
+from sse_service.protocols.admission import Admission
 from sse_service.protocols.sse.endpoint import Events
 from sse_service.routing.ingest import Ingest
 from sse_service.routing.overrides import Overrides
 from sse_service.routing.router import Router
 from sse_service.streams.backlog import QueueLimits
-from sse_service.streams.catchup import CatchUp
 from sse_service.streams.drain import Drain
 from sse_service.streams.hub import Hub
 from sse_service.streams.limits import Limits
-from sse_service.streams.registry import Streams
+from sse_service.streams.registry import StreamRegistry
 from sse_service.streams.timer import Timer
 from sse_service.telemetry.emf import EmbeddedMetrics
 from sse_service.telemetry.health import Health
@@ -65,12 +66,17 @@ async def run(
     hub = Hub(metrics=metrics)
     broker = _broker(settings, hub=hub, metrics=metrics)
     await broker.check()
-    catchup = CatchUp(broker=broker, metrics=metrics)
-    streams = Streams(
+    health = Health(
+        dependencies={
+            "consumer": lambda: None if consumer.ready else "the queue does not answer",
+            "broker": lambda: broker.trouble,
+        }
+    )
+    streams = StreamRegistry(
         hub=hub,
         broker=broker,
-        catchup=catchup,
         metrics=metrics,
+        health=health,
         limits=Limits(
             streams=descriptors.streams_within(connections, settings.max_streams),
             per_user=settings.max_streams_per_user,
@@ -109,12 +115,6 @@ async def run(
         dedupe_seconds=settings.dedupe_seconds,
     )
     consumed = asyncio.Event()
-    health = Health(
-        dependencies={
-            "consumer": lambda: None if consumer.ready else "the queue does not answer",
-            "broker": lambda: broker.trouble,
-        }
-    )
     drain = Drain(
         streams=streams,
         health=health,
@@ -125,8 +125,9 @@ async def run(
     auth = RequestAuth(
         tokens=tokens_of(settings), cookie_name=settings.cookie_name, allowed_origins=settings.cors_origins
     )
+    admission = Admission(auth=auth, streams=streams, metrics=metrics)
     app = create_app(
-        events=Events(auth=auth, streams=streams, metrics=metrics),
+        streams={"/events": Events(admission=admission, streams=streams)},
         session=Session(
             auth=auth,
             cookie_name=settings.cookie_name,
@@ -139,11 +140,10 @@ async def run(
         extra_routes=extra_routes,
     )
     proxies = [str(each) for network in settings.trusted_proxies for each in with_mapped(network)]
-    door = Door(connections=connections, name="public")
-    admin_door = Door(connections=descriptors.ADMIN_CONNECTIONS, name="admin")
+    limit = ConnectionLimit(connections=connections, port_name="public")
+    admin_limit = ConnectionLimit(connections=descriptors.ADMIN_CONNECTIONS, port_name="admin")
     server = Server(
-        config(app, door=door, trusted_proxies=proxies),
-        doors=(door, admin_door),
+        config(app, limit=limit, health=health, trusted_proxies=proxies),
         drain=drain,
         at_once=at_once,
         announce=announce,
@@ -154,11 +154,12 @@ async def run(
     admin_server = QuietServer(
         config(
             create_admin_app(metrics=metrics, page=operator.routes()),
-            door=admin_door,
+            limit=admin_limit,
+            health=health,
         )
     )
 
-    work = [broker.run(), catchup.run(), timer.run()]
+    work = [broker.run(), streams.run(), timer.run()]
     if settings.emf_namespace is not None:
         figures = EmbeddedMetrics(metrics=metrics, health=health, namespace=settings.emf_namespace, write=_print)
         work.append(figures.run())

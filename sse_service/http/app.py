@@ -12,47 +12,44 @@ from starlette.routing import BaseRoute, Route
 from sse_service.http.problems import from_exception
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from sse_service.http.probes import Probes
     from sse_service.http.session import Session
-    from sse_service.protocols.sse.endpoint import Events
 
 
-STREAMS = "/events"
+class DirectRoutes:
+    """Answers the paths of streams without Starlette.
 
-
-class Front:
-    """Leads a request for a stream past Starlette, whose routing and error handling would stay for as long as it does.
-
-    That is 3 kB a stream. What goes wrong there is uvicorn's to log; all other requests are Starlette's.
+    Starlette's routing and error handling would stay in memory for as long as a stream: 3 kB for each of them.
     """
 
-    def __init__(self, events: Events, others: Starlette) -> None:
-        self._events = events
+    def __init__(self, streams: Mapping[str, ASGIApp], others: Starlette) -> None:
+        self._streams = streams
         self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["path"] == STREAMS and scope["method"] in ("GET", "HEAD"):
-            await self._events(scope, receive, send)
-        else:
-            await self._others(scope, receive, send)
+        app = self._streams.get(scope["path"]) if scope["method"] in ("GET", "HEAD") else None
+        await (app or self._others)(scope, receive, send)
 
 
 def create_app(
     *,
-    events: Events,
+    streams: Mapping[str, ASGIApp],
     session: Session,
     probes: Probes,
     cors_origins: Sequence[str] = (),
     extra_routes: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
-    """Make the app. Its middleware is pure ASGI: Starlette's BaseHTTPMiddleware would hide disconnects."""
+    """Make the app; ``streams`` are the applications that answer with streams, by path.
+
+    Its middleware is pure ASGI: Starlette's BaseHTTPMiddleware would hide disconnects.
+    """
     routes = [
-        Route(STREAMS, events, methods=["GET"]),
+        *(Route(path, app, methods=["GET"]) for path, app in streams.items()),
         Route("/session", session.create, methods=["POST"]),
         Route("/session", session.delete, methods=["DELETE"]),
         Route("/healthz", probes.healthz),
@@ -62,7 +59,7 @@ def create_app(
     others = Starlette(routes=routes, exception_handlers={HTTPException: from_exception})
     # A redirect would repeat the request's own Host, and an EventSource would follow it.
     others.router.redirect_slashes = False
-    app = Front(events, others)
+    app = DirectRoutes(streams, others)
     if not cors_origins:
         return app
     return CORSMiddleware(

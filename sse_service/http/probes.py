@@ -27,8 +27,8 @@ class Probes:
 
     async def readyz(self, _: Request) -> Response:
         """Each dependency by name, with what is wrong with it."""
-        found = self._health.troubles()
-        ready = not any(found.values()) and not self._health.draining
-        states = {name: f"unavailable: {trouble}" if trouble else "ok" for name, trouble in found.items()}
+        ready = self._health.ready()
+        troubles = self._health.troubles().items()
+        states = {name: f"unavailable: {trouble}" if trouble else "ok" for name, trouble in troubles}
         status = "draining" if self._health.draining else "ready" if ready else "unready"
         return JSONResponse({"status": status, "dependencies": states}, 200 if ready else 503)

@@ -9,6 +9,13 @@ ServiceError
 └── Overloaded      no stream may be opened now
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sse_service.model.reasons import RefusalReason
+
 
 class ServiceError(Exception):
     """Any failure that the service names."""
@@ -39,8 +46,8 @@ class Forbidden(ServiceError):  # noqa: N818  RFC 9110's word
 
 
 class Overloaded(ServiceError):  # noqa: N818  what the answer says
-    """No stream may be opened now; ``reason`` is ``limit``, ``user``, ``address``, ``rate`` or ``drain``."""
+    """No stream may be opened now."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: RefusalReason) -> None:
         super().__init__(reason)
         self.reason = reason

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sse_service.operator.recent import Line, Recent
-    from sse_service.streams.registry import Streams
+    from sse_service.streams.registry import StreamRegistry
     from sse_service.telemetry.health import Health
     from sse_service.telemetry.metrics import Metrics
 
@@ -56,7 +56,7 @@ class Overview:
 class Observer:
     """Looks at a task's parts."""
 
-    def __init__(self, *, streams: Streams, health: Health, metrics: Metrics, recent: Recent) -> None:
+    def __init__(self, *, streams: StreamRegistry, health: Health, metrics: Metrics, recent: Recent) -> None:
         self._streams = streams
         self._health = health
         self._metrics = metrics

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sse_service.model.errors import NotUnderstood
 from sse_service.model.events import BROADCAST, Event, Route, group_channel, user_channel
-from sse_service.protocols.sse.frames import data_size
+from sse_service.protocols.sse.encoding import data_size
 from sse_service.routing import s3
 from sse_service.routing.overrides import Evaluator, Overrides
 from sse_service.routing.values import data, identifier, is_empty, names, truth, word

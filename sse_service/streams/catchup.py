@@ -1,4 +1,4 @@
-"""Reads History for the streams that are behind: a page for each in turn, a bounded number at once."""
+"""Reads History for the streams that are behind: a page for each in turn, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
-from sse_service.model.cursor import Cursor, ago
+from sse_service.model.cursor import Cursor
 from sse_service.model.errors import Unavailable
 from sse_service.model.reasons import CloseReason, GapReason
-from sse_service.protocols.sse import frames
+from sse_service.streams import service_events
+from sse_service.streams.frame import frame
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from sse_service.brokers.base import Broker, Page
     from sse_service.streams.start import Start
     from sse_service.streams.subscription import Subscription
     from sse_service.telemetry.metrics import Metrics
 
+    Greet = Callable[[Subscription, Start], Awaitable[Page]]
+
 PAGE_EVENTS = 100
-"""Entries read at a time; between two pages every other stream has its turn."""
+"""Events read at a time. Between two pages every other stream has its turn."""
 
 WORKERS = 8
-"""Streams whose broker calls are in flight together."""
+"""Streams whose broker calls are under way at the same time."""
 
 RETRY_SECONDS = 1.0
-"""Between two tries while the broker is away, with jitter."""
+"""Between two tries while the broker is unavailable, with jitter."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,19 +38,23 @@ _log = logging.getLogger(__name__)
 class CatchUp:
     """The one path by which a stream comes from *replaying* to *live*.
 
-    No broker call is made in a request's task: a client that leaves would cancel it half-way.
+    It makes every broker call for a stream. A request's own task makes none: a client that leaves would cancel the call
+    half-way.
     """
 
-    def __init__(self, *, broker: Broker, metrics: Metrics) -> None:
+    def __init__(self, *, broker: Broker, metrics: Metrics, greet: Greet) -> None:
+        """``greet`` takes a new stream's first turn: it subscribes, greets the client and gives the first page."""
         self._broker = broker
         self._metrics = metrics
-        # Bounded by the number of open streams: each is in it at most once.
+        self._greet = greet
+        # Each open stream is in the queue or in a worker's hands at most once, which bounds both.
         self._behind: asyncio.Queue[Subscription] = asyncio.Queue()
+        self._waiting: set[Subscription] = set()
 
     def add(self, subscription: Subscription) -> None:
-        """Take a stream that is behind and whose Sink takes more."""
-        if not subscription.waiting:
-            subscription.waiting = True
+        """Take a stream that is behind and whose Sink takes more. Idempotent."""
+        if subscription not in self._waiting:
+            self._waiting.add(subscription)
             self._behind.put_nowait(subscription)
 
     async def run(self) -> None:
@@ -58,85 +67,57 @@ class CatchUp:
         while True:
             subscription = await self._behind.get()
             try:
-                live = await self._turn(subscription)
+                done = subscription.closed or await self._turn(subscription)
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  spreads load
-                live = False
+                done = False
             except Exception:
-                _log.exception("a stream failed while it was caught up")
+                _log.exception("a stream failed while it was reading from history, and was closed")
                 subscription.cut(CloseReason.ERROR)
-                live = True
-            subscription.waiting = False
-            if not live and not subscription.closed and not subscription.held:
+                done = True
+            self._waiting.discard(subscription)
+            if not (done or subscription.closed or subscription.held):
                 self.add(subscription)
-            # The queue's get() does not suspend while it has something: live events must have their turn too.
+            # The queue's get() does not suspend while the queue has an entry, and live events need their turn too.
             if not self._behind.empty():
                 await asyncio.sleep(0)
 
     async def _turn(self, subscription: Subscription) -> bool:
-        """Write one page; True: the stream is live, or over."""
-        if subscription.closed:
-            return True
-        quiet = False
-        doubts = subscription.reading()
-        if subscription.start is not None:
-            # ``stream.ready`` told the position already
-            quiet = subscription.start.live
-            page = await self._open(subscription, subscription.start)
+        """Read and write one page; True: the stream is live."""
+        losses = subscription.reading()
+        position_known = False
+        if (start := subscription.start) is not None:
+            page = await self._greet(subscription, start)
+            reason = page.gap
+            position_known = start.live
         else:
             try:
-                page = await self._broker.replay(subscription.channels, subscription.last, PAGE_EVENTS, doubts)
+                page = await self._broker.replay(subscription.channels, subscription.last, PAGE_EVENTS, losses)
             except Unavailable:
-                subscription.unread(doubts)
+                subscription.unread(losses)
                 raise
-            if page.gap is not None:
-                reason = GapReason.EPOCH if page.gap is GapReason.EPOCH else GapReason.LOST
-                self._tell_gap(subscription, page, reason)
-        return self._write(subscription, page, quiet=quiet)
+            # A stream that was complete until now can lose events to another epoch, or to a History that overtook it.
+            reason = page.gap if page.gap in (None, GapReason.EPOCH) else GapReason.LOST
+        if reason is not None:
+            self._metrics.gaps.labels(reason).inc()
+            before = before_first(page)
+            subscription.begin(before)
+            subscription.tell(service_events.gap(reason, before))
+        return self._write(subscription, page, position_known=position_known)
 
-    async def _open(self, subscription: Subscription, start: Start) -> Page:
-        """Subscribe, then read from where the client wants to begin, and greet it."""
-        await self._broker.subscribe(subscription.channels)
-        after = start.cursor
-        if not start.resumes and not start.held:
-            after = ago(await self._broker.position(), start.ago_seconds or 0)
-        page = await self._broker.replay(subscription.channels, after, PAGE_EVENTS)
-        gap = None if start.held else page.gap
-        subscription.tell(
-            frames.ready(
-                resumed=start.resumes and gap is None,
-                user=subscription.principal.user,
-                # randint takes four times as long, at each opening
-                retry_ms=int(random.uniform(1000, 5000)),  # noqa: S311  spreads load
-                cursor=after if start.live else None,
-            ),
-            after if start.live else None,
-        )
-        subscription.begin(after if after is not None and page.gap is None else _before(page))
-        if gap is not None:
-            self._tell_gap(subscription, page, gap)
-        return page
-
-    def _tell_gap(self, subscription: Subscription, page: Page, reason: GapReason) -> None:
-        self._metrics.gaps.labels(reason.value).inc()
-        cursor = _before(page)
-        subscription.begin(cursor)
-        subscription.tell(frames.gap(reason, cursor), cursor)
-
-    def _write(self, subscription: Subscription, page: Page, *, quiet: bool) -> bool:
+    def _write(self, subscription: Subscription, page: Page, *, position_known: bool) -> bool:
         for entry in page.entries:
-            if not subscription.replayed(frames.frame(entry.event, entry.cursor)):
+            if not subscription.replayed(frame(entry.event, entry.cursor)):
                 return False
         if page.more or not subscription.join(page.upto):
             return False
-        if not quiet:
-            subscription.tell(frames.position(page.upto), page.upto)
-        self._metrics.replay_events.observe(subscription.replayed_events)
-        subscription.replayed_events = 0
+        if not position_known:
+            subscription.tell(service_events.position(page.upto))
+        self._metrics.replay_events.observe(subscription.take_replayed())
         return True
 
 
-def _before(page: Page) -> Cursor:
+def before_first(page: Page) -> Cursor:
     """The position from which a page that follows a gap is complete."""
     if not page.entries:
         return page.upto

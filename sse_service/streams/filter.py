@@ -1,41 +1,23 @@
-"""What a client wants to see of its own events."""
+"""Which of its own events a client wants to see."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sse_service.protocols.sse.frames import Frame
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+    from sse_service.streams.frame import Frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """What a client wants to see of its own events."""
+    """A choice of types, of a subject, or of both. It narrows what the token allows and never widens it."""
 
     types: frozenset[str] = frozenset()
-    """Names as delivered, ``message`` for events without one; empty is all."""
+    """Types as delivered, with ``message`` for events without one. Empty: all types."""
     subject: str | None = None
+    """None: all subjects."""
 
     def wants(self, frame: Frame) -> bool:
-        """Whether the client asked for this one."""
+        """Whether the client asked for this event."""
         return (not self.types or frame.type in self.types) and (self.subject is None or frame.subject == self.subject)
-
-
-def read(*, types: str | None, subject: str | None) -> Filter | None:
-    """Read the queries; None where neither narrows.
-
-    Raises ValueError for an empty name or a control character.
-    """
-    for name, value in (("types", types), ("subject", subject)):
-        if value is not None and (not value or _CONTROL.search(value)):
-            raise ValueError(f"{name} must not be empty, and must not hold control characters")
-    if types is None and subject is None:
-        return None
-    names = frozenset(types.split(",")) if types is not None else frozenset()
-    if "" in names:
-        raise ValueError("types must be names, separated by commas")
-    return Filter(types=names, subject=subject)

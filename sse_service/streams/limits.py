@@ -1,4 +1,4 @@
-"""How many streams may be open, in all and of each user and address, and how many may be opened a second."""
+"""How many streams may be open, in all, for each user and for each address, and how fast they may be opened."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from sse_service.model.errors import Overloaded
+from sse_service.model.reasons import RefusalReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
     from sse_service.streams.subscription import Subscription
 
 LEAST_SHARE = 5
-"""Streams that one user may open a second, whatever the limit: a browser that comes back with its tabs."""
+"""Streams that one user may open each second, whatever the limit: a browser that comes back with all its tabs."""
 
 BURST_SECONDS = 2
-"""A pause of so long is made up for: that many seconds' worth of streams may open at once."""
+"""After a pause, this many seconds' worth of streams may open at once."""
 
 
 class Limits:
-    """Counts the open streams."""
+    """Counts the streams that are open, and those that were opened in this second."""
 
     def __init__(
         self,
@@ -34,7 +35,7 @@ class Limits:
         opens_per_second: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``per_address`` None and ``opens_per_second`` 0 are no limit; ``clock`` counts seconds."""
+        """``per_address`` None and ``opens_per_second`` 0 set no limit; ``clock`` counts seconds."""
         self._streams = streams
         self._per_user = per_user
         self._per_address = per_address
@@ -42,7 +43,7 @@ class Limits:
         self._clock = clock
         self._may_open = float(BURST_SECONDS * opens_per_second)
         self._looked = clock()
-        # What one user may open a second: nobody may open so fast that nobody else can.
+        # What one user may open each second, so that no user uses up the rate for all others.
         self._share = max(opens_per_second // 10, LEAST_SHARE)
         self._opened: Counter[str] = Counter()
         self._second = self._looked
@@ -52,21 +53,21 @@ class Limits:
         self._of_address: Counter[str] = Counter()
 
     def check(self, *, user: str, address: str | None, resumes: bool) -> None:
-        """Count one more opening; raises Overloaded where this stream may not be opened now.
+        """Count an attempt. Raises Overloaded where this stream may not be opened now.
 
-        One that resumes evicts nobody: two pages over the limit would push each other out for ever.
+        A stream that resumes evicts nobody. Otherwise two pages over the limit would evict each other for ever.
         """
         if self._open >= self._streams:
-            raise Overloaded("limit")
+            raise Overloaded(RefusalReason.LIMIT)
         if resumes and len(self._of_user.get(user, ())) >= self._per_user:
-            raise Overloaded("user")
+            raise Overloaded(RefusalReason.USER)
         if self._per_address is not None and self._of_address[network(address)] >= self._per_address:
-            raise Overloaded("address")
+            raise Overloaded(RefusalReason.ADDRESS)
         if self._rate:
             self._spend(user)
 
     def opened(self, subscription: Subscription, address: str | None) -> Subscription | None:
-        """Count a stream; gives the user's oldest, which counts no more, where this one takes its place."""
+        """Count a stream. Over the user's limit, give that user's oldest stream, which no longer counts."""
         self._open += 1
         if self._per_address is not None:
             self._of_address[network(address)] += 1
@@ -75,7 +76,7 @@ class Limits:
         return mine.pop(0) if len(mine) > self._per_user else None
 
     def ended(self, subscription: Subscription, address: str | None) -> None:
-        """Count a stream no more."""
+        """Stop counting a stream."""
         self._open -= 1
         if self._per_address is not None:
             place = network(address)
@@ -94,19 +95,19 @@ class Limits:
             self._second = now
             self._opened.clear()
         if self._opened[user] >= self._share:
-            raise Overloaded("rate")
+            raise Overloaded(RefusalReason.RATE)
         gained = (now - self._looked) * self._rate
         self._may_open = min(self._may_open + gained, float(BURST_SECONDS * self._rate))
         self._looked = now
         if self._may_open < 1:
-            raise Overloaded("rate")
+            raise Overloaded(RefusalReason.RATE)
         self._may_open -= 1
         self._opened[user] += 1
 
 
 @functools.lru_cache(maxsize=4096)
 def network(address: str | None) -> str:
-    """What counts as one address: of IPv6 the /64, which is what one subscriber is given (RFC 6177)."""
+    """Give what counts as one address: for IPv6 the /64, which one subscriber is given as a whole (RFC 6177)."""
     try:
         found = ipaddress.ip_address(address or "")
     except ValueError:

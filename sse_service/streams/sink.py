@@ -1,4 +1,4 @@
-"""What writes to one client: the contract between a Subscription and a connection."""
+"""What writes to one client: the contract between a Subscription and a protocol."""
 
 from __future__ import annotations
 
@@ -8,33 +8,52 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sse_service.streams.frame import Frame
+    from sse_service.streams.service_events import ServiceEvent
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a peer has come."""
+    """How much a peer has acknowledged."""
 
     acknowledged: int
     """Bytes that the peer's kernel has acknowledged since the connection began."""
     pending: bool
-    """Whether anything waits to be acknowledged, in this process or in its machine's kernel."""
+    """Whether bytes wait to be acknowledged, in this process or in its machine's kernel."""
 
 
 class Sink(Protocol):
-    """One client's connection, while a Subscription lasts."""
+    """One client's connection, owned by a Subscription while the stream is open.
+
+    The protocol decides how a Frame, a service event and a heartbeat look as bytes. No method waits or raises. A method
+    that returns False has taken what it was given; the Subscription then holds back until ``on_writable`` is called.
+    """
 
     on_writable: Callable[[], None] | None
-    """Set by the Subscription; called when a write may be tried again after one that answered False."""
+    """Set by the Subscription. The Sink calls it when it takes more after a method has returned False."""
 
-    def write(self, chunk: bytes, /) -> bool:
-        """Take a chunk-coded block. Never waits, raises nothing; False: hold back until told writable."""
+    def write(self, frame: Frame, /) -> bool:
+        """Write an event."""
+        ...
+
+    def tell(self, event: ServiceEvent, /) -> bool:
+        """Write a service event."""
+        ...
+
+    def heartbeat(self) -> bool:
+        """Write what keeps a silent connection open."""
+        ...
+
+    def size(self, frame: Frame, /) -> int:
+        """Say how many bytes the Frame takes on its way to this client."""
         ...
 
     def progress(self) -> Progress:
-        """Say how far the peer has come."""
+        """Say how much the peer has acknowledged."""
         ...
 
-    def wake(self) -> None:
-        """Hear that the Subscription has ended, so that the response may."""
+    def end(self) -> None:
+        """Let the response end: the Subscription has ended, and everything is written. Idempotent."""
         ...
 
     def abort(self) -> None:

@@ -49,7 +49,7 @@ class EmbeddedMetrics:
         """Write what there is to say now."""
         values: dict[str, float | list[float]] = {
             "StreamsOpen": total(self._metrics.streams_open),
-            "Ready": float(not any(self._health.troubles().values()) and not self._health.draining),
+            "Ready": float(self._health.ready()),
         }
         for name, count in self._counts().items():
             values[name] = count - self._counted.get(name, 0)

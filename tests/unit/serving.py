@@ -9,8 +9,10 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from sse_service.http.uvicorn.door import Door
-from sse_service.http.uvicorn.server import QuietServer, config, listen
+from sse_service.http.sockets import listen
+from sse_service.http.uvicorn.connection_limit import ConnectionLimit
+from sse_service.http.uvicorn.server import QuietServer, config
+from sse_service.telemetry.health import Health
 from tests.unit.task import settled
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -18,10 +20,13 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 @asynccontextmanager
-async def serving(app: App, *, door: Door | None = None) -> AsyncIterator[QuietServer]:
+async def serving(
+    app: App, *, limit: ConnectionLimit | None = None, health: Health | None = None
+) -> AsyncIterator[QuietServer]:
     """Serve an app on connections of ours."""
     with listen("127.0.0.1", 0) as sock:
-        server = QuietServer(config(app, door=door or Door(connections=100, name="public")))
+        limit = limit or ConnectionLimit(connections=100, port_name="public")
+        server = QuietServer(config(app, limit=limit, health=health or Health(dependencies={})))
         running = asyncio.create_task(server.serve(sockets=[sock]))
         await settled(lambda: server.started)
         try:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sse_service.protocols.sse import frames
+from sse_service.protocols.sse.encoding import HEARTBEAT, encode, encode_service_event, unchunk
 from sse_service.streams.sink import Progress
 from tests.conformance.parser import Message, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sse_service.streams.frame import Frame
+    from sse_service.streams.service_events import ServiceEvent
 
 
 class MemorySink:
@@ -22,19 +25,25 @@ class MemorySink:
         self.room = 1_000_000
         """Writes until it holds back."""
         self.state = Progress(0, pending=False)
-        self.woken = self.aborted = False
+        self.ended = self.aborted = False
 
-    def write(self, chunk: bytes) -> bool:
-        self.written += frames.unchunk(chunk)
-        self.writes += 1
-        self.room -= 1
-        return self.room > 0
+    def write(self, frame: Frame) -> bool:
+        return self._take(unchunk(encode(frame)))
+
+    def tell(self, event: ServiceEvent) -> bool:
+        return self._take(unchunk(encode_service_event(event)))
+
+    def heartbeat(self) -> bool:
+        return self._take(HEARTBEAT)
+
+    def size(self, frame: Frame) -> int:
+        return len(encode(frame))
 
     def progress(self) -> Progress:
         return self.state
 
-    def wake(self) -> None:
-        self.woken = True
+    def end(self) -> None:
+        self.ended = True
 
     def abort(self) -> None:
         self.aborted = True
@@ -57,3 +66,9 @@ class MemorySink:
     @property
     def types(self) -> list[str]:
         return [m.type for m in self.messages]
+
+    def _take(self, block: bytes) -> bool:
+        self.written += block
+        self.writes += 1
+        self.room -= 1
+        return self.room > 0

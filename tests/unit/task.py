@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager
 from typing import Any
+
+from starlette.datastructures import QueryParams
 
 from sse_service.brokers.memory.broker import MemoryBroker
 from sse_service.model.events import Event, Route
 from sse_service.model.principal import Principal
+from sse_service.protocols.query import read_start
 from sse_service.streams.backlog import QueueLimits
-from sse_service.streams.catchup import CatchUp
 from sse_service.streams.filter import Filter
 from sse_service.streams.hub import Hub
 from sse_service.streams.limits import Limits
-from sse_service.streams.registry import Streams
-from sse_service.streams.start import Start, read
-from sse_service.streams.subscription import Subscription
+from sse_service.streams.registry import OpenStream, StreamRegistry
+from sse_service.telemetry.health import Health
 from sse_service.telemetry.metrics import Metrics
 from tests.unit.sinks import MemorySink
 
@@ -46,12 +46,12 @@ class Task:
             history_events=history_events,
             clock=lambda: self.now,
         )
-        self.catchup = CatchUp(broker=self.broker, metrics=self.metrics)
-        self.streams = Streams(
+        self.health = Health(dependencies={})
+        self.streams = StreamRegistry(
             hub=self.hub,
             broker=self.broker,
-            catchup=self.catchup,
             metrics=self.metrics,
+            health=self.health,
             limits=Limits(
                 streams=max_streams,
                 per_user=max_streams_per_user,
@@ -67,7 +67,7 @@ class Task:
 
         async def both() -> None:
             async with asyncio.timeout(20):
-                working = asyncio.create_task(self.catchup.run())
+                working = asyncio.create_task(self.streams.run())
                 try:
                     await body()
                 finally:
@@ -86,14 +86,14 @@ class Task:
         expires: int = NEVER,
         last: str | None = None,
         since: str | None = None,
-        narrowing: Filter | None = None,
-    ) -> AbstractContextManager[Subscription]:
+        filter: Filter | None = None,  # noqa: A002  the vocabulary's word
+    ) -> OpenStream:
         return self.streams.open(
             sink=sink,
             principal=Principal(user, groups, expires),
             address=address,
-            start=read(last_event_id=last, since=since) if last or since else Start(),
-            narrowing=narrowing,
+            start=read_start(QueryParams({"since": since} if since else {}), last_event_id=last or ""),
+            filter=filter,
         )
 
     def admit(self, *, user: str = "1", address: str = "192.0.2.1", resumes: bool = False) -> None:

@@ -7,27 +7,21 @@ import contextlib
 import signal
 import socket
 from functools import partial
-from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
-from sse_service.http.uvicorn.connection import Connection
+from sse_service.http.uvicorn.protocol import HTTPProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from types import FrameType
 
-    from sse_service.http.uvicorn.door import Door
+    from sse_service.http.uvicorn.connection_limit import ConnectionLimit
     from sse_service.streams.drain import Drain
-
-BACKLOG = 4096
-"""Connections that wait to be accepted; Linux cuts it to net.core.somaxconn."""
-
-SEND_BUFFER_BYTES = 64 * 1024
-"""What the kernel may hold for one reader (it takes twice of it); without it, one that stalls swallows megabytes."""
+    from sse_service.telemetry.health import Health
 
 CLOSE_SECONDS = 3.0
 """What connections have, after the drain, to take their last bytes."""
@@ -36,48 +30,11 @@ KEEP_ALIVE_SECONDS = 75
 """Above an ALB's idle timeout of 60 s, or it sends a request into a connection that is just closing (502)."""
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Open the listening socket; raises OSError, with one line to show."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Inherited by every connection that is accepted.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        sock.bind((host, port))
-        sock.listen(BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise OSError(f"cannot listen on {host} port {port}: {error.strerror}") from error
-    return sock
-
-
-def listen_for_admin(host: str, port: int) -> socket.socket:
-    """Open the admin port's socket; raises OSError, with one line to show."""
-    try:
-        return listen(host, port)
-    except OSError as error:
-        raise OSError(f"{error} (SSE_ADMIN_HOST, SSE_ADMIN_PORT)") from error
-
-
-def url(sock: socket.socket) -> str:
-    """Where a listening socket is reached."""
-    host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def with_mapped(network: IPv4Network | IPv6Network) -> list[IPv4Network | IPv6Network]:
-    """The network, and as which its addresses come to a socket of IPv6 (RFC 4291 §2.5.5.2)."""
-    if isinstance(network, IPv6Network):
-        return [network]
-    return [network, IPv6Network(f"::ffff:{network.network_address}/{96 + network.prefixlen}")]
-
-
-def config(app: Any, *, door: Door, trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
+def config(app: Any, *, limit: ConnectionLimit, health: Health, trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
     """What every server here has in common."""
     return uvicorn.Config(
         app,
-        http=partial(Connection, door=door),  # type: ignore[arg-type]  # called as the class would be
+        http=partial(HTTPProtocol, limit=limit, health=health),  # type: ignore[arg-type]  # called as the class would be
         ws="none",
         lifespan="off",
         log_config=None,
@@ -117,17 +74,12 @@ class Server(_Ending):
         self,
         config: uvicorn.Config,
         *,
-        doors: Sequence[Door],
         drain: Drain,
         at_once: bool,
         announce: Callable[[], None],
     ) -> None:
-        """``doors`` are the process's; ``at_once`` closes the streams without pacing, whatever the signal.
-
-        ``announce`` is called once it serves.
-        """
+        """``at_once`` closes the streams without pacing, whatever the signal; ``announce`` is called once it serves."""
         super().__init__(config)
-        self._doors = doors
         self._announce = announce
         self._drain = drain
         self._at_once = at_once
@@ -156,8 +108,6 @@ class Server(_Ending):
             self._loop.call_soon_threadsafe(self._begin, self._at_once or sig == signal.SIGINT)
 
     def _begin(self, hurry: bool) -> None:
-        for door in self._doors:
-            door.draining = True
         if hurry or self._draining is not None:
             self._drain.hurry()
         if self._draining is None:

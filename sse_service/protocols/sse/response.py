@@ -7,87 +7,81 @@ from typing import TYPE_CHECKING
 
 from sse_starlette.sse import AppStatus, EventSourceResponse
 
-from sse_service.http.uvicorn.head import Head
-from sse_service.http.uvicorn.loan import lend
-from sse_service.model.values import value
-from sse_service.protocols.sse import frames
+from sse_service.http.uvicorn.transport import take_transport
+from sse_service.protocols.sse.sink import EventStreamSink
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from starlette.types import Scope, Send
+    from starlette.types import Message, Scope, Send
 
-    from sse_service.model.principal import Principal
-    from sse_service.streams.filter import Filter
-    from sse_service.streams.registry import Streams
-    from sse_service.streams.start import Start
+    from sse_service.protocols.admission import StreamRequest
+    from sse_service.streams.registry import StreamRegistry
 
-# Its own drain would cut every stream at once; ours closes them one by one, each with a ``stream.close``.
+# sse-starlette's own drain would cut every stream at once. Ours closes them one by one, each with a ``stream.close``.
 AppStatus.enable_automatic_graceful_drain = False
 
 HEADERS = {
-    # RFC 9111 §5.2.2.5 and .6: neither stored nor compressed on the way
+    # Neither stored nor compressed on the way (RFC 9111 §5.2.2.5 and §5.2.2.6).
     "Cache-Control": "no-store, no-transform",
-    # nginx buffers a response unless told otherwise
+    # nginx buffers a response unless it is told otherwise.
     "X-Accel-Buffering": "no",
-    # a client's next request must not land on a task that drains
+    # A client's next request must not arrive on a draining task by the same connection.
     "Connection": "close",
 }
-"""Of every answer that is an event stream."""
+"""The headers of every answer that is an event stream."""
 
-_PREAMBLE = frames.chunk(frames.HEARTBEAT)
-
-
-@value
-class Opening:
-    """What a request for a stream has asked for, and may have."""
-
-    principal: Principal
-    address: str | None
-    start: Start
-    narrowing: Filter | None
+GREETING_SECONDS = 0.02
+"""How long the head waits for ``stream.ready``. One segment costs both ends far less than two."""
 
 
 class EventStream(EventSourceResponse):
-    """Writes Frames through what the connection lends; its task sleeps until the client leaves or the stream ends.
+    """Answers every request for a stream. The request's task sleeps until the client leaves or the stream ends.
 
-    One object answers all requests: what they have in common, head included, is not held for each.
+    One object serves all streams: what they have in common is not held for each of them.
     """
 
-    def __init__(self, *, streams: Streams) -> None:
+    def __init__(self, *, streams: StreamRegistry) -> None:
         super().__init__(_nothing(), ping=0)
         self.headers.update(HEADERS)
-        self._head = Head({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         self._streams = streams
 
-    async def answer(self, scope: Scope, send: Send, opening: Opening) -> None:
+    async def answer(self, scope: Scope, send: Send, request: StreamRequest) -> None:
         """Hold the Subscription around the response's life, so that it ends with it whatever happens."""
-        loan = lend(scope)
-        if loan.over.done():
+        transport = take_transport(scope)
+        if transport.closed:
             return
         if scope["method"] == "HEAD":
-            await send(self._head.message())
+            await send(self._start())
             await send({"type": "http.response.body", "body": b""})
             return
-        await loan.begin(send, self._head, _PREAMBLE)
-        loan.forget_request()
+        sink = EventStreamSink(transport)
         with self._streams.open(
-            sink=loan,
-            principal=opening.principal,
-            address=opening.address,
-            start=opening.start,
-            narrowing=opening.narrowing,
+            sink=sink,
+            principal=request.principal,
+            address=request.address,
+            start=request.start,
+            filter=request.filter,
         ) as subscription:
-            # After the catch-up's turn, which greets the stream at once unless it waits for its broker
-            asyncio.get_running_loop().call_soon(loan.flush)
-            await loan.over
-            loan.flush()
+            # A broker that is slow delays the head by no more than this.
+            timer = asyncio.get_running_loop().call_later(GREETING_SECONDS, transport.wake)
+            await transport.wait()
+            timer.cancel()
+            await send(self._start())
+            transport.release_request()
+            sink.begin()
+            while not (subscription.closed or transport.closed):
+                await transport.wait()
             if subscription.closed:
                 # Within the block: a reader that stalls on the last bytes is still watched.
                 await send({"type": "http.response.body", "body": b""})
 
+    def _start(self) -> Message:
+        """Make a new message for each stream: Starlette's middleware puts its own headers into what it is given."""
+        return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+
 
 async def _nothing() -> AsyncIterator[bytes]:
-    """What the base class would iterate over; never asked."""
+    """What the base class would iterate over; nobody does."""
     return
     yield b""

@@ -9,11 +9,11 @@ from sse_service.protocols.pacer import Pacer
 
 def test_who_comes_alone_does_not_wait() -> None:
     async def body() -> None:
-        turnstile = Pacer(per_turn=2)
+        pacer = Pacer(per_turn=2)
         for _ in range(10):
-            entering = turnstile.enter()
+            waiting = pacer.wait()
             try:
-                entering.send(None)
+                waiting.send(None)
             except StopIteration:
                 pass
             else:
@@ -27,13 +27,13 @@ def test_who_comes_alone_does_not_wait() -> None:
 def test_a_crowd_passes_in_order_and_never_more_at_a_time() -> None:
     passed: list[int] = []
 
-    async def one(turnstile: Pacer, number: int) -> None:
-        await turnstile.enter()
+    async def one(pacer: Pacer, number: int) -> None:
+        await pacer.wait()
         passed.append(number)
 
     async def body() -> None:
-        turnstile = Pacer(per_turn=3)
-        crowd = [asyncio.create_task(one(turnstile, number)) for number in range(30)]
+        pacer = Pacer(per_turn=3)
+        crowd = [asyncio.create_task(one(pacer, number)) for number in range(30)]
         seen = 0
         while seen < 30:
             await asyncio.sleep(0)
@@ -47,10 +47,10 @@ def test_a_crowd_passes_in_order_and_never_more_at_a_time() -> None:
 
 def test_who_leaves_while_it_waits_holds_nobody_up() -> None:
     async def body() -> None:
-        turnstile = Pacer(per_turn=1)
-        await turnstile.enter()
-        gone = [asyncio.create_task(turnstile.enter()) for _ in range(5)]
-        staying = asyncio.create_task(turnstile.enter())
+        pacer = Pacer(per_turn=1)
+        await pacer.wait()
+        gone = [asyncio.create_task(pacer.wait()) for _ in range(5)]
+        staying = asyncio.create_task(pacer.wait())
         await asyncio.sleep(0)
         for task in gone:
             task.cancel()

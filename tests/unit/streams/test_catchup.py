@@ -180,9 +180,9 @@ def test_a_narrowed_stream_replays_only_what_it_wants_and_resumes_behind_the_res
     async def body() -> None:
         await task.publish("a", kind="done")
         await task.publish("b", "c", kind="progress")
-        with task.open(first, since="all", narrowing=done) as subscription:
+        with task.open(first, since="all", filter=done) as subscription:
             await settled(lambda: subscription.live)
-        with task.open(second, last=first.messages[-1].id, narrowing=done) as subscription:
+        with task.open(second, last=first.messages[-1].id, filter=done) as subscription:
             await settled(lambda: subscription.live)
 
     task.run(body)
@@ -243,16 +243,16 @@ def test_a_stream_that_ends_before_its_greeting_is_forgotten() -> None:
     task.run(body)
     assert sink.written == b""
     assert len(task.streams) == 0
-    assert len(task.hub) == 0
+    assert len(task.hub._members) == 0
 
 
 def test_a_stream_that_cannot_be_caught_up_is_cut_and_no_other_suffers(monkeypatch: pytest.MonkeyPatch) -> None:
     task, broken, sound = Task(), MemorySink(), MemorySink()
 
-    def fail(chunk: bytes) -> bool:
+    def fail(_: object) -> bool:
         raise RuntimeError
 
-    monkeypatch.setattr(broken, "write", fail)
+    monkeypatch.setattr(broken, "tell", fail)
 
     async def body() -> None:
         with task.open(broken) as first, task.open(sound) as second:

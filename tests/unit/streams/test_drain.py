@@ -11,7 +11,6 @@ import pytest
 
 from sse_service.model.errors import Overloaded
 from sse_service.streams.drain import Drain
-from sse_service.telemetry.health import Health
 from tests.unit.sinks import MemorySink
 from tests.unit.task import Task, settled
 
@@ -23,7 +22,7 @@ class Ending:
         self.stopped = False
         self._finishes = finishes
         self.consumed = asyncio.Event()
-        self.health = Health(dependencies={})
+        self.health = task.health
         self.drain = Drain(
             streams=task.streams,
             health=self.health,

@@ -108,7 +108,7 @@ def test_a_reader_that_begins_to_hold_back_meanwhile_gets_it_when_it_takes_more(
             await settled(lambda: all(stream.live for stream in streams))
             await task.publish("1", channels=EVERYBODY)
             sinks[-1].room = 1
-            streams[-1].heartbeat()
+            streams[-1].heartbeat(silent_seconds=0)
             await settled(lambda: has(sinks, "1") == CROWD - 1)
             await task.publish("2", channels=EVERYBODY)
             await settled(lambda: has(sinks, "1", "2") == CROWD - 1)

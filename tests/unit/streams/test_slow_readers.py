@@ -24,7 +24,7 @@ def test_a_reader_that_holds_back_in_a_replay_goes_on_where_it_stopped() -> None
             while not subscription.live:
                 await settled(lambda: subscription.held or subscription.live)
                 if subscription.held:
-                    await settled(lambda: not subscription.waiting)
+                    await settled(lambda: subscription not in task.streams._catchup._waiting)
                     sink.make_room(30)
 
     task.run(body)

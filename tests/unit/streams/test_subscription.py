@@ -11,10 +11,10 @@ from sse_service.model.cursor import Cursor
 from sse_service.model.events import Event
 from sse_service.model.principal import Principal
 from sse_service.model.reasons import CloseReason
-from sse_service.protocols.sse import frames
-from sse_service.protocols.sse.frames import Frame
 from sse_service.streams.backlog import QueueLimits
 from sse_service.streams.filter import Filter
+from sse_service.streams.frame import Frame
+from sse_service.streams.frame import frame as make_frame
 from sse_service.streams.start import Start
 from sse_service.streams.subscription import Subscription
 from tests.unit.sinks import MemorySink
@@ -23,7 +23,7 @@ from tests.unit.sinks import MemorySink
 class Client:
     """A Subscription with its Sink, live at offset 0."""
 
-    def __init__(self, *, narrowing: Filter | None = None, limits: QueueLimits | None = None) -> None:
+    def __init__(self, *, wanted: Filter | None = None, limits: QueueLimits | None = None) -> None:
         self.sink = MemorySink()
         self.behind: list[Subscription] = []
         self.subscription = Subscription(
@@ -31,7 +31,7 @@ class Client:
             principal=Principal("1", (), 0),
             channels=["user:1"],
             start=Start(),
-            narrowing=narrowing,
+            filter=wanted,
             limits=limits or QueueLimits(),
             on_behind=self.behind.append,
             ends_at=math.inf,
@@ -46,7 +46,7 @@ class Client:
 
 def frame(offset: int, *, kind: str | None = None, subject: str | None = None, size: int = 1) -> Frame:
     event = Event(str(offset), str(offset) + "x" * (size - 1), kind, subject)
-    return frames.frame(event, Cursor("life", offset))
+    return make_frame(event, Cursor("life", offset))
 
 
 def test_a_live_frame_is_written_at_once() -> None:
@@ -59,7 +59,7 @@ def test_a_live_frame_is_written_at_once() -> None:
 def test_a_frame_that_went_to_two_channels_is_written_once() -> None:
     client = Client()
     client.offer(1, 2)
-    client.subscription.joined = 2
+    client.subscription._joined = 2
     client.offer(2)
     assert client.sink.data == ["1", "2"]
     assert client.behind == []
@@ -147,7 +147,7 @@ def test_a_replayed_frame_is_not_taken_while_the_sink_holds_back() -> None:
 
 
 def test_only_the_wanted_types_and_subject_are_written() -> None:
-    client = Client(narrowing=Filter(types=frozenset({"done", "message"}), subject="job"))
+    client = Client(wanted=Filter(types=frozenset({"done", "message"}), subject="job"))
     client.subscription.offer(frame(1, kind="done", subject="job"))
     client.subscription.offer(frame(2, kind="progress", subject="job"))
     client.subscription.offer(frame(3, subject="job"))
@@ -165,7 +165,7 @@ def test_a_closed_stream_says_why_and_takes_nothing_more() -> None:
     client.offer(1)
     assert b'retry: 1500\ndata: {"reason":"drain","reconnect":true}' in client.sink.written
     assert client.sink.types == ["stream.close"]
-    assert client.sink.woken
+    assert client.sink.ended
     assert client.subscription.close_reason is CloseReason.DRAIN
 
 
@@ -189,10 +189,10 @@ def test_a_heartbeat_waits_while_the_sink_holds_back() -> None:
     client = Client()
     client.sink.room = 1
     client.offer(1)
-    client.subscription.heartbeat()
+    client.subscription.heartbeat(silent_seconds=0)
     assert client.sink.writes == 1
     client.sink.make_room()
-    client.subscription.heartbeat()
+    client.subscription.heartbeat(silent_seconds=0)
     assert client.sink.written.endswith(b"\n\n:\n")
 
 
@@ -218,7 +218,7 @@ def test_a_frame_of_another_life_of_the_store_is_read_from_history() -> None:
     client = Client()
     client.subscription.fall_behind()
     client.subscription.reading()
-    client.subscription.offer(frames.frame(Event("a", "a"), Cursor("next life", 3)))
+    client.subscription.offer(make_frame(Event("a", "a"), Cursor("next life", 3)))
     assert not client.subscription.join(Cursor("life", 5))
     client.subscription.reading()
     assert client.subscription.join(Cursor("next life", 3))
@@ -228,7 +228,7 @@ def test_a_frame_of_another_life_of_the_store_is_read_from_history() -> None:
 def test_a_live_stream_takes_no_frame_of_another_life(offset: int) -> None:
     client = Client()
     client.offer(5)
-    client.subscription.offer(frames.frame(Event("a", "a"), Cursor("next life", offset)))
+    client.subscription.offer(make_frame(Event("a", "a"), Cursor("next life", offset)))
     assert client.sink.data == ["5"]
     assert client.behind == [client.subscription]
 

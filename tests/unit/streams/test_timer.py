@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 
 from sse_service.model.reasons import CloseReason
-from sse_service.protocols.sse import frames
+from sse_service.protocols.sse.encoding import HEARTBEAT
 from sse_service.streams.sink import Progress
 from sse_service.streams.timer import STALLED_SECONDS, Timer
 from tests.unit.sinks import MemorySink
@@ -36,11 +36,11 @@ def test_a_silent_stream_gets_a_comment_at_the_interval() -> None:
             await tick(clock, 13)
             assert sink.written == b""
             await tick(clock, 1)
-            assert sink.written == frames.HEARTBEAT
+            assert sink.written == HEARTBEAT
             await tick(clock, 14)
-            assert sink.written == frames.HEARTBEAT
+            assert sink.written == HEARTBEAT
             await tick(clock, 1)
-            assert sink.written == frames.HEARTBEAT * 2
+            assert sink.written == HEARTBEAT * 2
 
     task.run(body)
 
@@ -55,7 +55,7 @@ def test_a_tick_that_a_busy_loop_has_held_up_counts_for_the_time_that_has_passed
             await tick(clock, 1)
             sink.written = b""
             await clock.tick(14.5)
-            assert sink.written == frames.HEARTBEAT
+            assert sink.written == HEARTBEAT
 
     task.run(body)
 
@@ -89,7 +89,7 @@ def test_a_peer_that_acknowledges_an_event_after_a_heartbeat_has_30_seconds_from
             await settled(lambda: subscription.live)
             clock = timer(task)
             await tick(clock, 15)
-            assert frames.HEARTBEAT in sink.written
+            assert HEARTBEAT in sink.written
             await task.publish("x")
             sink.state = Progress(100, pending=True)
             await tick(clock, 5)
@@ -129,7 +129,7 @@ def test_a_stream_ends_when_its_token_does() -> None:
 
     task.run(body)
     assert json.loads(sink.messages[-1].data) == {"reason": "expired", "reconnect": False}
-    assert sink.woken
+    assert sink.ended
 
 
 def test_an_idle_stream_is_told_a_young_position() -> None:

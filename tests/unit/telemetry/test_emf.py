@@ -61,7 +61,7 @@ def test_a_task_whose_store_is_away_or_that_ends_is_not_ready() -> None:
     reports.trouble = "away"
     assert reports.next()["Ready"] == 0
     reports.trouble = None
-    reports.health.draining = True
+    reports.health.begin_drain()
     assert reports.next()["Ready"] == 0
 
 

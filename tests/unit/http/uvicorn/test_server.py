@@ -6,8 +6,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 
 import pytest
 
-from sse_service.http.uvicorn.door import Door
-from sse_service.http.uvicorn.server import config, with_mapped
+from sse_service.http.sockets import with_mapped
+from sse_service.http.uvicorn.connection_limit import ConnectionLimit
+from sse_service.http.uvicorn.server import config
+from sse_service.telemetry.health import Health
 
 
 def test_trusted_networks_of_ipv4_hold_on_a_socket_of_ipv6_too() -> None:
@@ -21,4 +23,7 @@ def test_trusted_networks_of_ipv4_hold_on_a_socket_of_ipv6_too() -> None:
 @pytest.mark.parametrize("text", ["", "4", "many"])
 def test_a_variable_for_other_servers_is_not_read(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("WEB_CONCURRENCY", text)
-    assert config(None, door=Door(connections=1, name="public")).workers == 1
+    assert (
+        config(None, limit=ConnectionLimit(connections=1, port_name="public"), health=Health(dependencies={})).workers
+        == 1
+    )

@@ -16,8 +16,8 @@ from sse_service.http.probes import Probes
 from sse_service.http.session import Session
 from sse_service.http.uvicorn.server import QuietServer
 from sse_service.model.reasons import CloseReason
+from sse_service.protocols.admission import Admission
 from sse_service.protocols.sse.endpoint import Events
-from sse_service.telemetry.health import Health
 from tests.unit.serving import Run, client, serving
 from tests.unit.task import Task, settled
 
@@ -28,15 +28,16 @@ TOKENS = Tokens(secrets=["x" * 32])
 async def service(task: Task) -> AsyncIterator[QuietServer]:
     """The public app over the parts of one task."""
     auth = RequestAuth(tokens=TOKENS, cookie_name="c")
+    admission = Admission(auth=auth, streams=task.streams, metrics=task.metrics)
     app = create_app(
-        events=Events(auth=auth, streams=task.streams, metrics=task.metrics),
+        streams={"/events": Events(admission=admission, streams=task.streams)},
         session=Session(auth=auth, cookie_name="c", same_site="lax", domain=None, secure=True),
-        probes=Probes(health=Health(dependencies={})),
+        probes=Probes(health=task.health),
         cors_origins=["https://app.example.com"],
     )
-    working = asyncio.create_task(task.catchup.run())
+    working = asyncio.create_task(task.streams.run())
     try:
-        async with serving(app) as server:
+        async with serving(app, health=task.health) as server:
             yield server
     finally:
         working.cancel()

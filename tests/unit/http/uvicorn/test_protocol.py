@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from sse_service.http.uvicorn.connection import MAX_PIPELINED, REFUSED_BYTES
-from sse_service.http.uvicorn.door import Door
-from sse_service.http.uvicorn.loan import EXTENSION, Loan, lend
+from sse_service.http.uvicorn.connection_limit import ConnectionLimit
+from sse_service.http.uvicorn.protocol import MAX_PIPELINED, REFUSED_BYTES
 from sse_service.http.uvicorn.server import QuietServer
-from sse_service.protocols.sse import frames
+from sse_service.http.uvicorn.transport import EXTENSION, StreamTransport, take_transport
+from sse_service.protocols.sse.encoding import chunk
+from sse_service.telemetry.health import Health
 from tests.unit.serving import Run, client, serving
 from tests.unit.task import settled
 
@@ -28,12 +29,12 @@ class Streaming:
     """An app that answers with a stream for as long as its client stays."""
 
     def __init__(self) -> None:
-        self.loans: list[Loan] = []
+        self.transports: list[StreamTransport] = []
         self.running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        loan = lend(scope)
-        self.loans.append(loan)
+        transport = take_transport(scope)
+        self.transports.append(transport)
         self.running += 1
         try:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
@@ -57,11 +58,11 @@ def test_what_is_lent_writes_chunk_coded_blocks_and_knows_what_the_peer_has_take
             writer.write(GET)
             head = await reader.readuntil(b"\r\n\r\n")
             assert b"transfer-encoding: chunked" in head
-            before = app.loans[0].progress().acknowledged
-            assert app.loans[0].write(frames.chunk(b":\n"))
+            before = app.transports[0].progress().acknowledged
+            assert app.transports[0].write(chunk(b":\n"))
             assert await reader.readexactly(7) == b"2\r\n:\n\r\n"
-            await settled(lambda: not app.loans[0].progress().pending)
-            assert app.loans[0].progress().acknowledged == before + 7
+            await settled(lambda: not app.transports[0].progress().pending)
+            assert app.transports[0].progress().acknowledged == before + 7
 
     run(body())
 
@@ -90,17 +91,17 @@ def test_a_peer_that_does_not_read_is_held_back_from_and_told_when_it_reads_agai
         async with serving(app) as server, client(server) as (reader, writer):
             writer.write(GET)
             await reader.readuntil(b"\r\n\r\n")
-            loan = app.loans[0]
-            loan.on_writable = told.set
+            transport = app.transports[0]
+            transport.on_writable = told.set
             writes = 1
-            while loan.write(frames.chunk(b"x" * 60_000)):
+            while transport.write(chunk(b"x" * 60_000)):
                 writes += 1
                 await asyncio.sleep(0)
-            assert loan.progress().pending
+            assert transport.progress().pending
             taken = 0
             while not told.is_set():
                 taken += len(await reader.read(65536))
-            assert 0 < taken <= writes * len(frames.chunk(b"x" * 60_000))
+            assert 0 < taken <= writes * len(chunk(b"x" * 60_000))
 
     run(body())
 
@@ -116,9 +117,9 @@ def test_a_write_after_the_client_has_left_is_no_error(run: Run) -> None:
                 await reader.readuntil(b"\r\n\r\n")
             # What a publisher does before the response has heard of it.
             await settled(lambda: not server.server_state.connections)
-            answers.append(app.loans[0].write(frames.chunk(b":\n")))
-            app.loans[0].abort()
-            assert not app.loans[0].progress().pending
+            answers.append(app.transports[0].write(chunk(b":\n")))
+            app.transports[0].abort()
+            assert not app.transports[0].progress().pending
             await settled(lambda: app.running == 0)
 
     run(body())
@@ -142,8 +143,8 @@ def test_a_client_that_leaves_before_its_stream_begins_is_gone(run: Run) -> None
             async with client(server) as (_, writer):
                 writer.write(GET)
                 await began.wait()
-            await settled(lambda: bool(app.loans) and app.running == 0)
-            assert not app.loans[0].write(frames.chunk(b":\n"))
+            await settled(lambda: bool(app.transports) and app.running == 0)
+            assert not app.transports[0].write(chunk(b":\n"))
 
     run(body())
 
@@ -162,7 +163,7 @@ def test_what_is_sent_behind_a_request_for_a_stream_neither_disturbs_it_nor_hide
                 writer.write(behind)
                 await writer.drain()
                 for _ in range(3):
-                    assert app.loans[0].write(frames.chunk(b":\n"))
+                    assert app.transports[0].write(chunk(b":\n"))
                     assert await reader.readexactly(7) == b"2\r\n:\n\r\n"
                 assert app.running == 1
             await settled(lambda: app.running == 0)
@@ -219,7 +220,7 @@ def test_a_request_and_a_stream_leave_nothing_to_the_garbage_collector(run: Run)
                 writer.write(GET.replace(b"/", b"/stream", 1))
                 await reader.readuntil(b"\r\n\r\n")
             await settled(lambda: app.running == 0)
-            app.loans.clear()
+            app.transports.clear()
             await settled(lambda: not any(ref() for ref in seen))
 
     gc.disable()
@@ -233,7 +234,7 @@ def test_a_request_and_a_stream_leave_nothing_to_the_garbage_collector(run: Run)
 def test_a_request_whose_head_is_slow_to_come_is_refused(
     run: Run, monkeypatch: pytest.MonkeyPatch, before: bytes
 ) -> None:
-    monkeypatch.setattr("sse_service.http.uvicorn.connection.HEAD_SECONDS", 0.05)
+    monkeypatch.setattr("sse_service.http.uvicorn.protocol.HEAD_SECONDS", 0.05)
 
     async def body() -> None:
         async with serving(plain) as server, client(server) as (reader, writer):
@@ -249,7 +250,7 @@ def test_a_request_whose_head_is_slow_to_come_is_refused(
 def test_a_body_that_nobody_reads_cannot_hold_the_connection(
     run: Run, monkeypatch: pytest.MonkeyPatch, framing: bytes
 ) -> None:
-    monkeypatch.setattr("sse_service.http.uvicorn.connection.BODY_SECONDS", 0.05)
+    monkeypatch.setattr("sse_service.http.uvicorn.protocol.BODY_SECONDS", 0.05)
 
     async def body() -> None:
         async with serving(plain) as server, client(server) as (reader, writer):
@@ -264,7 +265,7 @@ def test_a_body_that_nobody_reads_cannot_hold_the_connection(
 def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sse_service.http.uvicorn.connection.HEAD_SECONDS", 0.05)
+    monkeypatch.setattr("sse_service.http.uvicorn.protocol.HEAD_SECONDS", 0.05)
     app = Streaming()
 
     async def body() -> None:
@@ -274,7 +275,7 @@ def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(
             assert await silent.read() == b""
             # A stream that was asked for in time is not touched by it.
             assert app.running == 1
-            assert app.loans[0].write(frames.chunk(b":\n"))
+            assert app.transports[0].write(chunk(b":\n"))
             assert await streaming.readexactly(7) == b"2\r\n:\n\r\n"
 
     run(body())
@@ -284,7 +285,7 @@ def test_more_connections_than_there_are_descriptors_for_are_closed_and_the_log_
     run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def body() -> None:
-        async with serving(plain, door=Door(connections=1, name="public")) as server:
+        async with serving(plain, limit=ConnectionLimit(connections=1, port_name="public")) as server:
             async with client(server) as (first, writer):
                 await settled(lambda: len(server.server_state.connections) == 1)
                 for _ in range(3):
@@ -300,17 +301,18 @@ def test_more_connections_than_there_are_descriptors_for_are_closed_and_the_log_
 
     run(body())
     assert [record.message for record in caplog.records if "descriptors" in record.message] == [
-        "the public port takes no more connections, or file descriptors run out: 1 are open, 1 were refused"
+        "the public port is at its limit of 1 connections and has refused 1: raise the limit of file descriptors "
+        "(ulimit -n), or run more tasks"
     ]
 
 
-def test_a_door_that_drains_lets_every_answer_end_its_connection(run: Run) -> None:
+def test_every_answer_of_a_draining_task_ends_its_connection(run: Run) -> None:
     async def body() -> None:
-        door = Door(connections=10, name="public")
-        async with serving(plain, door=door) as server, client(server) as (reader, writer):
+        health = Health(dependencies={})
+        async with serving(plain, health=health) as server, client(server) as (reader, writer):
             writer.write(GET)
             assert b"connection: close" not in await reader.readuntil(b"\r\n\r\n")
-            door.draining = True
+            health.begin_drain()
             writer.write(GET)
             assert b"connection: close\r\n" in await reader.read()
 
@@ -349,8 +351,8 @@ def test_requests_that_are_sent_behind_one_another_without_end_are_cut_off(run: 
 def test_a_process_that_was_held_up_reads_what_has_come_before_it_gives_a_request_up(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sse_service.http.uvicorn.connection.HEAD_SECONDS", 0.05)
-    monkeypatch.setattr("sse_service.http.uvicorn.connection.LATE_SECONDS", 0.1)
+    monkeypatch.setattr("sse_service.http.uvicorn.protocol.HEAD_SECONDS", 0.05)
+    monkeypatch.setattr("sse_service.http.uvicorn.protocol.LATE_SECONDS", 0.1)
 
     async def body() -> None:
         async with serving(plain) as server, client(server) as (reader, writer):
@@ -381,7 +383,7 @@ def test_an_answer_longer_than_the_transport_takes_waits_for_a_peer_that_reads_l
 
 
 def test_a_line_end_after_an_answer_does_not_hold_the_connection(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sse_service.http.uvicorn.connection.HEAD_SECONDS", 0.05)
+    monkeypatch.setattr("sse_service.http.uvicorn.protocol.HEAD_SECONDS", 0.05)
 
     async def body() -> None:
         async with serving(plain) as server, client(server) as (reader, writer):
@@ -396,7 +398,7 @@ def test_a_line_end_after_an_answer_does_not_hold_the_connection(run: Run, monke
 def test_a_body_that_comes_after_the_answer_leaves_the_connection_to_the_next_request(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sse_service.http.uvicorn.connection.HEAD_SECONDS", 0.05)
+    monkeypatch.setattr("sse_service.http.uvicorn.protocol.HEAD_SECONDS", 0.05)
 
     async def body() -> None:
         async with serving(plain) as server, client(server) as (reader, writer):
@@ -416,7 +418,7 @@ def test_a_body_that_comes_after_the_answer_leaves_the_connection_to_the_next_re
 def test_a_reader_of_an_answer_that_is_no_stream_is_cut_when_it_takes_nothing(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sse_service.http.uvicorn.connection.LINGER_SECONDS", 0.05)
+    monkeypatch.setattr("sse_service.http.uvicorn.protocol.LINGER_SECONDS", 0.05)
 
     async def endless(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})

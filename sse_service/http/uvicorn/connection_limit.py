@@ -1,4 +1,4 @@
-"""What all connections of one port share: how many there may be, and whether the task ends."""
+"""How many connections one port may have."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ REPORT_SECONDS = 10
 _log = logging.getLogger(__name__)
 
 
-class Door:
-    """Lets connections in."""
+class ConnectionLimit:
+    """Admits connections while file descriptors are left."""
 
-    def __init__(self, *, connections: int, name: str) -> None:
-        """``name`` is the port's, for the log."""
+    def __init__(self, *, connections: int, port_name: str) -> None:
+        """``port_name`` stands in the log."""
         self._most = connections
-        self._name = name
-        self.draining = False
-        """Whether every answer says ``Connection: close``."""
+        self._port_name = port_name
         self._refused = 0
         self._silent_until = 0.0
 
     def admits(self, number: int) -> bool:
-        """Whether the so many-th connection may stay; the log says where not."""
+        """Whether there is room for this many connections. A refusal is logged, at most once in ten seconds."""
         if number <= self._most:
             return True
         self._refused += 1
         if time.monotonic() >= self._silent_until:
             self._silent_until = time.monotonic() + REPORT_SECONDS
             _log.error(
-                "the %s port takes no more connections, or file descriptors run out: %d are open, %d were refused",
-                self._name,
+                "the %s port is at its limit of %d connections and has refused %d: raise the limit of file descriptors "
+                "(ulimit -n), or run more tasks",
+                self._port_name,
                 self._most,
                 self._refused,
             )

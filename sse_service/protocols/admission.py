@@ -1,0 +1,76 @@
+"""Who may open a stream, and what they have asked for: the checks that every protocol makes first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import QueryParams
+
+from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
+from sse_service.model.reasons import RefusalReason
+from sse_service.model.values import value
+from sse_service.protocols import query as queries
+from sse_service.streams.start import LIVE, Start
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
+    from sse_service.auth.requests import RequestAuth
+    from sse_service.model.principal import Principal
+    from sse_service.streams.filter import Filter
+    from sse_service.streams.registry import StreamRegistry
+    from sse_service.telemetry.metrics import Metrics
+
+
+@value
+class StreamRequest:
+    """An admitted request for a stream."""
+
+    principal: Principal
+    address: str | None
+    """The client's, as a trusted proxy tells it."""
+    start: Start
+    filter: Filter | None
+
+
+class Admission:
+    """Authenticates, reads the query, and applies the limits, in this order."""
+
+    def __init__(self, *, auth: RequestAuth, streams: StreamRegistry, metrics: Metrics) -> None:
+        self._auth = auth
+        self._streams = streams
+        self._metrics = metrics
+
+    async def admit(self, request: HTTPConnection) -> StreamRequest:
+        """Admit a request, and count it towards the limits.
+
+        Raises InvalidToken, Forbidden, ValueError for a malformed query, and Overloaded; each refusal is counted.
+        """
+        try:
+            return self._admit(request)
+        except InvalidToken:
+            self._metrics.requests_refused.labels(RefusalReason.UNAUTHORIZED).inc()
+            raise
+        except Forbidden:
+            self._metrics.requests_refused.labels(RefusalReason.FORBIDDEN).inc()
+            raise
+        except ValueError:
+            self._metrics.requests_refused.labels(RefusalReason.INVALID).inc()
+            raise
+        except Overloaded as error:
+            self._metrics.requests_refused.labels(error.reason).inc()
+            raise
+
+    def _admit(self, request: HTTPConnection) -> StreamRequest:
+        scope = request.scope
+        principal = self._auth.principal(request)
+        header = next((value for name, value in scope["headers"] if name == b"last-event-id"), b"")
+        wanted, start = None, LIVE
+        if header or scope["query_string"]:
+            query = QueryParams(scope["query_string"])
+            # Browsers send the id as UTF-8 and headers are read as Latin-1: our ids are ASCII, others are unreadable.
+            start = queries.read_start(query, last_event_id=header.decode("latin-1"))
+            wanted = queries.read_filter(query)
+        address = scope["client"][0] if scope["client"] else None
+        self._streams.admit(user=principal.user, address=address, resumes=start.resumes)
+        return StreamRequest(principal, address, start, wanted)

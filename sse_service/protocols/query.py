@@ -1,0 +1,65 @@
+"""The query of a request for events, the same in every protocol: ``since``, ``types``, ``subject``, ``lastEventId``."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sse_service.model import cursor as cursors
+from sse_service.streams.filter import Filter
+from sse_service.streams.start import LIVE, Start
+
+if TYPE_CHECKING:
+    from starlette.datastructures import QueryParams
+
+CURSOR_NAMES = ("lastEventId", "last_event_id", "lastEventID")
+"""What clients send that cannot set the header: Yaffle's polyfill, Mercure 1, Mercure 0."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_AGO = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def read_start(query: QueryParams, *, last_event_id: str) -> Start:
+    """Read where the stream begins. The header ``Last-Event-ID`` wins over the queries, and any of them over ``since``.
+
+    A cursor is never refused: one that cannot be read is a gap. Raises ValueError for a ``since`` that is no cursor,
+    not ``all``, and no time such as ``30s``, ``10m``, ``2h`` or ``1d``, and for two of them.
+    """
+    since = _single(query, "since")
+    begin = _since(since) if since is not None else LIVE
+    given = last_event_id or next((query[name] for name in CURSOR_NAMES if query.get(name)), "")
+    return Start(resumes=True, cursor=cursors.parse(given)) if given else begin
+
+
+def read_filter(query: QueryParams) -> Filter | None:
+    """Read which events are wanted; None: all of them.
+
+    Several ``types`` are united, and blanks around a name are dropped. Raises ValueError for an empty name, a control
+    character, and a second ``subject``.
+    """
+    lists, subject = query.getlist("types"), _single(query, "subject")
+    if not lists and subject is None:
+        return None
+    names = [name.strip() for text in lists for name in text.split(",")]
+    for field, values in (("types", names), ("subject", [subject] if subject is not None else [])):
+        if any(not value or _CONTROL.search(value) for value in values):
+            raise ValueError(f"{field} must not be empty and must not contain control characters")
+    return Filter(types=frozenset(names), subject=subject)
+
+
+def _single(query: QueryParams, name: str) -> str | None:
+    values = query.getlist(name)
+    if len(values) > 1:
+        raise ValueError(f"{name} must be given once")
+    return values[0] if values else None
+
+
+def _since(text: str) -> Start:
+    if text == "all":
+        return Start(held=True)
+    if match := _AGO.fullmatch(text):
+        return Start(ago_seconds=int(match[1]) * _SECONDS[match[2]])
+    if (found := cursors.parse(text)) is not None:
+        return Start(resumes=True, cursor=found)
+    raise ValueError("since must be a cursor, 'all', or a time such as 30s, 10m, 2h or 1d")
