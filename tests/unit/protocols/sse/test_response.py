@@ -190,3 +190,42 @@ def test_a_stream_that_is_ended_before_it_was_greeted_has_its_head(run: Run, mon
             assert got.endswith(b'{"reason":"drain","reconnect":true}\n\n\r\n0\r\n\r\n')
 
     run(body())
+
+
+@pytest.mark.parametrize("line", ["GET /events?since=all HTTP/1.1", "GET /events?since=all HTTP/1.0"])
+def test_a_replay_larger_than_what_waits_for_the_head_comes_whole_and_in_order(run: Run, line: str) -> None:
+    task = Task()
+    texts = [f"{number} {'x' * 2000}" for number in range(150)]
+
+    async def body() -> None:
+        await task.publish(*texts)
+        async with service(task) as server, client(server, limit=2**20) as (reader, writer):
+            writer.write(request(line))
+            got = (await reader.readuntil(b"event: stream.cursor\n")).decode()
+            assert [found for found in got.splitlines() if found.startswith("data: ")][1:] == [
+                f"data: {text}" for text in texts
+            ]
+
+    run(body())
+
+
+def test_one_encoding_of_an_event_serves_every_stream(run: Run) -> None:
+    task = Task()
+    seen: list[bytes] = []
+
+    async def body() -> None:
+        async with service(task) as server, client(server) as (one, first), client(server) as (two, second):
+            for reader, writer in ((one, first), (two, second)):
+                writer.write(request())
+                await reader.readuntil(b"stream.ready")
+            await settled(lambda: all(stream.live for stream in task.streams.snapshot()))
+            for stream in task.streams.snapshot():
+                write = stream.sink._send  # type: ignore[attr-defined]  # what the transport is handed
+                stream.sink._send = lambda coded, write=write: seen.append(coded) or write(coded)  # type: ignore[attr-defined]
+            await task.publish("a")
+            for reader in (one, two):
+                await reader.readuntil(b"data: a\n")
+
+    run(body())
+    assert len(seen) == 2
+    assert seen[0] is seen[1]

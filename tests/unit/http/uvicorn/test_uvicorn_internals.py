@@ -1,0 +1,132 @@
+"""What this room needs of uvicorn's insides. A release that changes one of them fails here, by its name."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+from pathlib import Path
+
+import pytest
+import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import HANDLED_SIGNALS, Server, ServerState
+
+from sse_service.http import uvicorn as room
+from sse_service.http.uvicorn.protocol import HTTPProtocol
+
+PROTOCOL_METHODS = {
+    "_start_asgi_task": ["cycle", "app"],
+    "_unset_keepalive_if_required": [],
+    "connection_lost": ["exc"],
+    "connection_made": ["transport"],
+    "data_received": ["data"],
+    "on_body": ["body"],
+    "on_header": ["name", "value"],
+    "on_headers_complete": [],
+    "on_message_begin": [],
+    "on_message_complete": [],
+    "on_response_complete": [],
+    "on_url": ["url"],
+    "pause_writing": [],
+    "resume_writing": [],
+    "send_400_response": ["msg"],
+    "timeout_keep_alive_handler": [],
+}
+"""Methods of the protocol that are overridden or called, with their parameters."""
+
+PROTOCOL_ATTRIBUTES = {
+    *("connections", "cycle", "flow", "headers", "loop", "parser", "pipeline", "scope"),
+    *("timeout_keep_alive", "timeout_keep_alive_task", "transport"),
+}
+CYCLE_ATTRIBUTES = {
+    *("chunked_encoding", "disconnected", "keep_alive", "message_event", "response_complete", "response_started"),
+    "scope",
+}
+FLOW = {"resume_reading", "write_paused"}
+SERVER_METHODS = {
+    "capture_signals": [],
+    "handle_exit": ["sig", "frame"],
+    "serve": ["sockets"],
+    "shutdown": ["sockets"],
+    "startup": ["sockets"],
+}
+SERVER_ATTRIBUTES = {"server_state", "should_exit"}
+
+
+async def answers_nothing(scope: object, receive: object, send: object) -> None:
+    """An app that is never asked."""
+
+
+@pytest.fixture
+def protocol() -> HttpToolsProtocol:
+    config = uvicorn.Config(answers_nothing, log_config=None)
+    loop = asyncio.new_event_loop()
+    made = HttpToolsProtocol(config, ServerState(), {}, _loop=loop)
+    loop.close()
+    return made
+
+
+def parameters(owner: type, name: str) -> list[str]:
+    return list(inspect.signature(getattr(owner, name)).parameters)[1:]
+
+
+@pytest.mark.parametrize(("name", "expected"), PROTOCOL_METHODS.items(), ids=PROTOCOL_METHODS.keys())
+def test_the_protocol_has_the_method(name: str, expected: list[str]) -> None:
+    assert parameters(HttpToolsProtocol, name) == expected
+
+
+@pytest.mark.parametrize("name", sorted(PROTOCOL_ATTRIBUTES))
+def test_the_protocol_has_the_attribute(protocol: HttpToolsProtocol, name: str) -> None:
+    assert hasattr(protocol, name)
+
+
+@pytest.mark.parametrize("name", sorted(CYCLE_ATTRIBUTES))
+def test_a_response_has_the_attribute(name: str) -> None:
+    tree = ast.parse(inspect.cleandoc(inspect.getsource(RequestResponseCycle.__init__)))
+    assert name in attributes_of("self", tree)
+
+
+@pytest.mark.parametrize("name", sorted(FLOW))
+def test_the_flow_control_has_the_name(name: str) -> None:
+    assert name in {*vars(FlowControl), *attributes_of("self", ast.parse(inspect.getsource(FlowControl)))}
+
+
+@pytest.mark.parametrize(("name", "expected"), SERVER_METHODS.items(), ids=SERVER_METHODS.keys())
+def test_the_server_has_the_method(name: str, expected: list[str]) -> None:
+    assert parameters(Server, name) == expected
+
+
+@pytest.mark.parametrize("name", sorted(SERVER_ATTRIBUTES))
+def test_the_server_has_the_attribute(name: str) -> None:
+    assert hasattr(Server(uvicorn.Config(answers_nothing, log_config=None)), name)
+
+
+def test_the_server_knows_the_signals_that_it_handles() -> None:
+    assert HANDLED_SIGNALS
+
+
+def test_nothing_else_of_uvicorn_is_overridden_or_touched() -> None:
+    """The lists above are complete: what the room's source names and does not define itself stands in them."""
+    source = "".join(path.read_text() for path in sorted(Path(room.__path__[0]).glob("*.py")))
+    tree = ast.parse(Path(inspect.getfile(HTTPProtocol)).read_text())
+    own = {*HTTPProtocol.__slots__, *vars(HTTPProtocol)}
+    overridden = {name for name in vars(HTTPProtocol) if name in vars(HttpToolsProtocol) and not name.startswith("__")}
+    used = attributes_of("self", tree) - (own - overridden)
+    assert overridden <= PROTOCOL_METHODS.keys()
+    assert used <= PROTOCOL_METHODS.keys() | PROTOCOL_ATTRIBUTES
+    cycles = attributes_of("cycle", ast.parse(source)) | attributes_of("running", ast.parse(source))
+    assert cycles <= CYCLE_ATTRIBUTES
+
+
+def attributes_of(owner: str, tree: ast.AST) -> set[str]:
+    """The names that stand behind ``owner.``, or behind ``self._owner.`` and ``self.owner.``, in a source."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            value = node.value
+            name = value.id if isinstance(value, ast.Name) else value.attr if isinstance(value, ast.Attribute) else ""
+            if name.lstrip("_") == owner:
+                found.add(node.attr)
+    return found
