@@ -1,4 +1,4 @@
-"""When the short way is taken, when it is left, and what happens to its connections."""
+"""Which calls take the fast path, what it says about itself, and what becomes of its connections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-import botocore
 import pytest
 import uvloop
 from aiobotocore.httpsession import AIOHTTPSession
@@ -19,11 +18,10 @@ from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
-from consumers.sqs.fast.client import OPERATIONS
-from consumers.sqs.fast.eligible import plain_call, plain_session, plain_url
-from consumers.sqs.fast.pool import Transport
+from consumers.sqs.fast.connection_pool import ConnectionPool, ConnectionUnavailable
+from consumers.sqs.fast.status import OPERATIONS, FastPathStatus
 from tests.integration.sqs_clients import KEYS, QUEUE, SESSION, ask, client
-from tests.integration.sqs_faulty import Talk, faulty, good
+from tests.integration.sqs_scripted_server import Exchange, scripted_server, succeed
 from tests.integration.tls import certificates
 
 
@@ -31,33 +29,35 @@ def run(test: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     return uvloop.run(test())
 
 
-def silent(talk: Talk) -> None:
-    """Leave a poll open."""
+def silent(exchange: Exchange) -> None:
+    """Leave the poll open."""
 
 
 @pytest.fixture
-def only_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No call may go aiobotocore's own way."""
+def only_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail every call that aiobotocore sends."""
 
     async def send(self: AIOHTTPSession, request: Any) -> Any:
-        raise AssertionError("not the short way")
+        raise AssertionError("not the fast path")
 
     monkeypatch.setattr(AIOHTTPSession, "send", send)
 
 
 @pytest.fixture
-def never_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def send(self: Transport, request: bytes) -> Any:
-        raise AssertionError("the short way")
+def never_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail every call that the fast path sends."""
 
-    monkeypatch.setattr(Transport, "send", send)
+    async def send(self: ConnectionPool, request: bytes) -> Any:
+        raise AssertionError("the fast path")
+
+    monkeypatch.setattr(ConnectionPool, "send", send)
 
 
-@pytest.mark.usefixtures("only_short")
-def test_plain_calls_share_one_connection_and_are_signed_as_botocore_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("only_fast")
+def test_calls_share_one_connection_and_are_signed_as_botocore_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(token: str | None) -> None:
         keys = {**KEYS, "aws_session_token": token} if token else KEYS
-        async with faulty(good) as server, client(server.url, fast=True, keys=keys) as sqs:
+        async with scripted_server(succeed) as server, client(server.url, fast=True, keys=keys) as sqs:
             for operation in OPERATIONS:
                 await ask(sqs, operation)
             await sqs.receive_message(QueueUrl=f"{QUEUE}-ä b%20c?d=é&f#g")
@@ -75,156 +75,157 @@ def test_plain_calls_share_one_connection_and_are_signed_as_botocore_signs(monke
     run(lambda: test("to/ken+=" * 60))
 
 
-@pytest.mark.usefixtures("never_short")
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"signature_version": botocore.UNSIGNED},
-        {"retries": {"mode": "adaptive", "total_max_attempts": 1}},
-        {"connector_args": {"use_dns_cache": False}},
-        {"read_timeout": None},
-        {"auth_scheme_preference": "sigv4a,sigv4"},
-    ],
-    ids=lambda options: next(iter(options)),
-)
-def test_settings_that_are_not_plain_leave_aiobotocore_alone(options: dict[str, Any]) -> None:
+@pytest.mark.usefixtures("only_fast")
+def test_receives_and_deletes_say_that_the_fast_path_is_in_use() -> None:
     async def test() -> None:
-        async with faulty(good) as server, client(server.url, fast=True, **options) as sqs:
+        status = FastPathStatus()
+        async with scripted_server(succeed) as server, client(server.url, fast=True, status=status) as sqs:
+            for operation in OPERATIONS:
+                await ask(sqs, operation)
+                assert status.in_use
+
+    run(test)
+
+
+@pytest.mark.usefixtures("never_fast")
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"retries": {"mode": "adaptive", "total_max_attempts": 1}}, "the retry mode is not standard or legacy"),
+        ({"http_session_cls": type("Other", (AIOHTTPSession,), {})}, "the HTTP session is not aiobotocore's own"),
+    ],
+    ids=["retries", "http_session_cls"],
+)
+def test_a_client_that_is_not_eligible_is_left_alone_with_the_reason(options: dict[str, Any], reason: str) -> None:
+    async def test() -> None:
+        status = FastPathStatus()
+        async with scripted_server(succeed) as server, client(server.url, fast=True, status=status, **options) as sqs:
             assert (await ask(sqs, "ReceiveMessage"))[0]["Messages"]
         assert len(server.requests) == 1
+        assert status.reason == reason
 
     run(test)
 
 
-@pytest.mark.usefixtures("never_short")
-def test_a_path_and_a_proxy_leave_aiobotocore_alone() -> None:
+@pytest.mark.usefixtures("never_fast")
+def test_the_setting_turns_the_fast_path_off() -> None:
     async def test() -> None:
-        async with faulty(good) as server:
-            async with client(f"{server.url}/path", fast=True) as sqs:
-                assert (await ask(sqs, "ReceiveMessage"))[0]["Messages"]
-            async with client("http://sqs.invalid", fast=True, proxies={"http": server.url}) as sqs:
-                assert (await ask(sqs, "ReceiveMessage"))[0]["Messages"]
-
-    run(test)
-
-
-@pytest.mark.usefixtures("never_short")
-def test_an_http_session_of_another_kind_is_left_alone() -> None:
-    class Other(AIOHTTPSession):
-        pass
-
-    async def test() -> None:
-        async with faulty(good) as server, client(server.url, fast=True, http_session_cls=Other) as sqs:
+        status = FastPathStatus(enabled=False)
+        async with scripted_server(succeed) as server, client(server.url, fast=True, status=status) as sqs:
             assert (await ask(sqs, "ReceiveMessage"))[0]["Messages"]
+        assert (status.in_use, status.reason) == (False, "turned off by the setting")
 
     run(test)
 
 
-@pytest.mark.parametrize(
-    ("options", "plain"), [({}, True), ({"use_dualstack_endpoint": True}, True), ({"use_fips_endpoint": True}, False)]
-)
-def test_fips_is_not_plain(options: dict[str, Any], plain: bool) -> None:
+@pytest.mark.usefixtures("never_fast")
+def test_an_endpoint_with_a_path_or_a_proxy_is_left_to_aiobotocore_with_the_reason() -> None:
+    async def test(url: str, reason: str, **options: Any) -> None:
+        status = FastPathStatus()
+        async with client(url, fast=True, status=status, **options) as sqs:
+            assert (await ask(sqs, "ReceiveMessage"))[0]["Messages"]
+        assert (status.in_use, status.reason) == (False, reason)
+
+    async def both() -> None:
+        async with scripted_server(succeed) as server:
+            await test(f"{server.url}/path", "the endpoint is not a bare scheme and host name")
+            await test("http://sqs.invalid", "a proxy is set for the endpoint", proxies={"http": server.url})
+
+    run(both)
+
+
+def test_connections_that_only_aiobotocore_can_make_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a release returned something else from a private method: calls work, and the operator is told."""
+    status = FastPathStatus()
+
+    async def unavailable(self: ConnectionPool, request: bytes) -> Any:
+        raise ConnectionUnavailable("no connection could be made (TypeError)")
+
     async def test() -> None:
-        async with client(None, fast=False, **options) as sqs:
-            assert (plain_session(sqs) is not None) is plain
+        async with scripted_server(succeed) as server, client(server.url, fast=True, status=status) as sqs:
+            await ask(sqs, "ReceiveMessage")
+            assert status.in_use
+            with monkeypatch.context() as broken:
+                broken.setattr(ConnectionPool, "send", unavailable)
+                for _ in range(3):
+                    assert (await ask(sqs, "ReceiveMessage"))[0]["Messages"]
+            assert (status.in_use, status.reason) == (False, "no connection could be made (TypeError)")
+            await ask(sqs, "ReceiveMessage")
+            assert status.in_use
 
     run(test)
 
 
-@pytest.mark.parametrize(
-    ("url", "plain"),
-    [
-        ("https://sqs.eu-west-1.amazonaws.com/", True),
-        ("https://sqs.cn-north-1.amazonaws.com.cn/", True),
-        ("https://sqs.eu-west-1.api.aws/", True),
-        ("https://vpce-0a-1b.sqs.eu-west-1.vpce.amazonaws.com/", True),
-        ("http://127.0.0.1:4566/", True),
-        ("http://[::1]:4566/", False),
-        ("https://a@b/", False),
-        ("https://HOST/", False),
-        ("https://host:443/", False),
-        ("https://host/path", False),
-        ("https://host/?a=b", False),
-        ("https://hóst/", False),
-    ],
-)
-def test_a_plain_url_is_a_scheme_and_a_host(url: str, plain: bool) -> None:
-    assert plain_url(url, AIOHTTPSession()) is plain
-
-
-@pytest.mark.parametrize(
-    ("params", "context"),
-    [
-        ({"method": "GET"}, {}),
-        ({"body": "text"}, {}),
-        ({}, {"auth_type": "v4a"}),
-        ({}, {"auth_type": "none"}),
-        ({}, {"signing": {"region": "*"}}),
-        ({}, {"payload_signing_enabled": False}),
-        ({}, {"unsigned_payload": True}),
-        ({}, {"read_timeout": 1}),
-    ],
-)
-def test_a_plain_call_is_a_signed_post_of_bytes(params: dict[str, Any], context: dict[str, Any]) -> None:
-    plain: dict[str, Any] = {"method": "POST", "body": b""}
-    assert plain_call(plain, {"auth_type": "v4"})
-    assert not plain_call({**plain, **params}, context)
-
-
-def test_a_poll_that_is_cancelled_ends_its_connection_and_the_next_call_has_a_new_one() -> None:
+def test_an_endpoint_that_is_away_says_nothing_about_the_fast_path() -> None:
     async def test() -> None:
-        async with faulty(good, silent, good) as server, client(server.url, fast=True) as sqs:
+        status = FastPathStatus()
+        async with scripted_server(succeed) as server:
+            pass
+        async with client(server.url, fast=True, status=status) as sqs:
+            for _ in range(4):
+                assert await ask(sqs, "ReceiveMessage") == "EndpointConnectionError"
+        assert status.reason is None
+
+    run(test)
+
+
+def test_a_cancelled_poll_closes_its_connection_and_the_next_call_has_a_new_one() -> None:
+    async def test() -> None:
+        async with scripted_server(succeed, silent, succeed) as server, client(server.url, fast=True) as sqs:
             await ask(sqs, "ReceiveMessage")
             poll = asyncio.create_task(ask(sqs, "ReceiveMessage"))
             await server.until(lambda: len(server.requests) == 2)
             poll.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await poll
-            await server.until(lambda: server.ended == 1)
+            await server.until(lambda: server.closed == 1)
             assert (await ask(sqs, "DeleteMessageBatch"))[0]["Successful"]
         assert [request.connection for request in server.requests] == [1, 1, 2]
 
     run(test)
 
 
-def test_a_reply_that_nobody_asked_for_is_nobodys() -> None:
-    """As an intermediary that adds a second reply would make it: the next call must not take it."""
+def test_a_response_that_was_not_asked_for_is_discarded() -> None:
+    """An intermediary could add a second response. The next call must not take it for its own."""
 
-    def twice(talk: Talk) -> None:
-        good(talk)
-        talk.say("200 OK", b'{"Messages": [{"MessageId": "evil", "ReceiptHandle": "r", "Body": "x"}]}')
+    def twice(exchange: Exchange) -> None:
+        succeed(exchange)
+        exchange.respond("200 OK", b'{"Messages": [{"MessageId": "evil", "ReceiptHandle": "r", "Body": "x"}]}')
 
-    def late(talk: Talk) -> None:
-        good(talk)
-        asyncio.get_running_loop().call_soon(talk.say, "200 OK", b'{"Messages": [{"MessageId": "evil"}]}')
+    def late(exchange: Exchange) -> None:
+        succeed(exchange)
+        asyncio.get_running_loop().call_soon(exchange.respond, "200 OK", b'{"Messages": [{"MessageId": "evil"}]}')
 
     async def test() -> None:
-        async with faulty(twice, late, good) as server, client(server.url, fast=True) as sqs:
+        async with scripted_server(twice, late, succeed) as server, client(server.url, fast=True) as sqs:
             for _ in range(3):
                 found = (await ask(sqs, "ReceiveMessage"))[0]
                 assert [message["MessageId"] for message in found["Messages"]] == ["m"]
-                await server.until(lambda: server.ended == min(2, len(server.requests)))
+                await server.until(lambda: server.closed == min(2, len(server.requests)))
         assert [request.connection for request in server.requests] == [1, 2, 3]
 
     run(test)
 
 
-@pytest.mark.usefixtures("only_short")
-def test_connections_that_were_idle_for_too_long_are_not_used_again() -> None:
+@pytest.mark.usefixtures("only_fast")
+def test_a_connection_that_was_idle_for_too_long_is_not_used_again() -> None:
     async def test() -> None:
         at_once = {"keepalive_timeout": -1}
-        async with faulty(good) as server, client(server.url, fast=True, connector_args=at_once) as sqs:
+        async with scripted_server(succeed) as server, client(server.url, fast=True, connector_args=at_once) as sqs:
             for _ in range(3):
                 await ask(sqs, "ReceiveMessage")
-            await server.until(lambda: server.ended == 3)
+            await server.until(lambda: server.closed == 3)
         assert [request.connection for request in server.requests] == [1, 2, 3]
 
     run(test)
 
 
-def test_calls_beyond_the_bound_on_connections_go_aiobotocores_way() -> None:
+def test_aiobotocore_makes_calls_beyond_the_limit_of_connections() -> None:
     async def test() -> None:
-        async with faulty(silent, good) as server, client(server.url, fast=True, max_pool_connections=1) as sqs:
+        async with (
+            scripted_server(silent, succeed) as server,
+            client(server.url, fast=True, max_pool_connections=1) as sqs,
+        ):
             poll = asyncio.create_task(ask(sqs, "ReceiveMessage"))
             await server.until(lambda: len(server.requests) == 1)
             assert (await ask(sqs, "DeleteMessageBatch"))[0]["Successful"]
@@ -237,21 +238,21 @@ def test_calls_beyond_the_bound_on_connections_go_aiobotocores_way() -> None:
 
 def test_closing_the_client_closes_the_connections() -> None:
     async def test() -> None:
-        async with faulty(good) as server:
+        async with scripted_server(succeed) as server:
             async with client(server.url, fast=True) as sqs:
                 await asyncio.gather(*[ask(sqs, "ReceiveMessage") for _ in range(3)])
-            await server.until(lambda: server.ended == 3)
+            await server.until(lambda: server.closed == 3)
 
     run(test)
 
 
-def test_tls_is_checked_as_by_aiobotocore(tmp_path: Path) -> None:
+def test_certificates_are_checked_as_aiobotocore_checks_them(tmp_path: Path) -> None:
     ca, own = certificates(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(own)
 
     async def test(fast: bool, host: str, **options: Any) -> Any:
-        async with faulty(good, tls=context) as server:
+        async with scripted_server(succeed, tls=context) as server:
             async with client(server.url.replace("127.0.0.1", host), fast=fast, **options) as sqs:
                 found = await ask(sqs, "ReceiveMessage")
             return found if isinstance(found, str) else found[0], len(server.requests)
@@ -262,39 +263,42 @@ def test_tls_is_checked_as_by_aiobotocore(tmp_path: Path) -> None:
         assert found[1] == wanted
 
 
-@pytest.mark.usefixtures("only_short")
-def test_tls_is_taken_by_the_short_way_and_a_wrong_name_is_not(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("only_fast")
+def test_the_fast_path_speaks_tls_and_refuses_a_wrong_name(tmp_path: Path) -> None:
     ca, own = certificates(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(own)
 
     async def test() -> None:
-        async with faulty(good, tls=context) as server:
+        async with scripted_server(succeed, tls=context) as server:
             port = server.url.rpartition(":")[2]
             async with client(f"https://localhost:{port}", fast=True, verify=str(ca)) as sqs:
                 assert (await ask(sqs, "ReceiveMessage"))[0]["Messages"]
             async with client(f"https://localhost.localdomain:{port}", fast=True, verify=str(ca)) as sqs:
-                with pytest.raises(AssertionError, match="not the short way"):
+                with pytest.raises(AssertionError, match="not the fast path"):
                     await sqs.receive_message(QueueUrl=QUEUE)
         assert len(server.requests) == 1
 
     run(test)
 
 
-def test_no_credentials_are_no_credentials_both_ways(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_credentials_are_the_same_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _no_keys(monkeypatch, tmp_path)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
     async def test(fast: bool) -> Any:
-        async with faulty(good) as server, client(server.url, fast=fast, session=_session(), keys={}) as sqs:
+        async with (
+            scripted_server(succeed) as server,
+            client(server.url, fast=fast, session=_session(), keys={}) as sqs,
+        ):
             return await ask(sqs, "ReceiveMessage"), len(server.requests)
 
     assert run(lambda: test(True)) == run(lambda: test(False)) == ("NoCredentialsError", 0)
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_credentials_are_refreshed_on_the_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: bool) -> None:
-    """By the address that ECS gives a task; ``broken`` ends after the first."""
+def test_credentials_are_refreshed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: bool) -> None:
+    """From the address that ECS gives a task. A ``broken`` one answers only the first request."""
     _no_keys(monkeypatch, tmp_path)
 
     async def test(fast: bool) -> Any:
@@ -304,7 +308,7 @@ def test_credentials_are_refreshed_on_the_way(monkeypatch: pytest.MonkeyPatch, t
             nonlocal given
             await reader.readuntil(b"\r\n\r\n")
             given += 1
-            # So near its end that each use asks for the next.
+            # So close to their end that each use refreshes them.
             ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=2)
             expiration = ends.strftime("%Y-%m-%dT%H:%M:%SZ")
             keys = {"AccessKeyId": f"key{given}", "SecretAccessKey": "s", "Token": "t", "Expiration": expiration}
@@ -315,7 +319,10 @@ def test_credentials_are_refreshed_on_the_way(monkeypatch: pytest.MonkeyPatch, t
         task_role = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = task_role.sockets[0].getsockname()[1]
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{port}/")
-        async with faulty(good) as server, client(server.url, fast=fast, session=_session(), keys={}) as sqs:
+        async with (
+            scripted_server(succeed) as server,
+            client(server.url, fast=fast, session=_session(), keys={}) as sqs,
+        ):
             found = [await _outcome(sqs) for _ in range(3)]
         task_role.close()
         return found, [request.headers["authorization"].split("/")[0] for request in server.requests]
@@ -327,7 +334,7 @@ def test_credentials_are_refreshed_on_the_way(monkeypatch: pytest.MonkeyPatch, t
 
 
 def _session() -> AioSession:
-    """A new session, which looks for credentials, without reading the API's description from disk again."""
+    """A new session, which looks for credentials, but does not read the API's description from disk again."""
     session = AioSession()
     session.register_component("data_loader", SESSION.get_component("data_loader"))
     return session
