@@ -27,6 +27,10 @@ class Answer:
     content_type: str = "application/x-amz-json-1.0"
 
 
+ABSENT = Answer(400, {"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "The queue does not exist."})
+"""The answer to every call for a queue named ``absent``."""
+
+
 class LostReply:
     """The action is done, but its answer is lost."""
 
@@ -84,7 +88,7 @@ class SQSStub:
         self.keys.append(request.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
         asked = json.loads(await request.read())
         faults = self.faults.get(action)
-        fault = faults.popleft() if faults else None
+        fault = ABSENT if asked["QueueUrl"].endswith("/absent") else faults.popleft() if faults else None
         if not isinstance(fault, Answer):
             body = await self._answer(action, asked)
             await self.tell()
