@@ -26,7 +26,6 @@ SESSION = get_session()
 """Shared, because it reads the API's description from disk only once."""
 THROTTLED = Answer(400, {"__type": "com.amazonaws.sqs#RequestThrottled", "message": "slow down"})
 EXPIRED = Answer(403, {"__type": "com.amazon.coral.service#ExpiredTokenException", "message": "expired"})
-NO_QUEUE = Answer(400, {"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "no"})
 DENIED = Answer(403, {"__type": "com.amazon.coral.service#AccessDeniedException", "message": "no"})
 
 
