@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.integration.process import DEADLINE
+
 MESSAGE = {"MessageId": "m", "ReceiptHandle": "r", "Body": "x"}
 SUCCESSES = {
     "ReceiveMessage": {"Messages": [MESSAGE]},
@@ -81,8 +83,8 @@ class ScriptedServer:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def until(self, predicate: Callable[[], bool]) -> None:
-        """Wait until a condition holds, for ten seconds at most."""
-        async with asyncio.timeout(10), self.changed:
+        """Wait until the predicate holds."""
+        async with asyncio.timeout(DEADLINE), self.changed:
             await self.changed.wait_for(predicate)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.integration.process import DEADLINE
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -66,8 +68,8 @@ class SQSStub:
         self.waiting.append({"MessageId": message_id, "ReceiptHandle": f"r-{message_id}", "Body": body, **fields})
 
     async def until(self, predicate: Callable[[], bool]) -> None:
-        """Wait until a condition holds, for ten seconds at most."""
-        async with asyncio.timeout(10), self.changed:
+        """Wait until the predicate holds."""
+        async with asyncio.timeout(DEADLINE), self.changed:
             await self.changed.wait_for(predicate)
 
     async def put(self, request: web.Request) -> web.Response:

@@ -19,6 +19,7 @@ from aiohttp import web
 from consumers.base import Outcome
 from consumers.envelope import Envelope
 from consumers.sqs.consumer import SQSConsumer
+from tests.integration.process import DEADLINE
 from tests.integration.sqs_stub import Answer, SQSStub
 
 URL = "http://127.0.0.1/000000000000/events"
@@ -39,8 +40,8 @@ class Recorder:
         self._called = asyncio.Event()
 
     async def until(self, predicate: Callable[[], bool]) -> None:
-        """Wait for calls until a condition holds, for ten seconds at most."""
-        async with asyncio.timeout(10):
+        """Wait for calls until the predicate holds."""
+        async with asyncio.timeout(DEADLINE):
             while not predicate():
                 await self._called.wait()
                 self._called.clear()
@@ -62,8 +63,8 @@ class Counts:
         self._failed = asyncio.Event()
 
     async def until(self, predicate: Callable[[], bool]) -> None:
-        """Wait for failures and rejections until a condition holds, for ten seconds at most."""
-        async with asyncio.timeout(10):
+        """Wait for failures and rejections until the predicate holds."""
+        async with asyncio.timeout(DEADLINE):
             while not predicate():
                 await self._failed.wait()
                 self._failed.clear()
@@ -131,7 +132,7 @@ class Queue:
             yield consumer
             consumer.stop()
             await self.stub.hurry()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE):
                 await task
         finally:
             task.cancel()
