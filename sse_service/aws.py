@@ -1,4 +1,4 @@
-"""AWS clients, set up by AWS's own environment variables and the task's role."""
+"""AWS clients, configured by AWS's own environment variables and the task's role."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
 LONG_POLL_SECONDS = 20
-"""SQS's maximum: fewest requests."""
+"""SQS's maximum, which makes the fewest requests."""
 
 
 def connect_sqs(*, pollers: int) -> AbstractAsyncContextManager[SQSClient]:
-    """Make a client of a new session, which looks credentials up anew, for so many polls side by side."""
+    """Make a client for this many parallel polls. Its session is new, so it looks up credentials again."""
     config = AioConfig(
         connect_timeout=3,
         read_timeout=LONG_POLL_SECONDS + 10,
         retries={"mode": "standard", "total_max_attempts": 2},
-        # One for each poll and for what goes on beside: with fewer, a delete waits for a poll to end.
+        # One for each poll, and some for the calls beside them: with fewer, a delete waits until a poll ends.
         max_pool_connections=pollers * 2 + 4,
         parameter_validation=False,
         user_agent="sse-service",
@@ -34,7 +34,7 @@ def connect_sqs(*, pollers: int) -> AbstractAsyncContextManager[SQSClient]:
 
 
 async def publish(topic_arn: str, message: str, attributes: dict[str, str]) -> str:
-    """Send a message with string attributes to an SNS topic, and give its MessageId; raises what botocore raises."""
+    """Send a message with string attributes to an SNS topic, and return its MessageId. Raises botocore's errors."""
     typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
     async with AioSession().create_client("sns", region_name=region()) as sns:
         answer = await sns.publish(TopicArn=topic_arn, Message=message, MessageAttributes=typed)
@@ -42,9 +42,9 @@ async def publish(topic_arn: str, message: str, attributes: dict[str, str]) -> s
 
 
 def region() -> str | None:
-    """Give the region; ECS and Lambda set ``AWS_REGION``, which botocore does not read.
+    """Return the AWS region. ECS and Lambda set ``AWS_REGION``, which botocore does not read.
 
-    Raises BotoCoreError where ``AWS_PROFILE`` names none.
+    Raises BotoCoreError if ``AWS_PROFILE`` names a profile that does not exist.
     """
     session = AioSession()
     session.get_scoped_config()

@@ -18,7 +18,8 @@ import uvloop
 from botocore.exceptions import BotoCoreError
 from pydantic import SecretStr
 
-from consumers.sqs.consumer import FAULTS, SQSConsumer
+from consumers.sqs.consumer import SQSConsumer
+from consumers.sqs.failures import AWS_ERRORS
 from sse_service import aws
 from sse_service.arguments import parser
 from sse_service.doctor.run import examine
@@ -181,7 +182,7 @@ def _publish(arguments: argparse.Namespace, settings: Settings) -> int:
     attributes = {name: value for name, value in named.items() if value is not None}
     try:
         print(asyncio.run(aws.publish(settings.topic_arn, arguments.data, attributes)))
-    except (*FAULTS, ValueError) as error:
+    except (*AWS_ERRORS, ValueError) as error:
         # botocore's word for an endpoint or a key that is malformed is a plain ValueError
         return _complain(f"not published: {error}", 1)
     return 0

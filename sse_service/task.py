@@ -68,7 +68,7 @@ async def run(
     await broker.check()
     health = Health(
         dependencies={
-            "consumer": lambda: None if consumer.ready else "the queue does not answer",
+            "consumer": lambda: consumer.trouble,
             "broker": lambda: broker.trouble,
         }
     )
@@ -108,12 +108,15 @@ async def run(
     consumer = SQSConsumer(
         connect=lambda: aws.connect_sqs(pollers=settings.sqs_pollers),
         queue_url=settings.queue_url,
+        queue_setting="SSE_QUEUE_URL",
         handler=Ingest(router=router, broker=broker, metrics=metrics, discard_unrouted=settings.unrouted == "discard"),
         observer=metrics,
         pollers=settings.sqs_pollers,
         wait_seconds=aws.LONG_POLL_SECONDS,
         dedupe_seconds=settings.dedupe_seconds,
+        fast_path=settings.sqs_fast_path,
     )
+    metrics.sqs_fast_path.set_function(lambda: consumer.fast_path.in_use)
     consumed = asyncio.Event()
     drain = Drain(
         streams=streams,

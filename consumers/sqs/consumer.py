@@ -1,7 +1,4 @@
-"""Reads one SQS queue by long polls, as many side by side as its backlog asks for.
-
-Deletes what is done, holds what cannot be stored yet.
-"""
+"""Reads one SQS queue: receives, unwraps, calls the Handler, and acts on its answers."""
 
 from __future__ import annotations
 
@@ -16,27 +13,27 @@ from consumers.base import Outcome
 from consumers.envelope import Envelope, unwrap
 from consumers.errors import CallFailed, NotUnderstood
 from consumers.sqs.backoff import backoff
-from consumers.sqs.calls import FAULTS, SQSCalls
-from consumers.sqs.deletes import Deletes
-from consumers.sqs.queue import ask_queue
-from consumers.sqs.responses import Received, messages
-from consumers.sqs.visibility import BATCH, Holds
+from consumers.sqs.delete_batcher import DeleteBatcher
+from consumers.sqs.failures import explain
+from consumers.sqs.fast.status import FastPathStatus
+from consumers.sqs.queue_attributes import check_queue
+from consumers.sqs.responses import ReceivedMessage, parse_messages
+from consumers.sqs.shared_client import SharedClient
+from consumers.sqs.visibility import BATCH, VisibilityExtender
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
     from consumers.base import Handler, Observer
 
-__all__ = ["FAULTS", "SQSConsumer"]
-
-HOLD_RETRY_SECONDS = 1.0
-"""At most between two tries to hand over what is held: what was away must be noticed soon when it is back."""
+HELD_RETRY_SECONDS = 1.0
+"""The longest pause between two calls of the Handler with the same messages, so that recovery is noticed soon."""
 
 _log = logging.getLogger(__name__)
 
 
 class SQSConsumer:
-    """A Consumer of a standard queue."""
+    """The Consumer of a standard queue."""
 
     def __init__(
         self,
@@ -46,153 +43,169 @@ class SQSConsumer:
         handler: Handler,
         observer: Observer,
         dedupe_seconds: float,
+        queue_setting: str = "queue_url",
         pollers: int = 2,
         wait_seconds: int = 20,
         retry_seconds: float = 20,
         flush_seconds: float = 0.1,
+        fast_path: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Raises ValueError for a FIFO queue: its order by group is not kept by polls side by side.
+        """Raises ValueError for a FIFO queue: parallel polls would break its order.
 
-        ``connect`` makes a client of a new session, and is called again when credentials are refused.
-        ``dedupe_seconds`` is how long a repeated message is known; a queue that may redeliver for longer is warned of.
-        ``pollers`` is how many receives may be open at once; an idle queue has one, for empty ones cost money.
-        ``wait_seconds`` is a long poll's length, at most SQS's 20; ``retry_seconds`` caps every back-off;
-        ``flush_seconds`` is how long an incomplete batch of deletes gathers. ``clock`` measures in seconds how long
-        messages are held.
+        - ``connect`` makes a client of a new session. It is called again when AWS refuses the credentials.
+        - ``dedupe_seconds`` is how long the Handler recognises a repeated message. A queue that may redeliver for
+          longer gets a warning.
+        - ``queue_setting`` is what the operator sets ``queue_url`` by. Log lines and ``trouble`` name it.
+        - ``pollers`` is the most receives that are open at once. An idle queue has one: empty receives cost money.
+        - ``wait_seconds`` is the length of a long poll, at most 20 (SQS's limit).
+        - ``retry_seconds`` is the longest pause between two attempts.
+        - ``flush_seconds`` is how long a batch of deletes that is not full waits for more.
+        - ``fast_path`` allows the cheaper calls of ``consumers.sqs.fast``.
+        - ``clock`` measures how long messages are held.
         """
         if queue_url.endswith(".fifo"):
             raise ValueError("a FIFO queue is not supported")
         self._url = queue_url
+        self._queue_setting = queue_setting
         self._handler = handler
         self._observer = observer
         self._dedupe = dedupe_seconds
-        self._pollers = pollers
+        self._max_pollers = pollers
         self._wait = wait_seconds
         self._retry = retry_seconds
         self._clock = clock
-        self._polling = 0
+        self._pollers = 0
         self._stopping = asyncio.Event()
-        self._calls = SQSCalls(connect=connect, observer=observer, retry_seconds=retry_seconds)
-        self._holds = Holds(
-            calls=self._calls, queue_url=queue_url, observer=observer, retry_seconds=retry_seconds, clock=clock
+        self.fast_path = FastPathStatus(enabled=fast_path)
+        """Whether receives and deletes take the fast path."""
+        self.trouble: str | None = "the queue has not been read yet"
+        """What is wrong with the queue since the last receive, in plain words without secrets; None while it works."""
+        self._client = SharedClient(
+            connect=connect,
+            observer=observer,
+            retry_seconds=retry_seconds,
+            fast_path=self.fast_path,
+            queue_setting=queue_setting,
         )
-        self._deletes = Deletes(
-            calls=self._calls,
+        self._extender = VisibilityExtender(
+            client=self._client, queue_url=queue_url, observer=observer, retry_seconds=retry_seconds, clock=clock
+        )
+        self._deletes = DeleteBatcher(
+            client=self._client,
             queue_url=queue_url,
             observer=observer,
-            holds=self._holds,
+            extender=self._extender,
             flush_seconds=flush_seconds,
             retry_seconds=retry_seconds,
         )
-        self.ready = False
-        """Whether the last receive that was answered, or failed, succeeded."""
 
     def stop(self) -> None:
         """Begin no further receive."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Read until stopped; to be called once.
+        """Read until stopped. Call it once.
 
-        What the Handler answers NOT_NOW keeps it from returning. Cancelling is safe: what is held comes again after
-        the visibility timeout.
+        It does not return while the Handler answers NOT_NOW. Cancelling it is safe: undeleted messages come again
+        after their visibility timeout.
         """
         try:
             async with asyncio.TaskGroup() as outer:
-                connection = outer.create_task(self._calls.run())
+                connection = outer.create_task(self._client.run())
                 try:
                     await self._read()
                 finally:
                     connection.cancel()
         except BaseExceptionGroup as group:
-            raise _only(group) from None
+            raise _without_groups(group) from None
 
     async def _read(self) -> None:
         failures = 0
         while not self._stopping.is_set():
             try:
-                self._holds.visibility = await ask_queue(
-                    calls=self._calls, queue_url=self._url, dedupe_seconds=self._dedupe
+                self._extender.timeout_seconds = await check_queue(
+                    client=self._client, queue_url=self._url, dedupe_seconds=self._dedupe
                 )
                 break
-            except CallFailed:
+            except CallFailed as error:
                 failures += 1
-                await self._pause(failures)
+                await self._pause(error, failures)
         async with asyncio.TaskGroup() as tasks:
-            extending = tasks.create_task(self._holds.run())
+            extending = tasks.create_task(self._extender.run())
             deleting = tasks.create_task(self._deletes.run())
-            # The first receive does not wait, or an idle queue would keep the task unready for a long poll's length.
+            # The first receive does not wait: with an idle queue the task would be unready for a whole long poll.
             async with asyncio.TaskGroup() as polling:
-                self._begin_poll(polling, wait=0)
+                self._start_poller(polling, wait=0)
             self._deletes.close()
             await asyncio.wait([deleting])
             extending.cancel()
 
-    def _begin_poll(self, polling: asyncio.TaskGroup, wait: int) -> None:
-        self._polling += 1
+    def _start_poller(self, polling: asyncio.TaskGroup, wait: int) -> None:
+        self._pollers += 1
         polling.create_task(self._poll(polling, wait))
 
     async def _poll(self, polling: asyncio.TaskGroup, wait: int) -> None:
-        """Receive until stopped, or until there is nothing for more than one poller.
+        """Receive until stopped, or until the queue has nothing for a second poller.
 
-        A full receive means that more is waiting: it begins the next poller, up to the bound. An empty one ends its
-        own, unless it is the last.
+        A full receive means that more messages wait, so it starts one more poller, up to the limit. An empty receive
+        ends its poller, unless it is the last one.
         """
         failures = 0
         while not self._stopping.is_set():
             try:
                 received, malformed = await self._receive(wait)
-            except CallFailed:
-                self.ready = False
+            except CallFailed as error:
                 failures += 1
-                await self._pause(failures)
+                await self._pause(error, failures)
                 continue
-            self.ready, wait, failures = True, self._wait, 0
+            self.trouble, wait, failures = None, self._wait, 0
             self._observer.received(len(received))
             for _ in range(malformed):
                 self._observer.failed("receive", "MalformedMessage")
-                _log.warning("a receive brought a message without id, handle or body")
+                _log.warning(
+                    "a message without an id, a receipt handle or a body was received; it is left in the queue"
+                )
             found = len(received) + malformed
-            if found == BATCH and self._polling < self._pollers and not self._stopping.is_set():
-                self._begin_poll(polling, self._wait)
+            if found == BATCH and self._pollers < self._max_pollers and not self._stopping.is_set():
+                self._start_poller(polling, self._wait)
             if received:
                 await self._handle(received)
-            elif not found and self._polling > 1:
+            elif not found and self._pollers > 1:
                 break
-        self._polling -= 1
+        self._pollers -= 1
 
-    async def _receive(self, wait: int) -> tuple[list[Received], int]:
-        async def send(client: SQSClient) -> tuple[list[Received], int]:
-            answer = await client.receive_message(
+    async def _receive(self, wait: int) -> tuple[list[ReceivedMessage], int]:
+        async def send(sqs: SQSClient) -> tuple[list[ReceivedMessage], int]:
+            answer = await sqs.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=BATCH,
                 WaitTimeSeconds=wait,
                 MessageAttributeNames=["All"],
                 MessageSystemAttributeNames=["SentTimestamp"],
             )
-            return messages(answer)
+            return parse_messages(answer)
 
-        return await self._calls.call("receive", send)
+        return await self._client.call("receive", send)
 
-    async def _handle(self, received: Sequence[Received]) -> None:
-        """Call the Handler until each message is done, not understood, or held for as long as SQS allows."""
-        left = self._unwrap(received)
-        self._holds.hold(handle for _, handle in left)
-        until = self._clock() + self._holds.longest
+    async def _handle(self, received: Sequence[ReceivedMessage]) -> None:
+        """Call the Handler until every message is done, rejected, or held for as long as SQS allows."""
+        held = self._unwrap(received)
+        self._extender.add(handle for _, handle in held)
+        deadline = self._clock() + self._extender.longest_hold_seconds
         failures = 0
-        while left:
-            left = await self._answer(left)
-            if not left:
+        while held:
+            held = await self._call_handler(held)
+            if not held:
                 return
             failures += 1
-            await asyncio.sleep(backoff(failures, min(self._retry, HOLD_RETRY_SECONDS)))
-            if self._clock() > until:
-                self._let_go(left)
+            await asyncio.sleep(backoff(failures, min(self._retry, HELD_RETRY_SECONDS)))
+            if self._clock() > deadline:
+                self._give_up(held)
                 return
 
-    def _unwrap(self, received: Sequence[Received]) -> list[tuple[Envelope, str]]:
-        """The Envelopes, each with its receipt handle; what is not understood is left to the redrive policy."""
+    def _unwrap(self, received: Sequence[ReceivedMessage]) -> list[tuple[Envelope, str]]:
+        """Return each Envelope with its receipt handle. What cannot be unwrapped is left to the redrive policy."""
         unwrapped = []
         for message in received:
             _log.debug("message %s received", message.message_id)
@@ -205,33 +218,37 @@ class SQSConsumer:
                 )
             except NotUnderstood as error:
                 self._observer.rejected(error.reason)
-                _log.warning("message %s not understood: %s", message.message_id, error.reason)
+                _log.warning("message %s was not understood (reason: %s)", message.message_id, error.reason)
                 continue
             unwrapped.append((envelope, message.handle))
         return unwrapped
 
-    async def _answer(self, pairs: list[tuple[Envelope, str]]) -> list[tuple[Envelope, str]]:
-        """Act on the Handler's outcomes; what is left must be tried again."""
-        done, left = [], []
-        outcomes = await self._handler([envelope for envelope, _ in pairs])
-        for pair, outcome in zip(pairs, outcomes, strict=True):
+    async def _call_handler(self, held: list[tuple[Envelope, str]]) -> list[tuple[Envelope, str]]:
+        """Act on the Handler's outcomes, and return what it must be called with again."""
+        done, not_now = [], []
+        outcomes = await self._handler([envelope for envelope, _ in held])
+        for pair, outcome in zip(held, outcomes, strict=True):
             if outcome is Outcome.DONE:
                 done.append(pair[1])
             elif outcome is Outcome.NOT_UNDERSTOOD:
-                self._holds.release([pair[1]])
+                self._extender.remove([pair[1]])
             else:
-                left.append(pair)
+                not_now.append(pair)
         if done:
             await self._deletes.add(done)
-        return left
+        return not_now
 
-    def _let_go(self, pairs: list[tuple[Envelope, str]]) -> None:
-        self._holds.release(handle for _, handle in pairs)
-        for envelope, _ in pairs:
+    def _give_up(self, held: list[tuple[Envelope, str]]) -> None:
+        self._extender.remove(handle for _, handle in held)
+        for envelope, _ in held:
             self._observer.rejected("held_too_long")
-            _log.warning("message %s held too long, left to the queue", envelope.message_id)
+            _log.warning(
+                "message %s was held for as long as SQS allows, and is left to the redrive policy", envelope.message_id
+            )
 
-    async def _pause(self, failures: int) -> None:
+    async def _pause(self, error: CallFailed, failures: int) -> None:
+        """Say what is wrong, and wait before the next attempt."""
+        self.trouble = explain(error.code, queue_setting=self._queue_setting).trouble
         try:
             async with asyncio.timeout(backoff(failures, self._retry)):
                 await self._stopping.wait()
@@ -239,8 +256,8 @@ class SQSConsumer:
             pass
 
 
-def _only(error: BaseException) -> BaseException:
-    """What the task groups wrapped, where it is one."""
+def _without_groups(error: BaseException) -> BaseException:
+    """Return the one exception inside nested groups, or the group that holds several."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

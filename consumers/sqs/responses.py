@@ -1,4 +1,4 @@
-"""What SQS answers, judged before it is believed."""
+"""Parses what SQS answers, and trusts none of it until it has been checked."""
 
 from __future__ import annotations
 
@@ -14,98 +14,101 @@ from consumers.errors import MalformedAnswer
 _MEMBERS = ("Messages", "Successful", "Failed", "Attributes")
 
 
-class Received(NamedTuple):
+class ReceivedMessage(NamedTuple):
     """One message of a receive."""
 
     message_id: str
     handle: str
-    """What deletes it or extends its visibility; a secret of the receive, never logged."""
+    """The receipt handle. Whoever has it can delete the message, so it is never logged."""
     body: str
     attributes: Mapping[str, Mapping[str, Any]]
     sent_ms: int | None
-    """When SQS took it, milliseconds since 1970."""
+    """When the message was sent to the queue, in milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of a batch's entries, by their index."""
+    """The result of a batch, by the index of each entry."""
 
-    done: list[int]
+    succeeded: list[int]
     refused: dict[int, str]
-    """Error codes of what fails again however often it is tried: ``SenderFault``."""
-    again: dict[int, str]
-    """Error codes of what is worth another try."""
+    """Error codes of entries that fail however often they are retried (``SenderFault``)."""
+    retryable: dict[int, str]
+    """Error codes of entries that are worth a retry."""
 
 
-def judge(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    """Parse in botocore's place; a handler of its event ``before-parse.sqs``.
+def parse_response(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """Parse a response in botocore's place, as a handler of its event ``before-parse.sqs``.
 
-    botocore takes a page of HTML for an empty answer, and one odd message ends its parsing of all others.
-    Raises MalformedAnswer for a success that is no JSON object.
+    botocore reads a page of HTML as an empty answer, and one odd message makes it fail for all the others.
+    Raises MalformedAnswer for a success that is not a JSON object.
     """
     body = response_dict["body"]
     if response_dict["status_code"] < 300:
-        if (found := members(body)) is None:
-            raise MalformedAnswer("no JSON object")
+        if (found := parse_success(body)) is None:
+            raise MalformedAnswer("not a JSON object")
         customized_response_dict.update(found)
         response_dict["body"] = b""
-    elif not isinstance((_object(body) or {}).get("__type"), str):
-        # botocore would fail on it; without a body it makes the status the error's code.
+    elif not isinstance((_json_object(body) or {}).get("__type"), str):
+        # botocore fails on such a body. Without one, it uses the status as the error's code.
         response_dict["body"] = b""
 
 
-def members(body: bytes) -> dict[str, Any] | None:
-    """What a success says, as far as a consumer asks; None for what is no JSON object."""
-    value = _object(body)
+def parse_success(body: bytes) -> dict[str, Any] | None:
+    """Return the members of a success that a consumer uses; None for a body that is not a JSON object."""
+    value = _json_object(body)
     return None if value is None else {name: value[name] for name in _MEMBERS if name in value}
 
 
-def messages(answer: Mapping[str, Any]) -> tuple[list[Received], int]:
-    """A receive's messages, and how many more there are that lack what every message has.
+def parse_messages(answer: Mapping[str, Any]) -> tuple[list[ReceivedMessage], int]:
+    """Return a receive's messages, and how many others lack an id, a receipt handle or a body.
 
-    Raises MalformedAnswer where there is nothing but such.
+    Raises MalformedAnswer if all of them do.
     """
     found = answer.get("Messages")
     if found is None:
         return [], 0
     if not isinstance(found, list):
-        raise MalformedAnswer("messages are no list")
+        raise MalformedAnswer("messages are not a list")
     good = [message for message in map(_message, found) if message is not None]
     if found and not good:
-        raise MalformedAnswer("no message is whole")
+        raise MalformedAnswer("every message lacks an id, a handle or a body")
     return good, len(found) - len(good)
 
 
-def batch_result(answer: Mapping[str, Any], count: int) -> BatchResult:
-    """Sort a batch of so many entries, whose ids are their indexes. Raises MalformedAnswer."""
-    result = BatchResult(done=[], refused={}, again=dict.fromkeys(range(count), "Unanswered"))
+def parse_batch_result(answer: Mapping[str, Any], count: int) -> BatchResult:
+    """Sort the entries of a batch of ``count``, whose ids are their indexes. Raises MalformedAnswer."""
+    result = BatchResult(succeeded=[], refused={}, retryable=dict.fromkeys(range(count), "Unanswered"))
     try:
         for entry in answer.get("Failed") or ():
             index = int(entry["Id"])
-            result.again.pop(index)
-            (result.refused if entry["SenderFault"] else result.again)[index] = label(entry["Code"])
+            result.retryable.pop(index)
+            (result.refused if entry["SenderFault"] else result.retryable)[index] = as_label(entry["Code"])
         for entry in answer.get("Successful") or ():
-            result.again.pop(int(entry["Id"]))
-            result.done.append(int(entry["Id"]))
+            result.retryable.pop(int(entry["Id"]))
+            result.succeeded.append(int(entry["Id"]))
     except (TypeError, KeyError, ValueError):
-        raise MalformedAnswer("no result of a batch") from None
+        raise MalformedAnswer("not the result of a batch") from None
     return result
 
 
-def label(code: Any) -> str:
-    """An error code as a metric may have it: what a stranger's answer says must not fill logs and label values."""
-    return code if isinstance(code, str) and 0 < len(code) <= 64 and _plain(code) else "Other"
+def as_label(code: Any) -> str:
+    """Return an error code that is fit for logs and metrics, ``Other`` where it is not.
+
+    The code comes from the network. It must not fill logs or create an unlimited number of label values.
+    """
+    return code if isinstance(code, str) and 0 < len(code) <= 64 and _is_label(code) else "Other"
 
 
-def _plain(code: str) -> bool:
+def _is_label(code: str) -> bool:
     return code.isascii() and code.replace(".", "").replace("-", "").replace("_", "").isalnum()
 
 
-def _object(body: bytes) -> dict[str, Any] | None:
+def _json_object(body: bytes) -> dict[str, Any] | None:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
-        # A lone surrogate in one message is that message's fault, and orjson's reason to refuse all of them.
+        # orjson refuses the whole answer for a lone surrogate in one message. The standard parser keeps the others.
         try:
             value = json.loads(body)
         except (ValueError, RecursionError):
@@ -113,7 +116,7 @@ def _object(body: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _message(value: Any) -> Received | None:
+def _message(value: Any) -> ReceivedMessage | None:
     if not isinstance(value, dict):
         return None
     message_id, handle, body = value.get("MessageId"), value.get("ReceiptHandle"), value.get("Body")
@@ -124,10 +127,10 @@ def _message(value: Any) -> Received | None:
         return None
     if attributes and not (isinstance(attributes, dict) and all(isinstance(a, dict) for a in attributes.values())):
         return None
-    return Received(message_id, handle, body, attributes, _sent(value.get("Attributes")))
+    return ReceivedMessage(message_id, handle, body, attributes, _sent_ms(value.get("Attributes")))
 
 
-def _sent(attributes: Any) -> int | None:
+def _sent_ms(attributes: Any) -> int | None:
     sent = attributes.get("SentTimestamp") if isinstance(attributes, dict) else None
-    # Longer is no time of this era, and beyond 4300 digits int() raises.
+    # 20 digits are no timestamp of this era, and int() raises beyond 4300.
     return int(sent) if isinstance(sent, str) and sent.isascii() and sent.isdigit() and len(sent) < 20 else None

@@ -1,4 +1,4 @@
-"""Keeps the messages in hand invisible to other readers of the queue."""
+"""Keeps messages invisible to other readers of the queue while this consumer works on them."""
 
 from __future__ import annotations
 
@@ -9,113 +9,113 @@ from typing import TYPE_CHECKING, Any
 
 from consumers.errors import CallFailed
 from consumers.sqs.backoff import backoff
-from consumers.sqs.responses import BatchResult, batch_result
+from consumers.sqs.responses import BatchResult, parse_batch_result
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
     from consumers.base import Observer
-    from consumers.sqs.calls import SQSCalls
+    from consumers.sqs.shared_client import SharedClient
 
 BATCH = 10
-"""Messages of one receive, or entries of one batch (SQS's limit)."""
+"""SQS's limit for the messages of one receive and for the entries of one batch."""
 
 LONGEST_HOLD = 12 * 3600
-"""Seconds from its receive that SQS lets a message be invisible, extensions included."""
+"""SQS's limit in seconds, counted from the receive, for which a message can be invisible, extensions included."""
 
-ASSUMED_VISIBILITY = 30
-"""Seconds of invisibility where the queue may not be asked: its own default, and SQS's."""
+DEFAULT_VISIBILITY = 30
+"""SQS's default visibility timeout in seconds, assumed until the queue's own is known."""
 
 _log = logging.getLogger(__name__)
 
 
-class Holds:
-    """Extends the visibility of every message in hand at a third of its timeout."""
+class VisibilityExtender:
+    """The heartbeat of messages in progress: extends each one after a third of the visibility timeout."""
 
     def __init__(
         self,
         *,
-        calls: SQSCalls,
+        client: SharedClient,
         queue_url: str,
         observer: Observer,
         retry_seconds: float,
         clock: Callable[[], float],
     ) -> None:
-        self._calls = calls
+        self._client = client
         self._url = queue_url
         self._observer = observer
         self._retry = retry_seconds
         self._clock = clock
-        self._held: dict[str, _Hold] = {}
-        self.visibility = ASSUMED_VISIBILITY
-        """Seconds that a receive or an extension hides a message."""
+        self._in_progress: dict[str, _Invisibility] = {}
+        self.timeout_seconds = DEFAULT_VISIBILITY
+        """How long a receive or an extension hides a message."""
 
     @property
-    def longest(self) -> float:
-        """Seconds from its receive that a message can be held: 12 hours less a visibility timeout.
+    def longest_hold_seconds(self) -> float:
+        """How long after its receive a message can be held: 12 hours less one visibility timeout.
 
-        Later an extension would pass the 12 hours. A timeout of more than half of them needs no extension.
+        SQS refuses an extension that would end after the 12 hours. A timeout of more than 6 hours needs no extension.
         """
-        return max(LONGEST_HOLD - self.visibility, self.visibility)
+        return max(LONGEST_HOLD - self.timeout_seconds, self.timeout_seconds)
 
-    def hold(self, handles: Iterable[str]) -> None:
-        """Extend these from now on; they were received just now."""
+    def add(self, handles: Iterable[str]) -> None:
+        """Begin to extend messages that were received just now."""
         now = self._clock()
-        self._held.update((handle, _Hold(now)) for handle in handles)
+        self._in_progress.update((handle, _Invisibility(now)) for handle in handles)
 
-    def release(self, handles: Iterable[str]) -> None:
-        """Let the visibility of these run out."""
+    def remove(self, handles: Iterable[str]) -> None:
+        """Stop extending these; the visibility timeout of what was not deleted runs out."""
         for handle in handles:
-            self._held.pop(handle, None)
+            self._in_progress.pop(handle, None)
 
     async def run(self) -> None:
         """Extend until cancelled."""
         failures = 0
         while True:
-            pause = self.visibility / 6
+            pause = self.timeout_seconds / 6
             await asyncio.sleep(min(pause, backoff(failures, self._retry)) if failures else pause)
             failures = 0 if await self._extend_due() else failures + 1
 
     async def _extend_due(self) -> bool:
         now = self._clock()
-        last_chance = now - (LONGEST_HOLD - self.visibility)
+        oldest_allowed = now - (LONGEST_HOLD - self.timeout_seconds)
         due = [
             handle
-            for handle, hold in self._held.items()
-            if now - hold.extended >= self.visibility / 3 and hold.received >= last_chance
+            for handle, invisibility in self._in_progress.items()
+            if now - invisibility.extended >= self.timeout_seconds / 3 and invisibility.received >= oldest_allowed
         ]
-        good = True
+        succeeded = True
         for start in range(0, len(due), BATCH):
-            good = await self._extend(due[start : start + BATCH], now) and good
-        return good
+            succeeded = await self._extend(due[start : start + BATCH], now) and succeeded
+        return succeeded
 
     async def _extend(self, handles: list[str], now: float) -> bool:
         entries: list[Any] = [
-            {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": self.visibility}
+            {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": self.timeout_seconds}
             for n, handle in enumerate(handles)
         ]
 
-        async def send(client: SQSClient) -> BatchResult:
-            answer = await client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
-            return batch_result(answer, len(entries))
+        async def send(sqs: SQSClient) -> BatchResult:
+            answer = await sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+            return parse_batch_result(answer, len(entries))
 
         try:
-            result = await self._calls.call("extend", send)
+            result = await self._client.call("extend", send)
         except CallFailed:
             return False
-        for n in result.done:
-            if hold := self._held.get(handles[n]):
-                hold.extended = now
-        for code in (*result.refused.values(), *result.again.values()):
+        for n in result.succeeded:
+            if invisibility := self._in_progress.get(handles[n]):
+                invisibility.extended = now
+        for code in (*result.refused.values(), *result.retryable.values()):
             self._observer.failed("extend", code)
-            _log.warning("extending one message failed: %s", code)
-        # What is gone from our hands comes to somebody else; its event is the same there.
-        self.release(handles[n] for n in result.refused)
-        return not result.again
+            _log.warning("the visibility of one message was not extended (%s)", code)
+        # SQS hands such a message to another reader, where its event is recognised as a repeat.
+        self.remove(handles[n] for n in result.refused)
+        return not result.retryable
 
 
-class _Hold:
-    """When a message was received, and when its visibility was last set."""
+class _Invisibility:
+    """When a message was received, and when its visibility timeout was last set."""
 
     __slots__ = ("extended", "received")
 

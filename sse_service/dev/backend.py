@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from consumers.sqs.consumer import FAULTS
+from consumers.sqs.failures import AWS_ERRORS
 from sse_service.auth.tokens import Tokens
 from sse_service.dev.assets import page_routes
 from sse_service.dev.guard import Refused, guarded, read_json
@@ -97,7 +97,7 @@ class Backend:
                 spool.seek(0)
                 try:
                     await self._s3.put_object(Bucket=self._bucket, Key=key, Body=spool)
-                except FAULTS as error:
+                except AWS_ERRORS as error:
                     raise Refused(502, "the file could not be stored, try again") from error
         return JSONResponse({"key": key, "name": name}, status_code=201)
 

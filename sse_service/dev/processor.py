@@ -14,7 +14,7 @@ import orjson
 from botocore.exceptions import ClientError
 
 from consumers.base import Outcome
-from consumers.sqs.consumer import FAULTS
+from consumers.sqs.failures import AWS_ERRORS
 from sse_service.dev.jobs import Job, State
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Processor:
         results = await asyncio.gather(*(self._process(*pair) for pair in started), return_exceptions=True)
         outcome = Outcome.DONE
         for result in results:
-            if isinstance(result, FAULTS):
+            if isinstance(result, AWS_ERRORS):
                 _log.warning("message %s must wait: %s", envelope.message_id, type(result).__name__)
                 outcome = Outcome.NOT_NOW
             elif isinstance(result, BaseException):

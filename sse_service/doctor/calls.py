@@ -14,7 +14,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as ConnectionFault
 
-from consumers.sqs.calls import FAULTS, REFUSED
+from consumers.sqs.failures import AWS_ERRORS, CREDENTIAL_CODES
 
 _DENIED = frozenset(
     {"403", "AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException"}
@@ -53,7 +53,7 @@ class Fault:
     @property
     def credentials(self) -> bool:
         """Whether there are no credentials, or none that AWS takes."""
-        return self.code in REFUSED or self.do == _CREDENTIALS
+        return self.code in CREDENTIAL_CODES or self.do == _CREDENTIALS
 
 
 Answer = Mapping[str, Any] | Fault
@@ -79,7 +79,7 @@ class Calls:
         except ClientError as error:
             self._date(error.response, sent)
             return fault(error)
-        except (*FAULTS, RuntimeError) as error:
+        except (*AWS_ERRORS, RuntimeError) as error:
             return fault(error)
         except ValueError as error:
             return Fault(type(error).__name__, do=await self._mending(service))

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from consumers.sqs.calls import FAULTS
+from consumers.sqs.failures import AWS_ERRORS
 from sse_service import aws
 from sse_service.doctor.calls import fault
 from sse_service.doctor.canary import USER, judge_heard, judge_opening, judge_overrides, judge_publish
@@ -46,7 +46,7 @@ async def fly(
         began = time.monotonic()
         try:
             message_id = await aws.publish(settings.topic_arn, canary.message, canary.attributes)
-        except (*FAULTS, RuntimeError, ValueError) as error:
+        except (*AWS_ERRORS, RuntimeError, ValueError) as error:
             return judge_publish(fault(error))
         heard = await asyncio.to_thread(stream.wait, canary.id, seconds=wait_seconds)
     if heard.seconds is not None:

@@ -12,7 +12,7 @@ from sse_starlette.sse import EventSourceResponse
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from consumers.sqs.consumer import FAULTS
+from consumers.sqs.failures import AWS_ERRORS
 from sse_service import aws
 from sse_service.http.problems import problem
 from sse_service.operator.form import read_form
@@ -77,7 +77,7 @@ class OperatorPage:
         attributes = {"user_id": given.user, **({"event_type": given.type} if given.type else {})}
         try:
             event = await aws.publish(self._topic_arn, given.data, attributes)
-        except (*FAULTS, RuntimeError, ValueError) as error:
+        except (*AWS_ERRORS, RuntimeError, ValueError) as error:
             return problem(502, f"not published: {error}")
         # So that loading the page anew sends nothing.
         return RedirectResponse(f"/?{urlencode({'sent': event})}", status_code=303)

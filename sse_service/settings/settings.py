@@ -110,6 +110,8 @@ class Settings(BaseSettings):
     """Seconds over which streams are closed after SIGTERM; at most 110, as ECS kills after at most 120 s."""
     sqs_pollers: Annotated[int, Field(ge=1, le=16)] = 2
     """Long polls side by side, at most, each for up to 10 messages; an idle queue has one."""
+    sqs_fast_path: Annotated[bool, BeforeValidator(forms.word)] = True
+    """`false` sends every SQS call through aiobotocore alone, which costs about four times the CPU for each message."""
     admin_port: Annotated[int, Field(ge=0, le=65_535)] = 8001
     """Port of `/metrics` and of the operator's page; 0 takes any that is free."""
     admin_host: str = "127.0.0.1"

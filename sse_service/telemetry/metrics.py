@@ -76,6 +76,11 @@ class Metrics:
             ("operation", "code"),
             registry=self.registry,
         )
+        self.sqs_fast_path = Gauge(
+            "sse_sqs_fast_path",
+            "1 if receives and deletes take the fast path through aiobotocore, 0 if they do not.",
+            registry=self.registry,
+        )
         self.publish_to_write_seconds = self._spread(
             "publish_to_write_seconds",
             "Seconds from the time in the event's wrapper to its being handed to streams.",

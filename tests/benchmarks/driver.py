@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from consumers.sqs.fast.status import FastPathStatus
 from sse_service import cli, task
 from sse_service.model.events import BROADCAST, Event, Route, user_channel
 from tests.benchmarks.payloads import Numbers, pace, payload
@@ -41,7 +42,8 @@ class Tap:
     port = 0
 
     def __init__(self, *, handler: Direct, **_: object) -> None:
-        self.ready = True
+        self.trouble = None
+        self.fast_path = FastPathStatus()
         self._broker = handler.broker
         self._stopping = asyncio.Event()
         self._numbers = Numbers()

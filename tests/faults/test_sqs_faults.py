@@ -1,4 +1,4 @@
-"""The consumer among faults: what the queue repeats, what is cut, what ends it and what must not."""
+"""The consumer and faults of SQS, of the network and of its own helpers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.integration.sqs_stub import Answer, LostReply
 from tests.integration.test_sqs import DENIED, EXPIRED, THROTTLED, Counts, Queue, Recorder, run
 
 
-def test_what_comes_again_and_in_another_order_is_handled_and_deleted_again() -> None:
+def test_redelivered_messages_are_handled_and_deleted_again_in_their_new_order() -> None:
     async def test() -> None:
         queue = Queue(Recorder(*[Outcome.NOT_UNDERSTOOD] * 3))
         for name in "abc":
@@ -28,7 +28,7 @@ def test_what_comes_again_and_in_another_order_is_handled_and_deleted_again() ->
     run(test)
 
 
-def test_a_batch_deletes_what_it_can_and_only_the_rest_again() -> None:
+def test_a_partly_failed_batch_is_retried_only_for_the_failed_entries() -> None:
     async def test() -> None:
         queue = Queue()
         for name in "abc":
@@ -50,7 +50,7 @@ def test_a_batch_deletes_what_it_can_and_only_the_rest_again() -> None:
 
 
 @pytest.mark.parametrize("body", [[1], {"__type": 7}, b"<html>no</html>", b"", b"\xff"])
-def test_an_error_that_is_no_error_of_sqs_is_waited_out(body: Any) -> None:
+def test_errors_that_sqs_does_not_send_are_retried(body: Any) -> None:
     async def test() -> None:
         queue = Queue()
         queue.stub.faults["ReceiveMessage"] = deque([Answer(status, body) for status in (400, 403, 502)])
@@ -62,7 +62,7 @@ def test_an_error_that_is_no_error_of_sqs_is_waited_out(body: Any) -> None:
     run(test)
 
 
-def test_polls_that_are_refused_together_share_one_new_client() -> None:
+def test_polls_whose_credentials_expire_together_share_one_new_client() -> None:
     async def test() -> None:
         queue = Queue()
         for n in range(20):
@@ -80,7 +80,7 @@ def test_polls_that_are_refused_together_share_one_new_client() -> None:
     run(test)
 
 
-def test_a_fault_of_a_helper_ends_the_consumer_with_that_fault() -> None:
+def test_an_exception_in_a_helper_task_ends_the_consumer() -> None:
     class Broken(Counts):
         def deleted(self, messages: int, /) -> None:
             raise LookupError("a bug in the deleter")
@@ -102,7 +102,7 @@ def test_a_fault_of_a_helper_ends_the_consumer_with_that_fault() -> None:
     run(test)
 
 
-def test_a_stop_flushes_what_waits_to_be_deleted() -> None:
+def test_a_stop_flushes_pending_deletes() -> None:
     async def test() -> None:
         queue = Queue()
         queue.stub.send("a")
@@ -115,7 +115,7 @@ def test_a_stop_flushes_what_waits_to_be_deleted() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_cancelling_in_a_poll_leaves_nothing_open() -> None:
+def test_cancelling_during_polls_leaves_nothing_open() -> None:
     async def test() -> None:
         queue = Queue()
         for n in range(20):
@@ -133,7 +133,7 @@ def test_cancelling_in_a_poll_leaves_nothing_open() -> None:
     run(test)
 
 
-def test_throttling_a_broken_server_and_partial_failures_lose_nothing() -> None:
+def test_throttling_server_errors_and_partial_failures_lose_nothing() -> None:
     async def test() -> None:
         queue = Queue()
         failed = [{"Id": "0", "SenderFault": False, "Code": "InternalError"}]
@@ -152,7 +152,7 @@ def test_throttling_a_broken_server_and_partial_failures_lose_nothing() -> None:
     run(test)
 
 
-def test_a_handle_that_is_no_good_any_more_is_given_up() -> None:
+def test_a_refused_receipt_handle_is_given_up() -> None:
     async def test() -> None:
         queue = Queue()
         failed = [{"Id": "0", "SenderFault": True, "Code": "ReceiptHandleIsInvalid"}]
@@ -166,7 +166,7 @@ def test_a_handle_that_is_no_good_any_more_is_given_up() -> None:
     run(test)
 
 
-def test_a_delete_whose_reply_is_lost_is_sent_again() -> None:
+def test_a_delete_whose_response_is_lost_is_sent_again() -> None:
     async def test() -> None:
         queue = Queue()
         queue.stub.faults["DeleteMessageBatch"] = deque([LostReply()])
@@ -178,37 +178,37 @@ def test_a_delete_whose_reply_is_lost_is_sent_again() -> None:
     run(test)
 
 
-def test_a_queue_that_is_absent_at_start_is_waited_for() -> None:
+def test_the_consumer_waits_for_an_endpoint_that_is_away_at_start() -> None:
     async def test() -> None:
         queue = Queue()
         queue.stub.send("a")
         async with queue.consuming(absent=True) as consumer:
             await queue.counts.until(lambda: len(queue.counts.failures) > 2)
-            assert not consumer.ready
+            assert consumer.trouble == "the SQS endpoint cannot be reached"
             await queue.up()
             await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
-            assert consumer.ready
+            assert consumer.trouble is None
 
     run(test)
 
 
-def test_a_queue_that_goes_away_and_comes_back_is_read_on() -> None:
+def test_the_consumer_reads_on_after_the_endpoint_was_away() -> None:
     async def test() -> None:
         queue = Queue()
         async with queue.consuming() as consumer:
             await queue.stub.until(lambda: len(queue.stub.keys) > 1)
             await queue.down()
             await queue.counts.until(lambda: bool(queue.counts.failures))
-            assert not consumer.ready
+            assert consumer.trouble == "the SQS endpoint cannot be reached"
             queue.stub.send("a")
             await queue.up()
             await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
-            assert consumer.ready
+            assert consumer.trouble is None
 
     run(test)
 
 
-def test_expired_credentials_make_a_new_client_that_looks_them_up_anew() -> None:
+def test_expired_credentials_are_looked_up_again_by_a_new_client() -> None:
     async def test() -> None:
         queue = Queue()
         queue.stub.faults["ReceiveMessage"] = deque([EXPIRED])
@@ -236,7 +236,7 @@ def test_expired_credentials_make_a_new_client_that_looks_them_up_anew() -> None
         Answer(200, {"Messages": {"a": 1}}),
     ],
 )
-def test_an_answer_that_is_none_is_a_failure_and_the_next_good_one_is_read(answer: Answer) -> None:
+def test_a_malformed_answer_is_a_failure_and_the_next_receive_works(answer: Answer) -> None:
     async def test() -> None:
         queue = Queue()
         queue.stub.faults["GetQueueAttributes"] = deque([Answer(200, {"Attributes": {"VisibilityTimeout": "x"}})])
@@ -252,7 +252,7 @@ def test_an_answer_that_is_none_is_a_failure_and_the_next_good_one_is_read(answe
     run(test)
 
 
-def test_a_message_that_cannot_be_read_does_not_lose_its_neighbours() -> None:
+def test_a_malformed_message_does_not_lose_its_neighbours() -> None:
     async def test() -> None:
         queue = Queue()
         good = {"MessageId": "m", "ReceiptHandle": "r-m", "Body": "x"}

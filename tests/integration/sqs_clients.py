@@ -1,4 +1,4 @@
-"""aiobotocore's client as it comes, and the same one with the short way, asked the same."""
+"""The same calls, made by aiobotocore's own client and by the fast one."""
 
 from __future__ import annotations
 
@@ -11,19 +11,26 @@ from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from consumers.errors import MalformedAnswer
-from consumers.sqs.fast.client import OPERATIONS, shortened
+from consumers.sqs.fast.fast_client import fast_client
+from consumers.sqs.fast.status import OPERATIONS, FastPathStatus
 
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/events"
 KEYS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
 SESSION = get_session()
-"""Shared, for it reads the API's description from disk once."""
+"""Shared, because it reads the API's description from disk only once."""
 
 
 @asynccontextmanager
 async def client(
-    url: str | None, *, fast: bool, session: AioSession = SESSION, keys: dict[str, str] | None = None, **options: Any
+    url: str | None,
+    *,
+    fast: bool,
+    session: AioSession = SESSION,
+    keys: dict[str, str] | None = None,
+    status: FastPathStatus | None = None,
+    **options: Any,
 ) -> AsyncIterator[Any]:
-    """A client; without a URL it has AWS's own. Options that AioConfig does not take are the client's."""
+    """Make a client; without a URL it has AWS's own. Options that AioConfig does not take go to the client."""
     own = {name: options.pop(name) for name in ("verify", "region_name") if name in options}
     config = AioConfig(
         **{"retries": {"mode": "standard", "total_max_attempts": 2}, "proxies": {}, "read_timeout": 5, **options}
@@ -33,12 +40,12 @@ async def client(
         if not fast:
             yield made
             return
-        with shortened(made) as short:
-            yield short
+        with fast_client(made, status=status or FastPathStatus()) as faster:
+            yield faster
 
 
 async def ask(sqs: Any, operation: str) -> Any:
-    """Do one of the two operations, and give what came of it, so that two of them can be compared."""
+    """Make a call, and return its outcome in a form that can be compared with another one's."""
     assert operation in OPERATIONS
     try:
         if operation == "ReceiveMessage":
@@ -46,12 +53,12 @@ async def ask(sqs: Any, operation: str) -> Any:
         else:
             answer = await sqs.delete_message_batch(QueueUrl=QUEUE, Entries=[{"Id": "0", "ReceiptHandle": "r"}])
     except ClientError as error:
-        return type(error).__name__, error.response["Error"], _said(error.response)
+        return type(error).__name__, error.response["Error"], _metadata(error.response)
     except (BotoCoreError, MalformedAnswer) as error:
         return type(error).__name__
-    return {name: value for name, value in answer.items() if name != "ResponseMetadata"}, _said(answer)
+    return {name: value for name, value in answer.items() if name != "ResponseMetadata"}, _metadata(answer)
 
 
-def _said(answer: dict[str, Any]) -> Any:
+def _metadata(answer: dict[str, Any]) -> Any:
     metadata = answer["ResponseMetadata"]
     return metadata["HTTPStatusCode"], metadata.get("RequestId"), metadata["RetryAttempts"], metadata["HTTPHeaders"]

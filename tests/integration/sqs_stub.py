@@ -1,7 +1,7 @@
-"""SQS over HTTP, as far as a consumer needs it, with faults on demand.
+"""A stub of SQS over HTTP: the calls that a consumer makes, with faults on demand.
 
-As a program, ``python -m tests.integration.sqs_stub --port 0`` prints its URL and takes messages by ``POST /put``: one
-``{"body": …, "attributes": …}``, or a list of these.
+``python -m tests.integration.sqs_stub --port 0`` runs it as a process. It prints its URL, and ``POST /put`` takes one
+message ``{"body": …, "attributes": …}`` or a list of them.
 """
 
 from __future__ import annotations
@@ -16,23 +16,29 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.integration.process import DEADLINE
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is said in place of the next answer to an action."""
+    """What the next call of an action gets instead of its answer."""
 
     status: int = 200
     body: Any = None
-    """JSON, or bytes as they are."""
+    """A value to send as JSON, or bytes to send unchanged."""
     content_type: str = "application/x-amz-json-1.0"
 
 
+ABSENT = Answer(400, {"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "The queue does not exist."})
+"""The answer to every call for a queue named ``absent``."""
+
+
 class LostReply:
-    """The action is done, but its answer never arrives."""
+    """The action is done, but its answer is lost."""
 
 
 class SQSStub:
-    """One queue; ``faults`` take the place of the next answers to an action."""
+    """One queue. ``faults`` replace the next answers of an action."""
 
     def __init__(self) -> None:
         self.waiting: deque[dict[str, Any]] = deque()
@@ -45,15 +51,15 @@ class SQSStub:
         self.attributes = {"VisibilityTimeout": "30", "RedrivePolicy": '{"maxReceiveCount":5}'}
         self.changed = asyncio.Condition()
         self.in_flight: dict[str, tuple[dict[str, Any], float]] = {}
-        """Messages by receipt handle, with the loop's time at which they are visible again."""
+        """Messages by receipt handle, with the time on the loop's clock at which they become visible again."""
         self.hurried = False
-        """Answer empty receives at once, so that a stop needs no long poll's length."""
+        """Whether empty receives are answered at once, so that a stop need not wait for a long poll."""
         self.away = False
-        """Whether every connection is reset."""
+        """Whether every connection is reset: the endpoint is away."""
         self.dead: list[str] = []
-        """Ids of messages that were received more often than the redrive policy allows."""
+        """Ids of messages that went to the dead-letter queue."""
         self.polls = 0
-        """Receives that are waiting for messages."""
+        """How many receives are waiting for messages."""
         self._receives: Counter[str] = Counter()
         self._sent = 0
 
@@ -62,12 +68,12 @@ class SQSStub:
         self.waiting.append({"MessageId": message_id, "ReceiptHandle": f"r-{message_id}", "Body": body, **fields})
 
     async def until(self, predicate: Callable[[], bool]) -> None:
-        """Wait until something holds, at most ten seconds."""
-        async with asyncio.timeout(10), self.changed:
+        """Wait until the predicate holds."""
+        async with asyncio.timeout(DEADLINE), self.changed:
             await self.changed.wait_for(predicate)
 
     async def put(self, request: web.Request) -> web.Response:
-        """``POST /put``."""
+        """Answer ``POST /put``."""
         given = json.loads(await request.read())
         for message in given if isinstance(given, list) else [given]:
             self._sent += 1
@@ -84,7 +90,7 @@ class SQSStub:
         self.keys.append(request.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
         asked = json.loads(await request.read())
         faults = self.faults.get(action)
-        fault = faults.popleft() if faults else None
+        fault = ABSENT if asked["QueueUrl"].endswith("/absent") else faults.popleft() if faults else None
         if not isinstance(fault, Answer):
             body = await self._answer(action, asked)
             await self.tell()
@@ -97,7 +103,7 @@ class SQSStub:
         return web.Response(body=raw, status=fault.status, content_type=fault.content_type)
 
     async def tell(self) -> None:
-        """Wake open polls, after `send`."""
+        """Wake waiting receives; call it after ``send``."""
         async with self.changed:
             self.changed.notify_all()
 
@@ -137,7 +143,7 @@ class SQSStub:
                 self.dead.append(message["MessageId"])
             else:
                 taken.append(message)
-        # SQS leaves the list out where there is none.
+        # SQS leaves out an empty list.
         if not taken:
             return {}
         for message in taken:
@@ -161,19 +167,19 @@ class SQSStub:
         self.waiting.append({**message, "ReceiptHandle": f"{handle}+"})
 
     async def redeliver(self) -> None:
-        """Let every visibility timeout run out now, last received first: a queue that repeats and reorders."""
+        """End every visibility timeout now, the last one first, as a queue that repeats and reorders messages."""
         for handle in reversed(list(self.in_flight)):
             self._redeliver(handle)
         await self.tell()
 
     async def hurry(self) -> None:
-        """Answer open and later receives without waiting."""
+        """Answer waiting and later receives at once."""
         self.hurried = True
         await self.tell()
 
 
 async def serve(port: int) -> None:
-    """Run the stub until the process is ended."""
+    """Serve until the process ends."""
     stub = SQSStub()
     app = web.Application(client_max_size=2**30)
     app.router.add_post("/put", stub.put)

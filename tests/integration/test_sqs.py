@@ -1,4 +1,4 @@
-"""The consumer against SQS over HTTP, with the client code of production."""
+"""The consumer against a stub of SQS over HTTP, with the client code of production."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from aiohttp import web
 from consumers.base import Outcome
 from consumers.envelope import Envelope
 from consumers.sqs.consumer import SQSConsumer
+from tests.integration.process import DEADLINE
 from tests.integration.sqs_stub import Answer, SQSStub
 
 URL = "http://127.0.0.1/000000000000/events"
 SESSION = get_session()
-"""Shared, for it reads the API's description from disk once."""
+"""Shared, because it reads the API's description from disk only once."""
 THROTTLED = Answer(400, {"__type": "com.amazonaws.sqs#RequestThrottled", "message": "slow down"})
 EXPIRED = Answer(403, {"__type": "com.amazon.coral.service#ExpiredTokenException", "message": "expired"})
 DENIED = Answer(403, {"__type": "com.amazon.coral.service#AccessDeniedException", "message": "no"})
 
 
 class Recorder:
-    """A Handler that gives the answers it was told to, then DONE."""
+    """A Handler that gives prepared answers, then DONE, and remembers what it was given."""
 
     def __init__(self, *answers: Outcome) -> None:
         self.answers = deque(answers)
@@ -39,8 +40,8 @@ class Recorder:
         self._called = asyncio.Event()
 
     async def until(self, predicate: Callable[[], bool]) -> None:
-        """Wait for calls until something holds, at most ten seconds."""
-        async with asyncio.timeout(10):
+        """Wait for calls until the predicate holds."""
+        async with asyncio.timeout(DEADLINE):
             while not predicate():
                 await self._called.wait()
                 self._called.clear()
@@ -53,7 +54,7 @@ class Recorder:
 
 
 class Counts:
-    """An Observer that remembers."""
+    """An Observer that remembers what it was told."""
 
     def __init__(self) -> None:
         self.messages = self.gone = 0
@@ -62,8 +63,8 @@ class Counts:
         self._failed = asyncio.Event()
 
     async def until(self, predicate: Callable[[], bool]) -> None:
-        """Wait for failures and rejections until something holds, at most ten seconds."""
-        async with asyncio.timeout(10):
+        """Wait for failures and rejections until the predicate holds."""
+        async with asyncio.timeout(DEADLINE):
             while not predicate():
                 await self._failed.wait()
                 self._failed.clear()
@@ -84,7 +85,7 @@ class Counts:
 
 
 class Queue:
-    """The stub behind a port that can be closed and opened again, and a consumer of it."""
+    """The stub on a port that can be closed and opened again, and consumers of it."""
 
     def __init__(self, handler: Recorder | None = None) -> None:
         self.stub = SQSStub()
@@ -131,7 +132,7 @@ class Queue:
             yield consumer
             consumer.stop()
             await self.stub.hurry()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE):
                 await task
         finally:
             task.cancel()
@@ -143,14 +144,14 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(test())
 
 
-def test_what_is_done_is_deleted_in_batches_across_receives() -> None:
+def test_done_messages_are_deleted_in_batches_across_receives() -> None:
     async def test() -> None:
         queue = Queue()
         for n in range(25):
             queue.stub.send(str(n))
         async with queue.consuming(flush_seconds=1) as consumer:
             await queue.stub.until(lambda: len(queue.stub.deleted) == 25)
-            assert consumer.ready
+            assert consumer.trouble is None
         assert queue.handler.seen == [str(n) for n in range(25)]
         assert queue.stub.batches == [10, 10, 5]
         assert (queue.counts.messages, queue.counts.gone) == (25, 25)
@@ -158,7 +159,7 @@ def test_what_is_done_is_deleted_in_batches_across_receives() -> None:
     run(test)
 
 
-def test_what_is_not_understood_is_left_and_the_good_around_it_are_deleted() -> None:
+def test_a_message_that_is_not_understood_stays_and_its_neighbours_are_deleted() -> None:
     async def test() -> None:
         queue = Queue(Recorder(Outcome.DONE, Outcome.NOT_UNDERSTOOD))
         queue.stub.send("a")
@@ -174,7 +175,7 @@ def test_what_is_not_understood_is_left_and_the_good_around_it_are_deleted() -> 
     run(test)
 
 
-def test_a_wrapped_body_too_deep_to_be_written_is_not_understood() -> None:
+def test_a_wrapped_body_that_is_nested_too_deep_is_not_understood() -> None:
     async def test() -> None:
         queue = Queue()
         deep = "[" * 300 + "]" * 300
@@ -187,7 +188,7 @@ def test_a_wrapped_body_too_deep_to_be_written_is_not_understood() -> None:
     run(test)
 
 
-def test_not_now_is_held_extended_and_tried_again_in_place() -> None:
+def test_not_now_messages_are_held_extended_and_retried() -> None:
     async def test() -> None:
         queue = Queue(Recorder(*[Outcome.NOT_NOW] * 10_000))
         queue.stub.attributes["VisibilityTimeout"] = "1"
@@ -203,7 +204,7 @@ def test_not_now_is_held_extended_and_tried_again_in_place() -> None:
     run(test)
 
 
-def test_what_was_held_as_long_as_sqs_allows_is_let_go_of() -> None:
+def test_a_message_that_was_held_for_as_long_as_sqs_allows_is_rejected() -> None:
     async def test() -> None:
         queue, now = Queue(Recorder(*[Outcome.NOT_NOW] * 10_000)), [0.0]
         queue.stub.send("a")
@@ -223,7 +224,7 @@ def test_what_was_held_as_long_as_sqs_allows_is_let_go_of() -> None:
     run(test)
 
 
-def test_a_message_without_a_wrapper_has_the_time_at_which_sqs_got_it() -> None:
+def test_a_message_without_a_wrapper_has_the_time_at_which_it_was_sent() -> None:
     async def test() -> None:
         queue = Queue()
         queue.stub.send("a", Attributes={"SentTimestamp": "1795595683528"})
@@ -234,7 +235,7 @@ def test_a_message_without_a_wrapper_has_the_time_at_which_sqs_got_it() -> None:
     run(test)
 
 
-def test_a_queue_that_may_show_an_event_twice_or_never_rejects_is_warned_about(
+def test_a_queue_without_redrive_or_with_a_long_redelivery_gets_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def test(redrive: dict[str, int] | None) -> None:
@@ -252,7 +253,7 @@ def test_a_queue_that_may_show_an_event_twice_or_never_rejects_is_warned_about(
     assert "no redrive policy" in caplog.text
 
 
-def test_a_fault_of_the_handler_ends_the_consumer() -> None:
+def test_an_exception_of_the_handler_ends_the_consumer() -> None:
     class Broken(Recorder):
         async def __call__(self, envelopes: Sequence[Envelope], /) -> list[Outcome]:
             raise RuntimeError("a bug")

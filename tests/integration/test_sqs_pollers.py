@@ -1,4 +1,4 @@
-"""As many polls as the backlog asks for: one while idle, more while receives come back full."""
+"""How many polls are open: one while the queue is idle, more while receives come back full."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from consumers.envelope import Envelope
 from tests.integration.test_sqs import Queue, Recorder, run
 
 
-def test_an_idle_queue_has_one_poll_however_many_are_allowed() -> None:
+def test_an_idle_queue_has_one_poll() -> None:
     async def test() -> None:
         queue = Queue()
         async with queue.consuming(pollers=8, wait_seconds=20):
@@ -24,7 +24,7 @@ def test_an_idle_queue_has_one_poll_however_many_are_allowed() -> None:
     run(test)
 
 
-def test_each_full_receive_begins_one_more_poll_up_to_the_bound() -> None:
+def test_each_full_receive_starts_one_more_poller_up_to_the_limit() -> None:
     async def test() -> None:
         queue = Queue()
         for n in range(70):
@@ -36,9 +36,9 @@ def test_each_full_receive_begins_one_more_poll_up_to_the_bound() -> None:
     run(test)
 
 
-def test_a_backlog_is_read_on_while_a_full_receive_is_handled() -> None:
+def test_the_backlog_is_received_while_the_handler_works() -> None:
     class Slow(Recorder):
-        """Answers when three receives are in hand."""
+        """Answers once three receives wait for it."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -67,7 +67,7 @@ def test_a_backlog_is_read_on_while_a_full_receive_is_handled() -> None:
     run(test)
 
 
-def test_empty_answers_end_all_polls_but_the_last() -> None:
+def test_empty_receives_end_all_pollers_but_the_last() -> None:
     async def test() -> None:
         queue = Queue()
         for n in range(40):
@@ -86,7 +86,7 @@ def test_empty_answers_end_all_polls_but_the_last() -> None:
     run(test)
 
 
-def test_a_stop_begins_no_further_poll() -> None:
+def test_a_stopped_consumer_starts_no_further_poll() -> None:
     class Stopping(Recorder):
         async def __call__(self, envelopes: Sequence[Envelope], /) -> list[Outcome]:
             consumer.stop()

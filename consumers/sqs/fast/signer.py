@@ -1,4 +1,4 @@
-"""Signs a call to SQS as botocore's own SigV4 does, for the one form such a call has: POST, path ``/``, no query."""
+"""Signs calls to SQS as botocore's SigV4 does. It knows one kind of request: POST, path ``/``, no query."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNSIGNED = frozenset(SIGNED_HEADERS_BLACKLIST)
 
 
 class Credentials(Protocol):
-    """What botocore calls frozen credentials."""
+    """The fields of botocore's ``ReadOnlyCredentials``."""
 
     access_key: str
     secret_key: str
@@ -21,7 +21,7 @@ class Credentials(Protocol):
 
 
 class Signer:
-    """Makes the heads of calls that differ in their bodies only."""
+    """Makes the signed heads of calls that differ only in their bodies."""
 
     def __init__(self, headers: Mapping[str, str], *, host: str, region: str, service: str) -> None:
         self._headers = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
@@ -31,10 +31,10 @@ class Signer:
         self._second: _Second | None = None
 
     def head(self, body: bytes, credentials: Credentials, timestamp: str) -> bytes:
-        """Give the request's line and headers, signed; ``timestamp`` is UTC as ``20261125T083443Z``.
+        """Return the request line and the headers; ``timestamp`` is UTC in the form ``20261125T083443Z``.
 
-        Each value goes out as it is signed, its runs of white space as one space, so that none can hold a line end;
-        the credentials must hold none.
+        Each header is sent as it is signed, with every run of white space as one space, so no value can hold a line
+        end. The caller has checked the credentials for line ends.
         """
         second = self._second
         if second is None or second.timestamp != timestamp or second.credentials != credentials:
@@ -45,7 +45,7 @@ class Signer:
         return f"{second.head}{signature}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
 
     def _prepare(self, credentials: Credentials, timestamp: str) -> _Second:
-        """All that two heads of the same second have in common, the day's key too, which costs most."""
+        """Make what all heads of one second share. The day's signing key is the most expensive part of it."""
         sent = {"host": self._host, "x-amz-date": timestamp}
         if credentials.token:
             sent["x-amz-security-token"] = credentials.token
@@ -70,11 +70,14 @@ class Signer:
 
 
 class _Second(NamedTuple):
-    """What a head is put together from."""
+    """What the heads of one second share."""
 
     timestamp: str
     credentials: Credentials
     canonical: str
+    """The canonical request without the hash of the body."""
     text: str
+    """The string to sign without the hash of the canonical request."""
     key: bytes
     head: str
+    """The head without the signature and what follows it."""

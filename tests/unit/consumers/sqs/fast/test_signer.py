@@ -1,4 +1,4 @@
-"""The signer's signature is botocore's, for the same headers at the same second."""
+"""The signer and botocore make the same signature of the same request in the same second."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ HEADERS = {
     "User-Agent": "sse-service",
 }
 BODY = b'{"QueueUrl": "https://sqs.eu-west-1.amazonaws.com/1/q", "MaxNumberOfMessages": 10}'
-PLAIN = ReadOnlyCredentials("key", "secret", None)
+KEYS = ReadOnlyCredentials("key", "secret", None)
 NOON = datetime.datetime(2026, 11, 25, 12, 0, 0, tzinfo=datetime.UTC)
 
 
-def theirs(
+def signed_by_botocore(
     monkeypatch: pytest.MonkeyPatch,
     headers: Mapping[str, str],
     body: bytes,
@@ -38,7 +38,7 @@ def theirs(
     return {name.lower(): value for name, value in request.prepare().headers.items()}
 
 
-def ours(
+def signed_by_signer(
     headers: Mapping[str, str],
     body: bytes,
     url: str,
@@ -67,21 +67,21 @@ def ours(
 @pytest.mark.parametrize(
     ("headers", "body", "url", "credentials"),
     [
-        (HEADERS, BODY, "https://sqs.eu-west-1.amazonaws.com/", PLAIN),
+        (HEADERS, BODY, "https://sqs.eu-west-1.amazonaws.com/", KEYS),
         (HEADERS, BODY, "https://sqs.eu-west-1.amazonaws.com/", ReadOnlyCredentials("key", "secret", "token/+=" * 90)),
         (HEADERS, BODY, "http://127.0.0.1:4566/", ReadOnlyCredentials("AKIA/+", "se/cr+et é", None)),
-        (HEADERS, b"", "https://vpce-1.sqs.eu-west-1.vpce.amazonaws.com/", PLAIN),
+        (HEADERS, b"", "https://vpce-1.sqs.eu-west-1.vpce.amazonaws.com/", KEYS),
         (
             HEADERS,
             '{"QueueUrl": "https://q/1/ä b%20c?d=é&f#g"}'.encode(),
             "https://sqs.eu-west-1.amazonaws.com/",
-            PLAIN,
+            KEYS,
         ),
-        ({**HEADERS, "X-Odd": "  two   spaces, a\ttab  "}, BODY, "https://sqs.eu-west-1.amazonaws.com/", PLAIN),
-        ({**HEADERS, "X-Amzn-Trace-Id": "Root=1", "Expect": "x"}, BODY, "https://sqs.eu-west-1.amazonaws.com/", PLAIN),
+        ({**HEADERS, "X-Odd": "  two   spaces, a\ttab  "}, BODY, "https://sqs.eu-west-1.amazonaws.com/", KEYS),
+        ({**HEADERS, "X-Amzn-Trace-Id": "Root=1", "Expect": "x"}, BODY, "https://sqs.eu-west-1.amazonaws.com/", KEYS),
     ],
 )
-def test_the_signature_is_botocores(
+def test_the_signature_is_the_same(
     monkeypatch: pytest.MonkeyPatch,
     headers: Mapping[str, str],
     body: bytes,
@@ -90,24 +90,24 @@ def test_the_signature_is_botocores(
     now: datetime.datetime,
     region: str,
 ) -> None:
-    wanted = theirs(monkeypatch, headers, body, url, credentials, now, region)
-    found = ours(headers, body, url, credentials, now, region)
+    wanted = signed_by_botocore(monkeypatch, headers, body, url, credentials, now, region)
+    found = signed_by_signer(headers, body, url, credentials, now, region)
     for name, value in wanted.items():
         assert found[name] == " ".join(value.split())
 
 
-def test_keys_are_of_the_day_the_secret_and_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signing_keys_are_not_reused_for_another_day_secret_or_region(monkeypatch: pytest.MonkeyPatch) -> None:
     url = "https://sqs.eu-west-1.amazonaws.com/"
     for secret in ("a", "b", "a"):
         for days in (0, 1, 0):
             case = (HEADERS, BODY, url, ReadOnlyCredentials("key", secret, None), NOON + datetime.timedelta(days))
             for region in ("eu-west-1", "eu-west-2"):
-                wanted = theirs(monkeypatch, *case, region)
-                assert ours(*case, region)["authorization"] == wanted["authorization"]
+                wanted = signed_by_botocore(monkeypatch, *case, region)
+                assert signed_by_signer(*case, region)["authorization"] == wanted["authorization"]
 
 
-def test_no_value_can_hold_a_line_end() -> None:
-    found = ours(
+def test_a_line_end_in_a_header_is_sent_as_a_space() -> None:
+    found = signed_by_signer(
         {**HEADERS, "User-Agent": "a\r\nx-evil: 1"}, BODY, "https://q/", ReadOnlyCredentials("k", "s", "t\n"), NOON, "r"
     )
     assert "x-evil" not in found

@@ -1,4 +1,4 @@
-"""A server of SQS's protocol that does to each request what its script says, byte by byte."""
+"""A server that speaks SQS's protocol and answers each request by a script, byte by byte."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.integration.process import DEADLINE
+
 MESSAGE = {"MessageId": "m", "ReceiptHandle": "r", "Body": "x"}
-GOOD = {
+SUCCESSES = {
     "ReceiveMessage": {"Messages": [MESSAGE]},
     "DeleteMessageBatch": {"Successful": [{"Id": "0"}], "Failed": []},
 }
@@ -26,7 +28,7 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     connection: int
-    """Which one of the server's connections, from 1."""
+    """The number of the server's connection, from 1."""
 
     @property
     def operation(self) -> str:
@@ -34,17 +36,18 @@ class Request:
 
 
 @dataclass(slots=True)
-class Talk:
-    """One request, and the way back."""
+class Exchange:
+    """One request, and the means to answer it."""
 
     request: Request
     writer: asyncio.StreamWriter
 
-    def good(self) -> bytes:
-        return json.dumps(GOOD[self.request.operation]).encode()
+    def success(self) -> bytes:
+        """The body of a successful response."""
+        return json.dumps(SUCCESSES[self.request.operation]).encode()
 
-    def say(self, status: str, body: bytes | None = None, *headers: str, length: bool = True) -> None:
-        body = self.good() if body is None else body
+    def respond(self, status: str, body: bytes | None = None, *headers: str, length: bool = True) -> None:
+        body = self.success() if body is None else body
         sized = (f"Content-Length: {len(body)}",) if length else ()
         head = (f"HTTP/1.1 {status}", "Content-Type: application/x-amz-json-1.0", "x-amzn-RequestId: id-1")
         self.writer.write("\r\n".join((*head, *headers, *sized, "", "")).encode() + body)
@@ -59,32 +62,32 @@ class Talk:
         self.writer.close()
 
 
-Act = Callable[[Talk], Coroutine[Any, Any, None] | None]
+Step = Callable[[Exchange], Coroutine[Any, Any, None] | None]
 
 
-def good(talk: Talk) -> None:
-    talk.say("200 OK")
+def succeed(exchange: Exchange) -> None:
+    exchange.respond("200 OK")
 
 
 @dataclass(slots=True)
-class Faulty:
-    """The server's script, and what it heard."""
+class ScriptedServer:
+    """The script, and what clients did."""
 
-    acts: Sequence[Act]
-    """One for each request; the last is for all that follow."""
+    script: Sequence[Step]
+    """One step for each request. The last step answers all further requests."""
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
-    ended: int = 0
+    closed: int = 0
     """Connections that the client closed."""
     url: str = ""
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def until(self, predicate: Callable[[], bool]) -> None:
-        """Wait until something holds, at most ten seconds."""
-        async with asyncio.timeout(10), self.changed:
+        """Wait until the predicate holds."""
+        async with asyncio.timeout(DEADLINE), self.changed:
             await self.changed.wait_for(predicate)
 
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         number = self.connections
         try:
@@ -92,29 +95,29 @@ class Faulty:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[1:-2]
                 headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head)}
                 request = Request(headers, await reader.readexactly(int(headers["content-length"])), number)
-                act = self.acts[min(len(self.requests), len(self.acts) - 1)]
+                step = self.script[min(len(self.requests), len(self.script) - 1)]
                 self.requests.append(request)
-                await self._tell()
-                if (doing := act(Talk(request, writer))) is not None:
-                    await doing
+                await self._notify()
+                if (running := step(Exchange(request, writer))) is not None:
+                    await running
         except (asyncio.IncompleteReadError, ConnectionError):
-            self.ended += 1
-            await self._tell()
+            self.closed += 1
+            await self._notify()
         finally:
             writer.close()
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self.changed:
             self.changed.notify_all()
 
 
 @asynccontextmanager
-async def faulty(*acts: Act, tls: ssl.SSLContext | None = None) -> AsyncIterator[Faulty]:
+async def scripted_server(*script: Step, tls: ssl.SSLContext | None = None) -> AsyncIterator[ScriptedServer]:
     """Serve a script."""
-    served = Faulty(acts)
-    server = await asyncio.start_server(served.take, "127.0.0.1", 0, ssl=tls)
-    served.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    scripted = ScriptedServer(script)
+    server = await asyncio.start_server(scripted.handle, "127.0.0.1", 0, ssl=tls)
+    scripted.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
-        yield served
+        yield scripted
     finally:
         server.close()

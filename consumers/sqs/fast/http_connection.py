@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to SQS: a request, its reply, and the next."""
+"""One HTTP/1.1 connection to SQS, with one request and its response at a time."""
 
 from __future__ import annotations
 
@@ -9,62 +9,62 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 
-class Reply:
-    """What the server said, whole."""
+class HTTPResponse:
+    """A complete response. aiobotocore takes it as the raw response of its own first attempt."""
 
     __slots__ = ("body", "headers", "status_code")
 
     def __init__(self, status_code: int, headers: dict[str, str], body: bytes) -> None:
         self.status_code = status_code
         self.headers = headers
-        """By name, in lower case."""
+        """Values by lower-case name."""
         self.body = body
 
     async def read(self) -> bytes:
-        """The body, as aiobotocore asks for it."""
+        """Return the body, for aiobotocore."""
         return self.body
 
 
-class Connection(asyncio.Protocol):
-    """Carries one exchange at a time.
+class HTTPConnection(asyncio.Protocol):
+    """Carries one exchange at a time, and is closed by anything that leaves its state in doubt.
 
-    Whatever cuts an exchange short, cancelling too, ends the connection: the rest of the reply may be under way, and
-    would be taken for the next one's. So does a byte that nobody asked for. Faults are the ones that aiobotocore's own
-    session makes of the same event, so that the same retries follow.
+    An exchange that is cut short or cancelled closes it: the rest of the response may still be on the way, and would be
+    taken for the next one. So does a byte that arrives while no response is awaited. It raises the errors that
+    aiobotocore's own HTTP session raises for the same event, so the same retries follow.
     """
 
     __slots__ = (
-        *("_body", "_headers", "_heard", "_loop", "_parser", "_silence", "_status", "_timer", "_transport", "_url"),
-        *("_waiter", "idle_since", "reusable"),
+        *("_body", "_headers", "_last_heard", "_loop", "_parser", "_silence_seconds", "_status", "_timer"),
+        *("_transport", "_url", "_waiter", "idle_since", "reusable"),
     )
 
-    def __init__(self, url: str, silence: float) -> None:
-        """``url`` is what errors name; ``silence`` is how many seconds the server may send nothing of a reply."""
+    def __init__(self, url: str, silence_seconds: float) -> None:
+        """Errors name ``url``. A response may pause for ``silence_seconds`` before the exchange times out."""
         self._url = url
-        self._silence = silence
+        self._silence_seconds = silence_seconds
         self._loop = asyncio.get_running_loop()
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[Reply] | None = None
-        # One for many exchanges: it looks whether there is one, and how long that has been silent.
+        self._waiter: asyncio.Future[HTTPResponse] | None = None
+        # One timer for many exchanges: starting one for each would cost more.
         self._timer: asyncio.TimerHandle | None = None
-        self._heard = 0.0
+        self._last_heard = 0.0
         self._status = 0
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self.reusable = True
         """Whether another exchange may follow."""
         self.idle_since = self._loop.time()
-        """The loop's time at which the last exchange ended."""
+        """When the last exchange ended, by the loop's clock."""
 
-    async def exchange(self, request: bytes) -> Reply:
-        """Send, and wait for the whole reply. Raises botocore's HTTPClientError or ConnectionError."""
+    async def exchange(self, request: bytes) -> HTTPResponse:
+        """Send a request and return its response. Raises botocore's HTTPClientError or ConnectionError."""
         if self._transport is None:
             raise RuntimeError("not connected")
-        self._status, self._heard = 0, self._loop.time()
+        self._status, self._last_heard = 0, self._loop.time()
         self._waiter = self._loop.create_future()
         if self._timer is None:
-            self._timer = self._loop.call_later(self._silence, self._check)
+            self._timer = self._loop.call_later(self._silence_seconds, self._check_silence)
         try:
             self._transport.write(request)
             return await self._waiter
@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        self._heard = self._loop.time()
+        self._last_heard = self._loop.time()
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
@@ -123,7 +123,7 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(Reply(self._status, self._headers, b"".join(self._body)))
+            self._waiter.set_result(HTTPResponse(self._status, self._headers, b"".join(self._body)))
 
     def _fail(self, error: Exception) -> None:
         self.abort()
@@ -133,12 +133,12 @@ class Connection(asyncio.Protocol):
     def _closed(self, error: Exception | None) -> Exception:
         return ConnectionClosedError(endpoint_url=self._url, error=error)
 
-    def _check(self) -> None:
+    def _check_silence(self) -> None:
         self._timer = None
         if self._waiter is None:
             return
-        left = self._heard + self._silence - self._loop.time()
+        left = self._last_heard + self._silence_seconds - self._loop.time()
         if left > 0:
-            self._timer = self._loop.call_later(left, self._check)
+            self._timer = self._loop.call_later(left, self._check_silence)
         else:
             self._fail(ReadTimeoutError(endpoint_url=self._url, error="silence"))
