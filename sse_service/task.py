@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from starlette.routing import BaseRoute
 
-    from sse_service.brokers.valkey.broker import ValkeyBroker
+    from sse_service.brokers.base import Broker
     from sse_service.settings.settings import Settings
 
 
@@ -183,7 +183,7 @@ async def run(
                 task.cancel()
 
 
-def _broker(settings: Settings, *, hub: Hub, metrics: Metrics) -> MemoryBroker | ValkeyBroker:
+def _broker(settings: Settings, *, hub: Hub, metrics: Metrics) -> Broker:
     if settings.in_memory:
         return MemoryBroker(
             listener=hub.dispatch,

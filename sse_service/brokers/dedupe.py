@@ -1,4 +1,4 @@
-"""Recognises an event that comes again."""
+"""Recognises an event that was published before."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ if TYPE_CHECKING:
     from sse_service.telemetry.metrics import Metrics
 
 MAX_DEDUPE_KEYS = 1_000_000
-"""Events remembered; past it the oldest is forgotten before its time, which takes 1,100 events a second over 900 s.
+"""Events remembered. Beyond it the oldest is forgotten early; that takes 1,100 events a second over 900 s.
 
-Each takes 150 to 200 bytes whatever its id's length: 200 MB at most, 20 MB at 110 events a second."""
+Each takes 150 to 200 bytes, however long its id is: 200 MB at most, 20 MB at 110 events a second."""
 
 _log = logging.getLogger(__name__)
 
 
 class DedupeWindow:
-    """The events of the dedupe window, as hashes, so that long ids and many channels take no more room.
+    """The events of the dedupe window, kept in this process as hashes: long ids and many channels take no more room.
 
-    They are Python's own, of 64 bits, with a secret of this process (SipHash) unless ``PYTHONHASHSEED`` is set: nobody
-    can make two events that look alike, and among a million of them a new one is taken for another once in 10^13 times.
+    The hashes are Python's own, 64 bits with a secret of this process (SipHash) unless ``PYTHONHASHSEED`` is set. So
+    nobody can craft two events that look alike, and among a million events a new one is mistaken for an old one once
+    in 10^13 times.
     """
 
     def __init__(self, *, window_us: int, max_keys: int) -> None:
@@ -33,28 +34,27 @@ class DedupeWindow:
         self._max_keys = max_keys
         # Hash of id and channels -> hash of type and data.
         self._contents: dict[int, int] = {}
-        # The same keys, oldest first, and their offsets: a dict that loses its first key again and again grows slow to
-        # find it.
+        # The same keys, oldest first, and their offsets. A dict that keeps losing its first key finds it slowly.
         self._keys: deque[int] = deque()
         self._offsets: deque[int] = deque()
 
     def expire(self, now: int) -> None:
-        """Forget what was added longer ago than the window."""
+        """Forget events older than the window."""
         oldest = now - self._window_us
         while self._offsets and self._offsets[0] < oldest:
             self._forget_oldest()
 
     def add(self, event: Event, channels: tuple[str, ...], offset: int) -> bool | None:
-        """Remember a new event and return None; for one seen before, whether its type and data are the same."""
+        """Remember a new event and return None; for a known one, return whether its type and data are the same."""
         key = hash((event.id, channels if len(channels) == 1 else frozenset(channels)))
         content = hash((event.type, event.data))
-        known = len(self._contents)
+        count = len(self._contents)
         first = self._contents.setdefault(key, content)
-        if len(self._contents) == known:
+        if len(self._contents) == count:
             return first == content
         self._keys.append(key)
         self._offsets.append(offset)
-        if known == self._max_keys:
+        if count == self._max_keys:
             self._forget_oldest()
         return None
 
@@ -64,22 +64,26 @@ class DedupeWindow:
 
 
 def dedupe_key(route: Route) -> bytes:
-    """By which an event is known again: its id together with its channels, whatever their order."""
+    """Return what identifies an event: a hash of its id and its channels, in any order."""
     return _digest(route.event.id, *sorted(set(route.channels)), size=16)
 
 
 def content_digest(route: Route) -> bytes:
-    """By which an event that comes again under a used id is told from the first."""
+    """Return a hash of type and data, which tells another event under a used id from a repeated one."""
     return _digest(route.event.type, route.event.data, size=8)
 
 
 def count_duplicate(route: Route, *, same: bool, metrics: Metrics) -> None:
-    """Count an event that came again, and warn of a producer that uses an id for several."""
+    """Count an event that was published before, and warn if a producer uses one id for several events."""
     metrics.duplicates.labels("same" if same else "differing").inc()
     if not same:
-        _log.warning("event %s came again with other data or type, and was not delivered again", route.event.id)
+        _log.warning(
+            "event %s came again with other data or another type, and was not delivered: "
+            "the producer must give each event its own id",
+            route.event.id,
+        )
 
 
 def _digest(*parts: str | None, size: int) -> bytes:
-    """As JSON, which keeps parts apart whatever stands in them."""
+    """Hash the parts as JSON, which keeps them apart whatever they contain."""
     return hashlib.blake2b(orjson.dumps(parts), digest_size=size).digest()

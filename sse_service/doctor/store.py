@@ -33,10 +33,10 @@ def judge_memory() -> Finding:
 
 def judge_server(server: Server, settings: Settings) -> list[Finding]:
     """A server that answered."""
-    from sse_service.brokers.valkey.requirements import unfit
+    from sse_service.brokers.valkey.requirements import unmet
 
     info = server.info
-    if problem := unfit(info):
+    if problem := unmet(info):
         do = "use another parameter group or server: `serve` refuses this one (deploy/README, Valkey)"
         return [fail("store", problem, do)]
     if info.get("role", "master") != "master":
@@ -68,6 +68,8 @@ def judge_fault(error: BaseException, *, tls: bool) -> Finding:
     """A server that could not be asked; the library's own words stay out, which hold its address."""
     from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
+    from sse_service.brokers.valkey.requirements import ACL_RULES
+
     kinds = _chain(error)
     if any(isinstance(each, ssl.SSLCertVerificationError) for each in kinds):
         do = "name the CA in the URL (?ssl_ca_certs=/path/ca.pem), and the server as its certificate does"
@@ -75,8 +77,7 @@ def judge_fault(error: BaseException, *, tls: bool) -> Finding:
     if any(isinstance(each, ssl.SSLError) for each in kinds):
         return fail("store", "TLS: the server does not speak it as we do", "try redis:// where it has no TLS")
     if any(isinstance(each, NoPermissionError) for each in kinds):
-        do = "allow that user INFO and PING, scripts, PUBLISH and SUBSCRIBE, and the keys {sse}:*"
-        return fail("store", "AUTH: the user lacks a permission", do)
+        return fail("store", "AUTH: the user lacks a permission", f"give it these with ACL SETUSER: {ACL_RULES}")
     if any(isinstance(each, AuthenticationError) or "NOAUTH" in str(each) for each in kinds):
         return fail("store", "AUTH: the server refuses the user or the password", "look at SSE_BROKER_PASSWORD")
     if any(isinstance(each, ResponseError) for each in kinds):

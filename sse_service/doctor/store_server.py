@@ -22,7 +22,7 @@ async def look(settings: Settings) -> list[Finding]:
     if settings.in_memory:
         return [judge_memory()]
     try:
-        from sse_service.brokers.valkey.link import FAULTS
+        from sse_service.brokers.valkey.pipeline import FAULTS
     except ImportError:
         return [fail("store", "the package for it is not there", "pip install 'sse-service[redis]'")]
     try:
@@ -32,16 +32,16 @@ async def look(settings: Settings) -> list[Finding]:
 
 
 async def _ask(url: str) -> Server:
-    from sse_service.brokers.valkey.link import CALL_SECONDS, connection
+    from sse_service.brokers.valkey.pipeline import CALL_SECONDS, connect
     from sse_service.brokers.valkey.requirements import parse
 
-    async with connection(url) as link, asyncio.timeout(CALL_SECONDS):
-        await link.send_command("INFO", check_health=False)
-        info = parse(await link.read_response(disable_decoding=True))
+    async with connect(url) as connection, asyncio.timeout(CALL_SECONDS):
+        await connection.send_command("INFO", check_health=False)
+        info = parse(await connection.read_response(disable_decoding=True))
         trips = []
         for _ in range(TRIPS):
             began = time.perf_counter()
-            await link.send_command("PING", check_health=False)
-            await link.read_response(disable_decoding=True)
+            await connection.send_command("PING", check_health=False)
+            await connection.read_response(disable_decoding=True)
             trips.append(time.perf_counter() - began)
     return Server(info, min(trips) * 1000)

@@ -1,4 +1,4 @@
-"""A position in the broker's order, and whether a stream may go on from it."""
+"""A position in the broker's order, and whether a stream can continue from it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sse_service.model.reasons import GapReason
 from sse_service.model.values import value
 
 MAX_LENGTH = 64
-"""Characters of a cursor; browsers preflight a cross-origin ``Last-Event-ID`` of more than 128 bytes."""
+"""Characters of a cursor. Browsers preflight a cross-origin ``Last-Event-ID`` of more than 128 bytes."""
 
 _FORM = re.compile(r"([A-Za-z0-9_-]{1,24})\.(\d{1,18})\.(0|[0-9a-f]{16})", re.ASCII)
 
-_UNFED = blake2b(digest_size=8)  # a copy takes half the time of a new one
+_EMPTY_HASH = blake2b(digest_size=8)  # copying it takes half the time of making one
 
 _EPOCH = re.compile(r"([0-9a-f]{1,15})-[0-9a-f]{8}")
 
@@ -24,36 +24,36 @@ class Cursor:
     """``epoch.offset.digest``; opaque to clients."""
 
     epoch: str
-    """One life of a broker's store."""
+    """The name of one life of a broker's store."""
     offset: int
-    """Microseconds of the store's clock, raised where needed so that no two are equal."""
+    """Microseconds of the store's clock, raised where needed so that no two events share one."""
     digest: str = "0"
-    """64 bits of a hash of the Event's id, in hexadecimal; ``0`` where the position is no Event's."""
+    """64 bits of a hash of the Event's id, in hexadecimal; ``0`` if the position is not an Event's."""
 
     def __str__(self) -> str:
         return f"{self.epoch}.{self.offset}.{self.digest}"
 
 
 def digest(event_id: str) -> str:
-    """The last field of an Event's cursor."""
-    hash_ = _UNFED.copy()
+    """Return the last field of an Event's cursor."""
+    hash_ = _EMPTY_HASH.copy()
     hash_.update(event_id.encode())
     return hash_.hexdigest()
 
 
 def new_epoch(began: int) -> str:
-    """Name a life of a store: the offset at which it began, in hexadecimal, and 32 random bits."""
+    """Name an epoch: the offset at which it begins, in hexadecimal, and 32 random bits."""
     return f"{began:x}-{secrets.token_hex(4)}"
 
 
 def began(epoch: str) -> int:
-    """The offset at which the life began; 0 where its name does not say."""
+    """Return the offset at which the epoch began, 0 if its name does not say."""
     match = _EPOCH.fullmatch(epoch)
     return int(match[1], 16) if match else 0
 
 
 def ago(position: Cursor, seconds: int) -> Cursor:
-    """The position so long before another; before the life's beginning, one of no life."""
+    """Return the position this long before another. Before the epoch's beginning, its epoch is one that never was."""
     if not seconds:
         return position
     offset = max(position.offset - seconds * 1_000_000, 0)
@@ -66,11 +66,11 @@ def parse(text: str) -> Cursor | None:
     return Cursor(match[1], int(match[2]), match[3]) if match else None
 
 
-def judge(cursor: Cursor | None, *, position: Cursor, floor: int, age_seconds: float) -> GapReason | None:
-    """Why the cursor cannot be continued; None where nothing after it can be missing.
+def find_gap(cursor: Cursor | None, *, position: Cursor, floor: int, age_seconds: float) -> GapReason | None:
+    """Return why the cursor cannot be continued; None if nothing after it can be missing.
 
-    ``position`` is the store's newest, ``floor`` the highest offset removed from any of the stream's channels.
-    A None for the cursor stands for one that could not be read.
+    ``position`` is the store's newest, ``floor`` the highest offset removed from any of the stream's channels, and
+    ``age_seconds`` the age at which History removes events. A cursor of None is one that could not be read.
     """
     if cursor is None:
         return GapReason.UNKNOWN

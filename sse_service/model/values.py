@@ -1,4 +1,4 @@
-"""Values that are made at every event, or for every stream."""
+"""The decorator of values that are made for every event or every stream."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True)
 def value(cls: type[T]) -> type[T]:
-    """A frozen dataclass with slots for who checks types, and there alone: at run time nothing hinders a write.
+    """Make a dataclass with slots that is frozen for type checkers only.
 
-    A dataclass that is frozen at run time too takes four times as long to make: each of its fields is set by a call
-    of ``object.__setattr__``.
+    ``frozen=True`` makes an instance four times as slow to create: it sets each field by ``object.__setattr__``.
     """
     return dataclass(slots=True, unsafe_hash=True)(cls)

@@ -7,6 +7,7 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
+from sse_service.brokers.base import DetectsLosses
 from sse_service.model.cursor import Cursor
 from sse_service.model.errors import Unavailable
 from sse_service.model.reasons import CloseReason, GapReason
@@ -14,9 +15,9 @@ from sse_service.streams import service_events
 from sse_service.streams.frame import frame
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from sse_service.brokers.base import Broker, Page
+    from sse_service.brokers.base import Broker, Page, PossibleLoss
     from sse_service.streams.start import Start
     from sse_service.streams.subscription import Subscription
     from sse_service.telemetry.metrics import Metrics
@@ -45,6 +46,8 @@ class CatchUp:
     def __init__(self, *, broker: Broker, metrics: Metrics, greet: Greet) -> None:
         """``greet`` takes a new stream's first turn: it subscribes, greets the client and gives the first page."""
         self._broker = broker
+        # Only such a broker reports losses.
+        self._detector = broker if isinstance(broker, DetectsLosses) else None
         self._metrics = metrics
         self._greet = greet
         # Each open stream is in the queue or in a worker's hands at most once, which bounds both.
@@ -92,7 +95,7 @@ class CatchUp:
             position_known = start.live
         else:
             try:
-                page = await self._broker.replay(subscription.channels, subscription.last, PAGE_EVENTS, losses)
+                page = await self._replay(subscription, losses)
             except Unavailable:
                 subscription.unread(losses)
                 raise
@@ -104,6 +107,11 @@ class CatchUp:
             subscription.begin(before)
             subscription.tell(service_events.gap(reason, before))
         return self._write(subscription, page, position_known=position_known)
+
+    async def _replay(self, subscription: Subscription, losses: Sequence[PossibleLoss]) -> Page:
+        if losses and self._detector is not None:
+            return await self._detector.replay_after_loss(subscription.channels, subscription.last, PAGE_EVENTS, losses)
+        return await self._broker.replay(subscription.channels, subscription.last, PAGE_EVENTS)
 
     def _write(self, subscription: Subscription, page: Page, *, position_known: bool) -> bool:
         for entry in page.entries:

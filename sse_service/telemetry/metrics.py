@@ -32,7 +32,7 @@ REJECTED = (
     *("broadcast", "data", "id", "names", "override", "s3", "size", "subject", "time", "type", "unrouted"),
 )
 """Why a message was left to the dead-letter queue: its wrapper or text, then its routing."""
-DROPPED = ("unrouted", "foreign")
+DROPPED = ("unrouted", "misdirected")
 """Why an event went to nobody: it names nobody, or the store has it where it was not published to."""
 
 

@@ -1,57 +1,57 @@
-"""A broker under test, on a clock that the test moves."""
+"""A broker under test, with a clock that the test moves."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, Protocol, TypeVar
+from collections.abc import Coroutine, Sequence
+from typing import Any, Self, TypeVar
 
 from sse_service.brokers.base import Broker, Entry, Page
 from sse_service.model.cursor import Cursor
 from sse_service.model.events import Event, Route
 from sse_service.telemetry.metrics import Metrics
+from tests.contracts.brokers import Maker
+from tests.contracts.clock import Clock
 from tests.integration.until import until
 
 T = TypeVar("T")
 
 CHANNELS = ("user:0", "user:1", "user:2", "user:3", "group:1", "broadcast")
-"""Those whose live events every setup asks for."""
-
-
-class Clock:
-    """A store's clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1_790_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+"""The channels whose live events every setup subscribes to."""
 
 
 def route(event_id: str, *channels: str, data: str = "x") -> Route:
     return Route(Event(event_id, data), channels or ("user:1",))
 
 
-class Make(Protocol):
-    """Makes a broker with an empty store, and says the store its clock's time."""
-
-    def __call__(self, *, clock: Clock, **settings: object) -> Broker: ...
-
-    def tell(self, clock: Clock) -> None: ...
+def ids(entries: Sequence[Entry]) -> list[str]:
+    return [entry.event.id for entry in entries]
 
 
 class Setup:
-    """One broker under test, with what its listener was handed."""
+    """One broker under test, as one task has it, with the entries that its listener was handed."""
 
-    def __init__(self, make: Make, **settings: object) -> None:
-        self.clock = Clock()
+    def __init__(self, make: Maker, *, beside: Setup | None = None, **settings: object) -> None:
+        """The store is empty, or that of the broker beside which this one runs."""
+        self._make = make
+        self._settings = settings
         self.live: list[Entry] = []
         self.metrics = Metrics()
-        self._make = make
-        self._runner = asyncio.Runner()
-        make.tell(self.clock)
-        self.broker = make(listener=self.live.extend, metrics=self.metrics, clock=self.clock, **settings)
+        self._owns_loop = beside is None
+        self._runner = asyncio.Runner() if beside is None else beside._runner
+        self.clock = Clock() if beside is None else beside.clock
+        if beside is None:
+            make.empty(self.clock)
+        self.broker = self.unstarted()
         self.run(self._start())
+
+    def beside(self) -> Self:
+        """Start another broker, as another task of the same service."""
+        return type(self)(self._make, beside=self, **self._settings)
+
+    def unstarted(self) -> Broker:
+        """Make a broker that does not run."""
+        return self._make(listener=self.live.extend, metrics=self.metrics, clock=self.clock, **self._settings)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something on the broker's own loop, at the clock's time."""
@@ -59,16 +59,21 @@ class Setup:
         return self._runner.run(work)
 
     def close(self) -> None:
-        self._runner.close()
+        if self._owns_loop:
+            self._runner.close()
 
     def publish(self, *routes: Route) -> None:
-        """Publish, and let the listener have all of it."""
+        """Publish, and wait until the listener has everything."""
 
         async def work() -> None:
             await self.broker.publish(routes)
             await self._settled()
 
         self.run(work())
+
+    def settle(self) -> None:
+        """Wait until the listener has everything that is stored."""
+        self.run(self._settled())
 
     def position(self) -> Cursor:
         return self.run(self.broker.position())
@@ -84,6 +89,7 @@ class Setup:
         return self.run(self.broker.replay(channels or ("user:1",), after, limit))
 
     async def _start(self) -> None:
+        await self.broker.check()
         self._running = asyncio.create_task(self.broker.run())
         await until(lambda: self.broker.trouble is None, every=0.001)
         await self.broker.subscribe(CHANNELS)

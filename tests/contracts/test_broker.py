@@ -1,21 +1,17 @@
-"""What every Broker promises."""
+"""What every Broker promises, tested through the protocol alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sse_service.brokers.base import Entry, Page, PossibleLoss
-from sse_service.model.cursor import Cursor
+from sse_service.brokers.base import Entry
+from sse_service.model.cursor import Cursor, digest
 from sse_service.model.reasons import GapReason
-from tests.contracts.setup import Setup, route
+from tests.contracts.setup import Setup, ids, route
 
 SetupOf = Callable[..., Setup]
-
-
-def ids(entries: Sequence[Entry]) -> list[str]:
-    return [entry.event.id for entry in entries]
 
 
 def test_live_and_replay_agree_on_one_rising_order(setup_of: SetupOf) -> None:
@@ -28,6 +24,15 @@ def test_live_and_replay_agree_on_one_rising_order(setup_of: SetupOf) -> None:
     assert offsets == sorted(set(offsets))
     assert offsets[0] > start.offset
     assert page.gap is None
+
+
+def test_an_entry_has_its_event_all_its_channels_and_the_digest_of_its_id(setup_of: SetupOf) -> None:
+    setup = setup_of()
+    start, published = setup.position(), route("a", "user:1", "group:1")
+    setup.publish(published)
+    for entry in (*setup.live, *setup.replay(start).entries):
+        assert (entry.event, entry.channels) == (published.event, published.channels)
+        assert (entry.cursor.epoch, entry.cursor.digest) == (start.epoch, digest("a"))
 
 
 def test_a_replay_gives_only_the_asked_channels(setup_of: SetupOf) -> None:
@@ -70,7 +75,7 @@ def test_a_redelivery_is_one_event_within_the_window(setup_of: SetupOf) -> None:
     assert len(setup.live) == 3
 
 
-def test_what_was_trimmed_by_number_is_a_gap_then_what_is_held(setup_of: SetupOf) -> None:
+def test_events_beyond_the_number_are_a_gap_then_what_is_left(setup_of: SetupOf) -> None:
     setup = setup_of(history_events=2)
     setup.publish(*(route(str(n)) for n in range(4)))
     page = setup.replay(setup.live[0].cursor)
@@ -79,7 +84,7 @@ def test_what_was_trimmed_by_number_is_a_gap_then_what_is_held(setup_of: SetupOf
     assert setup.replay(setup.live[1].cursor).gap is None
 
 
-def test_bytes_are_bounded_over_all_channels_and_what_left_is_a_gap(setup_of: SetupOf) -> None:
+def test_events_beyond_the_bytes_of_all_channels_are_a_gap(setup_of: SetupOf) -> None:
     setup = setup_of(history_bytes=20_000)
     before = setup.position()
     setup.publish(route("a", data="x" * 12_000), route("b", "user:2", data="x" * 12_000))
@@ -87,7 +92,7 @@ def test_bytes_are_bounded_over_all_channels_and_what_left_is_a_gap(setup_of: Se
     assert setup.replay(before).gap is GapReason.TRIMMED
 
 
-def test_age_removes_and_a_cursor_older_than_it_has_expired(setup_of: SetupOf) -> None:
+def test_a_cursor_older_than_the_history_has_expired(setup_of: SetupOf) -> None:
     setup = setup_of(history_seconds=10)
     setup.publish(route("a"))
     setup.clock.now += 11
@@ -96,13 +101,13 @@ def test_age_removes_and_a_cursor_older_than_it_has_expired(setup_of: SetupOf) -
     assert page.entries == ()
 
 
-def test_a_channel_that_never_was_has_no_gap(setup_of: SetupOf) -> None:
+def test_a_channel_without_events_has_no_gap(setup_of: SetupOf) -> None:
     setup = setup_of()
     assert setup.replay(setup.position(), "user:new").gap is None
 
 
 @pytest.mark.parametrize("kind", ["other epoch", "future", "other epoch's future", "unread"])
-def test_an_unprovable_cursor_is_a_gap_then_all_that_is_held(setup_of: SetupOf, kind: str) -> None:
+def test_an_unprovable_cursor_is_a_gap_then_everything_left(setup_of: SetupOf, kind: str) -> None:
     setup = setup_of()
     setup.publish(route("a"))
     here = setup.position()
@@ -125,7 +130,7 @@ def test_subscribing_returns_and_unsubscribing_never_waits(setup_of: SetupOf) ->
     assert ids(setup.live) == ["a"]
 
 
-def test_events_of_no_length_are_bounded_by_bytes_too(setup_of: SetupOf) -> None:
+def test_events_without_text_are_bounded_by_bytes_too(setup_of: SetupOf) -> None:
     setup = setup_of(history_bytes=10_000)
     setup.publish(*(route(str(n), data="") for n in range(100)))
     assert len(setup.replay(None).entries) < 50
@@ -153,7 +158,7 @@ def test_an_entry_of_many_channels_neither_repeats_nor_shortens_a_page(setup_of:
     assert ids(setup.replay(page.upto, "user:1", "user:2", "user:3", limit=2).entries) == ["c"]
 
 
-def test_age_makes_no_gap_for_a_cursor_that_is_younger(setup_of: SetupOf) -> None:
+def test_expired_events_make_no_gap_for_a_younger_cursor(setup_of: SetupOf) -> None:
     setup = setup_of(history_seconds=10)
     setup.publish(route("a"))
     setup.clock.now += 11
@@ -165,7 +170,7 @@ def test_age_makes_no_gap_for_a_cursor_that_is_younger(setup_of: SetupOf) -> Non
     assert ids(page.entries) == ["b"]
 
 
-def test_everything_at_or_below_delivered_was_handed_to_the_listener(setup_of: SetupOf) -> None:
+def test_the_listener_was_handed_everything_at_or_below_delivered(setup_of: SetupOf) -> None:
     setup = setup_of()
     setup.publish(route("a"), route("b"))
     delivered = setup.delivered()
@@ -206,35 +211,7 @@ def test_a_clock_that_steps_back_after_the_start_makes_no_cursor_unprovable(setu
     assert setup.replay(setup.live[0].cursor).gap is None
 
 
-def test_an_entry_in_a_doubt_is_a_gap_and_what_follows_begins_with_it(setup_of: SetupOf) -> None:
-    setup = setup_of()
-    setup.publish(route("a"), route("b"), route("c", "user:2"), route("d"))
-    a, b, c, d = (entry.cursor for entry in setup.live)
-
-    def asked(*doubts: PossibleLoss) -> Page:
-        return setup.run(setup.broker.replay(["user:1", "user:2"], c, 10, doubts))
-
-    for unfounded in (
-        PossibleLoss("user:1", b.offset, c.offset),
-        PossibleLoss("user:2", 0, b.offset),
-        PossibleLoss("user:3", 0, c.offset),
-    ):
-        page = asked(unfounded)
-        assert (page.gap, ids(page.entries)) == (None, ["d"])
-    page = asked(PossibleLoss("user:2", c.offset, d.offset), PossibleLoss("user:1", a.offset, c.offset))
-    assert (page.gap, ids(page.entries)) == (GapReason.LOST, ["b", "c", "d"])
-
-
-def test_a_doubt_of_which_history_is_gone_is_a_gap(setup_of: SetupOf) -> None:
-    setup = setup_of(history_events=1)
-    setup.publish(route("a"), route("b"), route("c", "user:2"))
-    a, _, c = (entry.cursor for entry in setup.live)
-    doubt = PossibleLoss("user:1", a.offset - 1, a.offset)
-    page = setup.run(setup.broker.replay(["user:1", "user:2"], c, 10, [doubt]))
-    assert page.gap is GapReason.LOST
-
-
-def test_a_page_of_many_channels_is_read_in_shares_and_misses_nothing(setup_of: SetupOf) -> None:
+def test_pages_of_many_channels_miss_nothing(setup_of: SetupOf) -> None:
     setup = setup_of()
     before = setup.position()
     setup.publish(*(route(f"{number}", f"group:{number % 7}") for number in range(60)))
@@ -258,10 +235,10 @@ STEP = st.one_of(
     limit=st.integers(1, 5),
     most_bytes=st.sampled_from([8_000, 20_000]),
 )
-def test_from_any_position_all_that_followed_is_replayed_or_a_gap_is_told(
+def test_from_any_position_everything_after_it_is_replayed_or_there_is_a_gap(
     setup_of: SetupOf, steps: list[tuple[str, ...] | int], mine: set[str], limit: int, most_bytes: int
 ) -> None:
-    """Events of random channels, with seconds that pass or go back between them, past every bound of the history."""
+    """Events of random channels, with a clock that goes on or back between them, beyond every limit of the History."""
     setup = setup_of(history_events=3, history_seconds=20, history_bytes=most_bytes)
     cursors = [setup.position()]
     for number, step in enumerate(steps):

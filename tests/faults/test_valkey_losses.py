@@ -1,4 +1,4 @@
-"""What is lost between Valkey and a task, and by which means it is noticed; each means alone."""
+"""Messages that are lost between Valkey and a task are noticed: each way of noticing is tested alone."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-import uvloop
 
 from sse_service.brokers.base import Entry
-from sse_service.brokers.valkey import link, listener, prober
+from sse_service.brokers.valkey import listener, prober
 from sse_service.brokers.valkey.broker import ValkeyBroker
-from sse_service.brokers.valkey.link import Link, connection
 from sse_service.model.errors import Unavailable
 from sse_service.model.events import Event, Route
 from sse_service.telemetry.metrics import Metrics
@@ -28,14 +26,12 @@ def server() -> Iterator[Valkey]:
 
 
 class Store:
-    """A broker behind a proxy, and one that publishes past it."""
+    """A broker behind a proxy, and another that publishes without one."""
 
     def __init__(self, proxy: Proxy, server: Valkey) -> None:
         self.proxy = proxy
         self.news: list[str | None] = []
-        """Ids of events that were handed over, and ``lost`` with the channels where something was lost."""
-        self.complete: dict[str, int] = {}
-        """Up to where all had come then."""
+        """Ids of the events handed over, and ``lost`` with the channels reported as incomplete."""
         self.metrics = Metrics()
         self.broker = ValkeyBroker(
             url=f"redis://127.0.0.1:{proxy.port}/0", listener=self._take, on_lost=self._lost, metrics=self.metrics
@@ -47,7 +43,6 @@ class Store:
 
     def _lost(self, complete: Mapping[str, int]) -> None:
         self.news.append(f"lost {', '.join(complete)}")
-        self.complete = dict(complete)
 
     async def publish(self, *names: str, channel: str = "user:1") -> None:
         await self.other.publish([Route(Event(name, "x"), (channel,)) for name in names])
@@ -63,7 +58,7 @@ async def store(server: Valkey) -> AsyncIterator[Store]:
         try:
             await until(lambda: made.broker.trouble is None and made.other.trouble is None)
             await made.broker.subscribe(["user:1"])
-            # A stream that opens reads history: from then on it is known what has to come.
+            # As a stream does when it opens. From then on the broker knows what must come.
             await made.broker.replay(["user:1"], None, 10)
             await made.publish("first")
             await until(lambda: "first" in made.news)
@@ -76,7 +71,7 @@ async def store(server: Valkey) -> AsyncIterator[Store]:
 
 
 async def swallow(made: Store, *names: str) -> None:
-    """Publish, and lose the messages on the way."""
+    """Publish, and let the proxy lose the messages."""
     made.proxy.swallow = True
     passed = made.proxy.swallowed
     await made.publish(*names)
@@ -84,7 +79,7 @@ async def swallow(made: Store, *names: str) -> None:
     made.proxy.swallow = False
 
 
-def test_a_lost_message_is_noticed_by_the_next_one_of_its_channel(
+def test_a_lost_message_is_noticed_when_the_next_one_of_its_channel_comes(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prober, "PROBE_SECONDS", 60)
@@ -99,11 +94,11 @@ def test_a_lost_message_is_noticed_by_the_next_one_of_its_channel(
     asyncio.run(test())
 
 
-def test_a_lost_message_that_nothing_follows_is_noticed_by_a_probe(server: Valkey) -> None:
+def test_a_lost_message_that_no_other_follows_is_noticed_by_a_probe(server: Valkey) -> None:
     async def test() -> None:
         async with store(server) as made:
             before = made.broker.delivered()
-            # Right after a probe, so that the next is not lost with it.
+            # Right after a probe, so that the next probe is not lost too.
             await until(lambda: made.broker.delivered() != before)
             await swallow(made, "gone")
             await until(lambda: made.news)
@@ -113,7 +108,7 @@ def test_a_lost_message_that_nothing_follows_is_noticed_by_a_probe(server: Valke
     asyncio.run(test())
 
 
-def test_a_probe_that_was_lost_sends_all_to_history_and_moves_no_position(
+def test_a_lost_probe_reports_all_channels_and_does_not_move_delivered(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prober, "PROBE_SECONDS", 0.1)
@@ -138,7 +133,7 @@ def test_a_probe_that_was_lost_sends_all_to_history_and_moves_no_position(
     asyncio.run(test())
 
 
-def test_a_connection_that_brings_nothing_is_made_anew(server: Valkey) -> None:
+def test_a_connection_that_brings_no_messages_is_made_again(server: Valkey) -> None:
     async def test() -> None:
         async with store(server) as made:
             made.proxy.swallow = True
@@ -154,7 +149,7 @@ def test_a_connection_that_brings_nothing_is_made_anew(server: Valkey) -> None:
     asyncio.run(test())
 
 
-def test_a_subscription_that_is_not_confirmed_makes_the_connection_anew(
+def test_after_an_unconfirmed_subscription_the_connection_is_made_again(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listener, "CONFIRM_SECONDS", 0.2)
@@ -177,7 +172,7 @@ def test_a_subscription_that_is_not_confirmed_makes_the_connection_anew(
 
 
 @pytest.mark.parametrize("message", [b"", b"junk", b"abc 5 0\n5", b"abc 5 0\n[1,2,3,4,5,6]", b"\xff \xff \xff\n"])
-def test_what_anybody_else_publishes_ends_nothing(server: Valkey, message: bytes) -> None:
+def test_a_message_that_something_else_published_ends_nothing(server: Valkey, message: bytes) -> None:
     async def test() -> None:
         async with store(server) as made:
             with server.client() as client:
@@ -185,12 +180,12 @@ def test_what_anybody_else_publishes_ends_nothing(server: Valkey, message: bytes
             await made.publish("later")
             await until(lambda: "later" in made.news)
             assert made.broker.trouble is None
-            assert 'sse_events_dropped_total{reason="foreign"} 1.0' in made.metrics.render().decode()
+            assert 'sse_events_dropped_total{reason="misdirected"} 1.0' in made.metrics.render().decode()
 
     asyncio.run(test())
 
 
-def test_a_connection_that_was_cut_sends_all_to_history_before_anything_later_comes(server: Valkey) -> None:
+def test_a_cut_connection_reports_all_channels_before_a_later_event_comes(server: Valkey) -> None:
     async def test() -> None:
         async with store(server) as made:
             made.proxy.cut_pushes()
@@ -203,7 +198,7 @@ def test_a_connection_that_was_cut_sends_all_to_history_before_anything_later_co
     asyncio.run(test())
 
 
-def test_a_channel_is_let_go_some_time_after_its_last_stream_and_not_if_one_comes_back(
+def test_a_channel_is_unsubscribed_some_time_after_its_last_stream_unless_one_comes_back(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listener, "LINGER_SECONDS", 0.5)
@@ -227,18 +222,19 @@ def test_a_channel_is_let_go_some_time_after_its_last_stream_and_not_if_one_come
     asyncio.run(test())
 
 
-def test_a_fault_that_nobody_thought_of_is_logged_and_the_connection_made_anew(
+def test_an_unexpected_error_is_logged_and_the_connections_are_made_again(
     server: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test() -> None:
         async with store(server) as made:
-            session = made.broker._session
+            connections = made.broker._connections
+            hold = connections._hold
 
             async def fail() -> None:
-                monkeypatch.setattr(made.broker, "_session", session)
+                monkeypatch.setattr(connections, "_hold", hold)
                 raise ExceptionGroup("tasks", [LookupError("a bug")])
 
-            monkeypatch.setattr(made.broker, "_session", fail)
+            monkeypatch.setattr(connections, "_hold", fail)
             made.proxy.cut()
             await until(lambda: "a bug" in caplog.text)
             await until(lambda: "sse_broker_connections_total 2.0" in made.metrics.render().decode())
@@ -246,20 +242,20 @@ def test_a_fault_that_nobody_thought_of_is_logged_and_the_connection_made_anew(
     asyncio.run(test())
 
 
-def test_a_broker_that_is_cancelled_while_its_connection_fails_ends(
+def test_a_broker_that_is_cancelled_while_a_connection_fails_ends(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test() -> None:
         async with asyncio.timeout(10), store(server) as made:
 
             async def fail() -> None:
-                # A group of tasks that is cancelled while one of them fails tells only of the failure.
+                # A TaskGroup that is cancelled while one of its tasks fails raises only the failure.
                 try:
                     await asyncio.Event().wait()
                 finally:
                     raise ExceptionGroup("tasks", [Unavailable("the connection broke")])
 
-            monkeypatch.setattr(made.broker, "_session", fail)
+            monkeypatch.setattr(made.broker._connections, "_hold", fail)
             running = asyncio.create_task(made.broker.run())
             await asyncio.sleep(0)
             running.cancel()
@@ -267,55 +263,3 @@ def test_a_broker_that_is_cancelled_while_its_connection_fails_ends(
             assert running.cancelled()
 
     asyncio.run(test())
-
-
-def test_an_answer_that_nobody_waits_for_any_more_is_nobody_elses(server: Valkey) -> None:
-    async def test() -> None:
-        async with Proxy(server.port) as proxy, connection(f"redis://127.0.0.1:{proxy.port}/0") as raw:
-            link = Link(raw)
-            running = asyncio.create_task(link.run())
-            proxy.delay = 0.05
-            calls = [asyncio.create_task(link.call("ECHO", str(number))) for number in range(20)]
-            await asyncio.sleep(0)
-            for call in calls[::2]:
-                call.cancel()
-            kept = calls[1::2]
-            assert await asyncio.gather(*kept) == [str(number).encode() for number in range(1, 20, 2)]
-            running.cancel()
-            await asyncio.gather(running, *calls, return_exceptions=True)
-
-    asyncio.run(test())
-
-
-def test_a_call_without_an_answer_ends_its_connection_and_all_calls_on_it(
-    server: Valkey, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(link, "CALL_SECONDS", 0.3)
-
-    async def test() -> None:
-        async with Proxy(server.port) as proxy, connection(f"redis://127.0.0.1:{proxy.port}/0") as raw:
-            link = Link(raw)
-            running = asyncio.create_task(link.run())
-            assert await link.call("ECHO", "a") == b"a"
-            proxy.mode = "black hole"
-            results = await asyncio.gather(*(link.call("ECHO", "b") for _ in range(3)), return_exceptions=True)
-            assert all(isinstance(result, Unavailable) for result in results)
-            with pytest.raises(Unavailable):
-                await running
-            with pytest.raises(Unavailable):
-                await link.call("ECHO", "c")
-
-    asyncio.run(test())
-
-
-def test_a_call_on_a_connection_that_has_just_closed_finds_the_store_unavailable(server: Valkey) -> None:
-    async def test() -> None:
-        async with connection(f"redis://127.0.0.1:{server.port}/0") as raw:
-            link = Link(raw)
-            # uvloop, as in production: asyncio's own transport takes such a write without a word.
-            raw._writer.transport.abort()
-            await raw._writer.wait_closed()
-            with pytest.raises(Unavailable):
-                await link.call("ECHO", "a")
-
-    uvloop.run(test())

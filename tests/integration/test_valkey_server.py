@@ -1,4 +1,4 @@
-"""Valkey as operators run it: with TLS and a password, absent at start, or set up in a way that must be refused."""
+"""Valkey as operators run it: with TLS and a password, absent at the start, or configured so that it is refused."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from sse_service.brokers.base import Entry
-from sse_service.brokers.valkey import link
+from sse_service.brokers.valkey import pipeline
 from sse_service.brokers.valkey.broker import ValkeyBroker
-from sse_service.brokers.valkey.requirements import parse, unfit
 from sse_service.model.errors import Unavailable
 from sse_service.model.events import Event, Route
 from sse_service.telemetry.metrics import Metrics
@@ -91,7 +90,9 @@ def test_a_certificate_of_an_unknown_authority_is_refused(
 
 
 @pytest.mark.parametrize("userinfo", ["", ":wrong@", "nobody:wrong@"])
-def test_a_wrong_password_is_told_without_it(locked: Valkey, userinfo: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_wrong_password_is_reported_without_showing_it(
+    locked: Valkey, userinfo: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def test() -> None:
         async with broker(f"redis://{userinfo}127.0.0.1:{locked.port}/0") as store:
             await until(lambda: store.trouble == "the server refuses the password")
@@ -112,7 +113,7 @@ def test_two_databases_of_one_server_do_not_hear_each_other() -> None:
                 await store.subscribe(["user:1"])
             await first.publish([Route(Event("a", "x"), ("user:1",))])
             await second.publish([Route(Event("a", "x"), ("user:1",))])
-            # A probe goes the way of events: what was stored before it has come.
+            # A probe travels as events do: what was stored before it has come.
             for store in (first, second):
                 here = await store.position()
                 await until(lambda store=store, here=here: store.delivered().offset >= here.offset)
@@ -123,7 +124,7 @@ def test_two_databases_of_one_server_do_not_hear_each_other() -> None:
     assert (len(one), len(other)) == (1, 1)
 
 
-def test_a_replica_is_waited_out() -> None:
+def test_a_replica_is_not_used_and_tried_again() -> None:
     async def test(url: str) -> None:
         async with broker(url) as store:
             await until(lambda: store.trouble == "the server is a replica")
@@ -132,14 +133,14 @@ def test_a_replica_is_waited_out() -> None:
         asyncio.run(test(replica.url))
 
 
-def test_a_connection_that_is_reset_is_told_without_the_servers_address() -> None:
+def test_a_reset_connection_is_reported_without_the_servers_address() -> None:
     reset = struct.pack("ii", 1, 0)
 
     async def test(server: Valkey) -> None:
         async with Proxy(server.port) as proxy, broker(f"redis://127.0.0.1:{proxy.port}/0") as store:
             await until(lambda: store.trouble is None)
             for pair in proxy._pairs:
-                # Closed without a last word, as by a firewall or a machine that was started again
+                # Closed by a reset, as by a firewall or a machine that was restarted.
                 pair.client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
             proxy.cut(lambda pair: not pair.pushes)
             await until(lambda: store.trouble)
@@ -149,7 +150,7 @@ def test_a_connection_that_is_reset_is_told_without_the_servers_address() -> Non
         asyncio.run(test(server))
 
 
-def test_a_broker_that_is_ended_just_as_its_connection_breaks_ends() -> None:
+def test_a_broker_that_is_cancelled_just_as_its_connection_breaks_ends() -> None:
     async def test(server: Valkey) -> None:
         made = ValkeyBroker(url=server.url, listener=lambda _: None, on_lost=lambda _: None, metrics=Metrics())
         running = asyncio.create_task(made.run())
@@ -161,7 +162,7 @@ def test_a_broker_that_is_ended_just_as_its_connection_breaks_ends() -> None:
         with pytest.raises(Unavailable):
             await publishing
         running.cancel()
-        # Longer than it waits between two tries to connect
+        # Longer than the pause between two connection attempts.
         await asyncio.wait([running], timeout=2)
         assert running.cancelled(), running
 
@@ -169,7 +170,7 @@ def test_a_broker_that_is_ended_just_as_its_connection_breaks_ends() -> None:
         asyncio.run(test(server))
 
 
-def test_a_store_that_is_back_is_no_trouble_though_nothing_was_published_since() -> None:
+def test_a_server_that_is_back_is_no_trouble_even_if_nothing_was_published_since() -> None:
     async def test(server: Valkey) -> None:
         async with broker(server.url) as store:
             await until(lambda: store.trouble is None)
@@ -189,35 +190,17 @@ def test_a_store_that_is_back_is_no_trouble_though_nothing_was_published_since()
 def test_a_server_that_never_answers_is_logged_with_a_reason(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(link, "CALL_SECONDS", 0.1)
+    monkeypatch.setattr(pipeline, "CALL_SECONDS", 0.1)
 
     async def test(port: int) -> None:
         async with broker(f"redis://127.0.0.1:{port}/0") as store:
             await store.check()
             await until(lambda: store.trouble == "no connection")
 
-    # Its system takes the connection, and nobody ever reads from it.
+    # The operating system accepts the connection, and nothing ever reads from it.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         asyncio.run(test(silent.getsockname()[1]))
     assert not [record.getMessage() for record in caplog.records if record.getMessage().endswith(": ")]
-
-
-@pytest.mark.parametrize(
-    ("info", "reason"),
-    [
-        (b"redis_version:7.0.15\r\nrun_id:a\r\n", None),
-        (b"# Server\r\nredis_version:7.2.4\r\nvalkey_version:9.1.2\r\nmaxmemory_policy:noeviction\r\n", None),
-        (b"redis_version:6.2.6\r\n", "version 6.2.6"),
-        (b"redis_version:unstable\r\n", "version unstable"),
-        (b"", "version 0"),
-        (b"redis_version:7.2.4\r\nredis_mode:cluster\r\n", "cluster mode"),
-        (b"redis_version:7.2.4\r\nvalkey_version:9.1.2\r\nserver_mode:cluster\r\n", "cluster mode"),
-        (b"redis_version:7.2.4\r\nmaxmemory_policy:volatile-lru\r\n", "maxmemory-policy is volatile-lru"),
-    ],
-)
-def test_what_info_says_decides_whether_a_server_is_fit(info: bytes, reason: str | None) -> None:
-    found = unfit(parse(info))
-    assert found is None if reason is None else reason in str(found)
 
 
 def serve(url: str, queue: str = "http://127.0.0.1:9", **settings: str) -> Process:
@@ -241,7 +224,7 @@ def serve(url: str, queue: str = "http://127.0.0.1:9", **settings: str) -> Proce
     [(("--maxmemory-policy", "allkeys-lru"), "must be noeviction"), (("--cluster-enabled", "yes"), "cluster mode")],
 )
 def test_a_server_that_would_lose_events_stops_the_start(options: tuple[str, ...], reason: str) -> None:
-    # Its own default may lie above the highest port that there is.
+    # The default may be above the highest port number.
     with Valkey(*options, "--cluster-port", str(free_port())) as server, serve(server.url) as process:
         assert process.wait() == 2
     (line,) = [line for line in process.output.splitlines() if line.startswith("sse-service:")]
@@ -275,7 +258,7 @@ def test_tls_files_without_tls_stop_the_start_with_a_line_that_names_the_setting
     assert (status, "SSE_BROKER_URL" in process.output) == (2, True)
 
 
-def test_a_server_that_is_absent_at_start_is_waited_for_and_its_password_is_never_shown(queue: str) -> None:
+def test_a_server_that_is_absent_at_the_start_is_waited_for_and_its_password_is_never_shown(queue: str) -> None:
     server = Valkey("--requirepass", PASSWORD)
     url = f"redis://:{PASSWORD}@127.0.0.1:{server.port}/0"
     with serve(url, queue) as process:
@@ -294,7 +277,7 @@ def test_a_server_that_is_absent_at_start_is_waited_for_and_its_password_is_neve
                 assert chain.get("/healthz").status_code == 200
                 assert chain.get("/readyz").json()["dependencies"] == {"consumer": "ok", "broker": "ok"}
             process.wait_for("Valkey is away: .*(refused|closed|reset|Connect)")
-            # Once it was ready, a store that is away is no reason to replace the task.
+            # Once the task was ready, an outage of the store is no reason to replace it.
             assert chain.get("/healthz").status_code == 200
             assert chain.get("/readyz").status_code == 503
     assert PASSWORD not in process.output

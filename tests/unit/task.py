@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
+from sse_service.brokers.base import Broker
 from sse_service.brokers.memory.broker import MemoryBroker
 from sse_service.model.events import Event, Route
 from sse_service.model.principal import Principal
@@ -36,11 +37,12 @@ class Task:
         max_streams_per_address: int | None = None,
         max_age_seconds: float = 14_400,
         limits: QueueLimits | None = None,
+        broker: Callable[..., Broker] = MemoryBroker,
     ) -> None:
         self.now = 1_000_000.0
         self.metrics = Metrics()
         self.hub = Hub(metrics=self.metrics)
-        self.broker = MemoryBroker(
+        self.broker: Any = broker(
             listener=self.hub.dispatch,
             metrics=self.metrics,
             history_events=history_events,
@@ -63,16 +65,17 @@ class Task:
         )
 
     def run(self, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a test's body beside the catch-up."""
+        """Run a test's body beside the broker and the catch-up."""
 
         async def both() -> None:
             async with asyncio.timeout(20):
-                working = asyncio.create_task(self.streams.run())
+                working = [asyncio.create_task(part.run()) for part in (self.broker, self.streams)]
                 try:
                     await body()
                 finally:
-                    working.cancel()
-                    await asyncio.gather(working, return_exceptions=True)
+                    for each in working:
+                        each.cancel()
+                    await asyncio.gather(*working, return_exceptions=True)
 
         asyncio.run(both())
 

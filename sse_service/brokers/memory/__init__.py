@@ -1,1 +1,1 @@
-"""The broker of a single task: its History lives and dies with the process."""
+"""The broker of a single task. Its History lives in this process and ends with it."""

@@ -1,4 +1,4 @@
-"""A channel's recent entries, bounded in number and age, with the floor below which some are gone."""
+"""The recent entries of one channel, bounded in number and age, and the floor below which some are gone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 ENTRY_BYTES = 512
-"""What an entry takes beside its text: measured at 406 bytes with CPython 3.11, and a place in the list."""
+"""Memory of an entry beside its text: measured at 406 bytes with CPython 3.11, plus its place in the list."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,17 +21,17 @@ class History:
 
     max_events: int
     age_us: int
-    """Microseconds of offset time that an entry is kept."""
+    """How long an entry is kept, in microseconds of offsets."""
     floor: int = 0
     """Highest offset removed."""
     last: int = field(default=0, init=False)
     """Highest offset appended."""
     oldest: int = field(default=0, init=False)
-    """Offset of the first entry, where there is one: kept here, so that an append looks at no old entry."""
+    """Offset of the first entry, if there is one. Kept here, so that an append does not touch old entries."""
     entries: list[Entry] = field(default_factory=list)
 
     def append(self, entry: Entry) -> int:
-        """Take the newest entry, and return by how many bytes this has grown, or shrunk where older ones left."""
+        """Take the newest entry, and return by how many bytes this grew; negative if older entries left."""
         entries, now = self.entries, entry.cursor.offset
         if not entries:
             self.oldest = now
@@ -44,7 +44,7 @@ class History:
         return grown
 
     def expire(self, now: int) -> int:
-        """Remove what is older than the age, and return its bytes."""
+        """Remove the entries older than the age, and return their bytes."""
         since = now - self.age_us
         if not self.entries or self.oldest >= since:
             return 0
@@ -63,7 +63,7 @@ class History:
         return gone.size
 
     def after(self, offset: int, limit: int) -> list[Entry]:
-        """At most ``limit`` entries above the offset."""
+        """Return at most ``limit`` entries above the offset."""
         start = bisect_right(self.entries, offset, key=_offset)
         return self.entries[start : start + limit]
 
@@ -74,11 +74,12 @@ class History:
 
 
 def size(event: Event) -> int:
-    """Bytes of memory that an entry of the event counts for, in each of its channels.
+    """Return the bytes of memory that an entry of the event counts for, in each of its channels.
 
-    Not the UTF-8 length: one character outside Latin-1 doubles what a Python string takes, an emoji makes it fourfold.
+    This is not the UTF-8 length: one character outside Latin-1 doubles the size of a Python string, an emoji makes it
+    fourfold.
     """
-    # A tenth of the time of sys.getsizeof, which adds what the garbage collector needs: nothing for a text
+    # A tenth of the time of sys.getsizeof, which adds the garbage collector's share: nothing for a string.
     texts = event.id.__sizeof__() + event.data.__sizeof__()
     return ENTRY_BYTES + texts + event.type.__sizeof__() + event.subject.__sizeof__() + event.time.__sizeof__()
 

@@ -1,1 +1,1 @@
-"""The broker of any number of tasks: order and History live in Valkey or Redis, kept by Lua scripts."""
+"""The broker of any number of tasks. Order and History live in one Valkey or Redis server, kept by Lua scripts."""

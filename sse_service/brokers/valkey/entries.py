@@ -1,4 +1,4 @@
-"""How events are written down in Valkey, in the channels' streams and in what is published to the tasks."""
+"""How events are encoded in Valkey: in the channels' histories, and in the messages published to the tasks."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Push:
-    """One message of a channel, its event not yet read."""
+class Message:
+    """A message of one channel. Its event is not decoded yet."""
 
     epoch: str
     offset: int
     previous: int
-    """Last offset of the same channel before this one, 0 where the store knows of none."""
+    """Offset of the channel's event before this one, 0 if the store knows none."""
     event: bytes
 
 
 def encode(route: Route) -> bytes:
-    """The event with its channels, which are checked again on reading."""
+    """Encode the event with its channels, which are checked when it is read."""
     event = route.event
     return orjson.dumps((event.id, event.type, event.subject, event.time, event.data, route.channels))
 
 
 def decode(raw: bytes, *, epoch: str, offset: int) -> Entry:
-    """Read what ``encode`` gave; raises ValueError."""
+    """Read what ``encode`` wrote; raises ValueError."""
     try:
         event_id, kind, subject, time, data, channels = orjson.loads(raw)
         cursor = Cursor(epoch, offset, digest(event_id))
@@ -42,8 +42,8 @@ def decode(raw: bytes, *, epoch: str, offset: int) -> Entry:
         raise ValueError("JSON of another form") from None
 
 
-def push(message: bytes) -> Push:
-    """Read what the script published; raises ValueError."""
-    head, _, event = message.partition(b"\n")
+def decode_message(raw: bytes) -> Message:
+    """Read what the publish script sent; raises ValueError."""
+    head, _, event = raw.partition(b"\n")
     epoch, offset, previous = head.split()
-    return Push(epoch.decode(), int(offset), int(previous), event)
+    return Message(epoch.decode(), int(offset), int(previous), event)

@@ -1,4 +1,4 @@
-"""Probes that go the way of events: whether messages come, what was lost of them, and up to where all came."""
+"""Probes that travel as events do. They show whether messages come, whether any was lost, and up to where all came."""
 
 from __future__ import annotations
 
@@ -14,92 +14,96 @@ from sse_service.model.errors import Unavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sse_service.brokers.valkey.link import Link
     from sse_service.brokers.valkey.listener import ValkeyListener
+    from sse_service.brokers.valkey.losses import LossDetector
+    from sse_service.brokers.valkey.pipeline import Pipeline
 
 PROBE_SECONDS = 1.0
-"""Between two probes."""
+"""Interval of the probes."""
 
 ARRIVAL_SECONDS = 1.0
-"""For a probe to come back."""
+"""Timeout for a probe to arrive."""
 
 MAX_SILENT_PROBES = 2
-"""Probes in a row that did not come, nor anything else: the connection is made anew."""
+"""Probes in a row that did not arrive, with no other message either, before the connection is made again."""
 
 MAX_LATE_PROBES = 10
-"""The same where other messages come meanwhile."""
+"""The same, when other messages arrive meanwhile."""
 
-AUDITED_CHANNELS = 1000
+COMPARED_CHANNELS = 1000
 """Channels compared with the store at each probe."""
 
 
 class ValkeyProber:
-    """Sends a probe a second, and compares what came with what the store had then."""
+    """Sends a probe each second, and compares what has arrived with what the store had when it was sent."""
 
-    def __init__(self, *, listening: ValkeyListener, age_us: int) -> None:
-        self._listening = listening
+    def __init__(self, *, listener: ValkeyListener, losses: LossDetector, age_us: int) -> None:
+        self._listener = listener
+        self._losses = losses
         self._age_us = age_us
         self._probe = Script("probe")
         self._delivered = Cursor("none", 0)
-        # Channels that are still to be compared in this round, and the probe with which the round began.
+        # A round compares all channels: those still to come, and the position of the probe that began it.
         self._round: deque[str] = deque()
-        self._begun: Cursor | None = None
+        self._began: Cursor | None = None
 
     @property
     def delivered(self) -> Cursor:
-        """The newest probe before which nothing of any channel is missing."""
-        epoch = self._listening.epoch
+        """The newest position before which no event of any channel is missing."""
+        epoch = self._losses.epoch
         return self._delivered if self._delivered.epoch == epoch else Cursor(epoch or "none", 0)
 
-    async def run(self, link: Link, run_id: str, *, answered: Callable[[], None]) -> None:
-        """Probe until cancelled; raises Unavailable where no messages come."""
-        self._listening.probes.clear()
-        self._begun = None
+    async def run(self, pipeline: Pipeline, run_id: str, *, answered: Callable[[], None]) -> None:
+        """Probe until cancelled, and call ``answered`` at each answer. Raises Unavailable if no messages come."""
+        self._listener.probes.clear()
+        self._began = None
         missing: list[int] = []
         silent = late = 0
         while True:
-            started, received = time.monotonic(), self._listening.received
-            names = self._next_names()
-            epoch, offset, *lasts = await self._probe(link, run_id, self._age_us, self._listening.probe_channel, *names)
+            started, received = time.monotonic(), self._listener.received
+            channels = self._next_channels()
+            epoch, offset, *lasts = await self._probe(
+                pipeline, run_id, self._age_us, self._listener.probe_channel, *channels
+            )
             here = Cursor(epoch.decode(), int(offset))
-            self._listening.begin_epoch(here.epoch)
+            self._losses.begin_epoch(here.epoch)
             answered()
-            if await self._comes(here.offset):
-                if any(probe not in self._listening.probes for probe in missing):
-                    self._listening.lose_all()
-                self._compare(here, names, [int(last) for last in lasts])
-                self._listening.probes.clear()
+            if await self._arrives(here.offset):
+                if any(probe not in self._listener.probes for probe in missing):
+                    self._losses.report()
+                self._compare(here, channels, [int(last) for last in lasts])
+                self._listener.probes.clear()
                 missing.clear()
                 silent = late = 0
             else:
                 missing.append(here.offset)
-                self._begun = None
+                self._began = None
                 late += 1
-                silent = silent + 1 if received == self._listening.received else 0
+                silent = silent + 1 if received == self._listener.received else 0
                 if silent == MAX_SILENT_PROBES or late == MAX_LATE_PROBES:
                     raise Unavailable("messages do not come")
             await asyncio.sleep(max(PROBE_SECONDS - (time.monotonic() - started), 0))
 
-    def _next_names(self) -> list[str]:
-        if self._begun is None or not self._round:
-            self._round, self._begun = deque(self._listening.names()), None
-        return [self._round.popleft() for _ in range(min(len(self._round), AUDITED_CHANNELS))]
+    def _next_channels(self) -> list[str]:
+        if self._began is None or not self._round:
+            self._round, self._began = deque(self._listener.confirmed_channels()), None
+        return [self._round.popleft() for _ in range(min(len(self._round), COMPARED_CHANNELS))]
 
-    def _compare(self, here: Cursor, names: list[str], lasts: list[int]) -> None:
-        """All that was stored before the probe was sent before it too, so it must have come."""
-        self._begun = self._begun or here
-        self._listening.audit(names, lasts)
+    def _compare(self, here: Cursor, channels: list[str], lasts: list[int]) -> None:
+        """Events stored before the probe were also published before it, so they must have arrived by now."""
+        self._began = self._began or here
+        self._losses.compare(channels, lasts)
         if not self._round:
-            self._delivered = self._begun
-            self._listening.proven = self._begun.offset
+            self._delivered = self._began
+            self._losses.complete = self._began.offset
 
-    async def _comes(self, offset: int) -> bool:
-        """Wait for a probe; False where it does not come in time."""
+    async def _arrives(self, offset: int) -> bool:
+        """Wait for a probe; False if it does not arrive in time."""
         try:
             async with asyncio.timeout(ARRIVAL_SECONDS):
-                while offset not in self._listening.probes:
-                    self._listening.probed.clear()
-                    await self._listening.probed.wait()
+                while offset not in self._listener.probes:
+                    self._listener.probed.clear()
+                    await self._listener.probed.wait()
         except TimeoutError:
             return False
         return True

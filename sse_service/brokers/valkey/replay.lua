@@ -1,27 +1,27 @@
 #!lua flags=allow-oom
--- Reads what the channels hold after an offset, merged in order.
+-- Reads the entries of some channels after an offset, merged in order.
 --
--- ARGV: age of what is kept in µs, offset to begin after, most entries, most bytes, number of channels, the channels; then for
--- each doubt its channel and two offsets: what stands after the first, up to the second, may have been missed.
--- Answers the epoch, the position, the highest floor, each channel's last offset, whether something was missed, whether
+-- ARGV: age of the history in µs, offset to begin after, most entries, most bytes, number of channels, the channels.
+-- Then for each possible loss its channel and two offsets: an entry after the first, up to the second, was lost.
+-- Returns the epoch, the position, the highest floor, each channel's last offset, whether something was lost, whether
 -- there is more, and the entries: offset, channel, event.
 
-local age, after, most, most_bytes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local age, after, max_entries, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local count = tonumber(ARGV[7])
 
 last = math.max(last, now)
--- A time that has not been yet is no believable one: all that is held follows.
+-- An offset in the future proves nothing: return everything.
 if after > last then after = 0 end
 
 local lost = 0
 for i = 8 + count, #ARGV, 3 do
-  local channel, sure, upto = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local channel, complete, upto = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local record = read(channel)
   local first
-  if math.max(floor, record and record.floor or 0) > sure then
-    first = sure + 1
+  if math.max(floor, record and record.floor or 0) > complete then
+    first = complete + 1
   else
-    local entry = redis.call('XRANGE', HISTORY .. channel, '(' .. text(sure) .. '-0', text(upto), 'COUNT', 1)[1]
+    local entry = redis.call('XRANGE', HISTORY .. channel, '(' .. text(complete) .. '-0', text(upto), 'COUNT', 1)[1]
     first = entry and tonumber(string.match(entry[1], '%d+'))
   end
   if first then
@@ -42,11 +42,11 @@ for i = 8, 7 + count do
   end
 end
 
--- What one channel gives at most: where it has more, the page ends with what it gave, so that none can hide an entry that
--- belongs before the page's last.
-local share = most + 1
-if #active > 1 then share = math.ceil(most * 2 / #active) + 1 end
-if held > 0 then share = math.max(1, math.min(share, math.floor(most_bytes / #active / (size / held)))) end
+-- Most entries read from one channel. If it has more, the page ends with the last one read. So no channel can hide an
+-- entry that belongs before the page's end.
+local share = max_entries + 1
+if #active > 1 then share = math.ceil(max_entries * 2 / #active) + 1 end
+if held > 0 then share = math.max(1, math.min(share, math.floor(max_bytes / #active / (size / held)))) end
 
 local found, upto, more = {}, last, 0
 local start = '(' .. text(math.max(after, last - age - 1)) .. '-0'
@@ -61,7 +61,7 @@ for _, pair in ipairs(active) do
   if #entries == share then
     if newest < record.last then upto, more = math.min(upto, newest), 1 end
   elseif newest ~= record.last and record.last >= last - age then
-    -- Its newest entry is gone, though the count is right: what is left is no proof.
+    -- Its newest entry is missing though the count is right, so what is left proves nothing.
     floors = math.max(floors, record.last)
   end
 end
@@ -71,7 +71,7 @@ local page, newest = {}, nil
 for _, entry in ipairs(found) do
   if entry[1] > upto then break end
   if entry[1] ~= newest then
-    if #page == most * 3 then
+    if #page == max_entries * 3 then
       more = 1
       break
     end

@@ -1,8 +1,8 @@
-"""Cursors are read back as written, and judged."""
+"""Cursors are read as they were written, and their gaps found."""
 
 import pytest
 
-from sse_service.model.cursor import MAX_LENGTH, Cursor, digest, judge, parse
+from sse_service.model.cursor import MAX_LENGTH, Cursor, digest, find_gap, parse
 from sse_service.model.reasons import GapReason
 
 NOW = Cursor("life", 1_790_000_000_000_000)
@@ -35,4 +35,4 @@ def test_anything_else_is_no_cursor(text: str) -> None:
 def test_a_cursor_is_provable_only_within_its_epoch_floor_position_and_age(
     cursor: Cursor | None, floor: int, reason: GapReason | None
 ) -> None:
-    assert judge(cursor, position=NOW, floor=floor, age_seconds=10) is reason
+    assert find_gap(cursor, position=NOW, floor=floor, age_seconds=10) is reason

@@ -1,4 +1,4 @@
-"""A value is made once and compared by what it holds."""
+"""Values are compared by their fields, and have no others."""
 
 import dataclasses
 
@@ -17,11 +17,11 @@ def test_equal_values_are_one_key() -> None:
     assert len({Point(1), Point(1, 0), Point(2)}) == 2
 
 
-def test_a_changed_copy_leaves_the_first_as_it_was() -> None:
+def test_a_changed_copy_leaves_the_original_unchanged() -> None:
     first = Point(1, 2)
     assert dataclasses.replace(first, x=3) == Point(3, 2)
     assert first == Point(1, 2)
 
 
-def test_nothing_hangs_on_a_value() -> None:
+def test_a_value_has_no_dict() -> None:
     assert not hasattr(Point(1), "__dict__")

@@ -12,6 +12,7 @@ from sse_service.model.errors import Unavailable
 from sse_service.streams.filter import Filter
 from sse_service.streams.timer import Timer
 from tests.conformance.parser import Message
+from tests.contracts.lossy_broker import LossyBroker
 from tests.unit.sinks import MemorySink
 from tests.unit.task import Task, settled
 
@@ -301,16 +302,15 @@ def test_an_idle_stream_that_is_older_than_history_reads_on_without_a_gap() -> N
 
 
 def test_what_was_lost_before_another_channel_went_on_is_a_gap_and_read_again() -> None:
-    task, sink = Task(), MemorySink()
+    task, sink = Task(broker=LossyBroker), MemorySink()
 
     async def body() -> None:
         with task.open(sink, groups=("ops",)) as subscription:
             await settled(lambda: subscription.live)
             await task.publish("seen")
             seen = task.broker._last
-            listener, task.broker._listener = task.broker._listener, lambda _: None
-            await task.publish("lost")
-            task.broker._listener = listener
+            with task.broker.losing():
+                await task.publish("lost")
             await task.publish("group's", channels=("group:ops",))
             task.hub.lost({"user:1": seen})
             await settled(lambda: subscription.live)
@@ -322,7 +322,7 @@ def test_what_was_lost_before_another_channel_went_on_is_a_gap_and_read_again() 
 
 
 def test_where_nothing_was_lost_before_another_channel_went_on_nothing_is_told() -> None:
-    task, sink = Task(), MemorySink()
+    task, sink = Task(broker=LossyBroker), MemorySink()
 
     async def body() -> None:
         with task.open(sink, groups=("ops",)) as subscription:
@@ -338,10 +338,10 @@ def test_where_nothing_was_lost_before_another_channel_went_on_nothing_is_told()
     assert sink.data == ["a", "b"]
 
 
-def test_a_doubt_outlives_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    task, sink = Task(), MemorySink()
+def test_a_possible_loss_is_looked_into_after_an_outage_of_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, sink = Task(broker=LossyBroker), MemorySink()
     monkeypatch.setattr("sse_service.streams.catchup.RETRY_SECONDS", 0)
-    replay, tries = task.broker.replay, 0
+    replay, tries = task.broker.replay_after_loss, 0
 
     async def fail_twice(*arguments: Any) -> Any:
         nonlocal tries
@@ -354,11 +354,10 @@ def test_a_doubt_outlives_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch)
         with task.open(sink, groups=("ops",)) as subscription:
             await settled(lambda: subscription.live)
             seen = task.broker._last
-            listener, task.broker._listener = task.broker._listener, lambda _: None
-            await task.publish("lost")
-            task.broker._listener = listener
+            with task.broker.losing():
+                await task.publish("lost")
             await task.publish("group's", channels=("group:ops",))
-            monkeypatch.setattr(task.broker, "replay", fail_twice)
+            monkeypatch.setattr(task.broker, "replay_after_loss", fail_twice)
             task.hub.lost({"user:1": seen})
             await settled(lambda: subscription.live)
 

@@ -1,4 +1,4 @@
-"""The memory broker forgets channels as well as entries, counts, and never runs ahead of its listener."""
+"""The memory broker removes idle channels, counts duplicates, and its position is never ahead of its listener."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ def test_the_channel_idle_longest_is_forgotten_and_its_cursor_is_a_gap() -> None
     assert page.entries == ()
 
 
-def test_a_channel_that_had_an_event_since_is_not_the_one_idle_longest() -> None:
+def test_a_new_event_makes_a_channel_the_last_to_be_forgotten() -> None:
     now = 1_000.0
     broker = MemoryBroker(listener=lambda _: None, metrics=Metrics(), max_channels=3, clock=lambda: now)
     before = asyncio.run(broker.position())
@@ -49,7 +49,7 @@ def test_a_forgotten_channel_makes_no_gap_for_what_came_after_it() -> None:
     assert asyncio.run(broker.replay(["user:1"], live[0].cursor, 10)).gap is None
 
 
-def test_a_channel_that_age_emptied_can_be_forgotten() -> None:
+def test_a_channel_whose_events_all_expired_can_be_forgotten() -> None:
     now = 1_000.0
     broker = MemoryBroker(
         listener=lambda _: None, metrics=Metrics(), history_seconds=1, max_channels=1, clock=lambda: now
@@ -72,25 +72,26 @@ def test_stored_events_and_both_kinds_of_duplicates_are_counted(caplog: pytest.L
     assert 'sse_duplicates_total{kind="same"} 1.0' in text
     assert 'sse_duplicates_total{kind="differing"} 1.0' in text
     assert [record.getMessage() for record in caplog.records] == [
-        "event a came again with other data or type, and was not delivered again"
+        "event a came again with other data or another type, and was not delivered: "
+        "the producer must give each event its own id"
     ]
 
 
-def test_the_order_of_channels_makes_no_other_event() -> None:
+def test_the_same_channels_in_another_order_are_the_same_event() -> None:
     live: list[Entry] = []
     broker = MemoryBroker(listener=live.extend, metrics=Metrics())
     publish(broker, Route(Event("a", "x"), ("user:1", "user:2")), Route(Event("a", "x"), ("user:2", "user:1")))
     assert len(live) == 1
 
 
-def test_the_oldest_id_is_forgotten_before_its_time_when_there_are_too_many() -> None:
+def test_beyond_the_most_dedupe_keys_the_oldest_is_forgotten_early() -> None:
     live: list[Entry] = []
     broker = MemoryBroker(listener=live.extend, metrics=Metrics(), max_dedupe_keys=2)
     publish(broker, *(Route(Event(event_id, "x"), ("user:1",)) for event_id in "abcbca"))
     assert [entry.event.id for entry in live] == ["a", "b", "c", "a"]
 
 
-def test_asked_from_within_the_listener_delivered_stays_behind_the_entries_in_its_hands() -> None:
+def test_while_the_listener_is_called_delivered_is_below_its_entries() -> None:
     seen: list[tuple[int, ...]] = []
 
     def listener(entries: Sequence[Entry]) -> None:

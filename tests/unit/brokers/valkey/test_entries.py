@@ -1,14 +1,14 @@
-"""What is written down in Valkey is read back as it was, and anything else is refused."""
+"""What is encoded is decoded unchanged, and anything else is a ValueError."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sse_service.brokers.valkey.entries import Push, decode, encode, push
+from sse_service.brokers.valkey.entries import Message, decode, decode_message, encode
 from sse_service.model.cursor import digest
 from sse_service.model.events import Event, Route, group_channel, user_channel
 
-# What has a meaning somewhere on the way, in the server's keys, its patterns, or its messages.
+# Characters with a meaning in the server's keys, patterns or messages.
 HARMFUL = st.sampled_from(
     [":", "{}", "{sse}:book", "*", " ", "\n", "\r\n", "\u2028", "é", "\U0001f600", '"', "\\", "["]
 )
@@ -24,7 +24,7 @@ EPOCH = "6123456789abc-0123abcd"
 
 @settings(deadline=None)
 @given(route=ROUTE, offset=OFFSET)
-def test_an_entry_is_read_back_as_it_was_written(route: Route, offset: int) -> None:
+def test_an_entry_is_decoded_as_it_was_encoded(route: Route, offset: int) -> None:
     entry = decode(encode(route), epoch=EPOCH, offset=offset)
     assert (entry.event, entry.channels) == (route.event, route.channels)
     assert (entry.cursor.epoch, entry.cursor.offset) == (EPOCH, offset)
@@ -33,7 +33,7 @@ def test_an_entry_is_read_back_as_it_was_written(route: Route, offset: int) -> N
 
 @settings(deadline=None)
 @given(one=ROUTE, other=ROUTE)
-def test_what_differs_is_written_differently(one: Route, other: Route) -> None:
+def test_different_routes_are_encoded_differently(one: Route, other: Route) -> None:
     assert (encode(one) == encode(other)) == (one == other)
 
 
@@ -42,7 +42,7 @@ def test_what_differs_is_written_differently(one: Route, other: Route) -> None:
 def test_a_message_is_split_at_its_first_line_only(route: Route, offset: int, previous: int) -> None:
     event = encode(route)
     message = f"{EPOCH} {offset} {previous}\n".encode() + event
-    assert push(message) == Push(EPOCH, offset, previous, event)
+    assert decode_message(message) == Message(EPOCH, offset, previous, event)
 
 
 @settings(deadline=None)
@@ -55,16 +55,16 @@ def test_an_event_is_one_line(route: Route) -> None:
     "message",
     [b"", b"\n", b"e", b"e 1\n", b"e 1 2 3\n", b"e x 0\n", b"e 1 y\n", b"e 1.5 0\n", b"\xff 1 0\n", b"\n" + b"e 1 0"],
 )
-def test_a_message_that_is_none_of_ours_is_a_value_error(message: bytes) -> None:
+def test_a_message_of_another_form_is_a_value_error(message: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        push(message)
+        decode_message(message)
 
 
 @settings(deadline=None)
 @given(message=st.binary())
 def test_any_bytes_are_a_message_or_a_value_error(message: bytes) -> None:
     try:
-        push(message)
+        decode_message(message)
     except ValueError:
         return
     assert len(message.partition(b"\n")[0].split()) == 3
@@ -73,12 +73,12 @@ def test_any_bytes_are_a_message_or_a_value_error(message: bytes) -> None:
 @pytest.mark.parametrize(
     "raw", [b"", b"junk", b"\xff", b"{}", b"[]", b'["a",null,null,null,"x"]', b'["a",null,null,null,"x",[],1]']
 )
-def test_an_entry_that_is_none_of_ours_is_a_value_error(raw: bytes) -> None:
+def test_an_entry_of_another_form_is_a_value_error(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode(raw, epoch=EPOCH, offset=1)
 
 
 @pytest.mark.parametrize("raw", [b"5", b"null", b"[1,2,3,4,5,6]", b'["a",null,null,null,"x",null]'])
-def test_json_of_another_form_is_a_value_error_too(raw: bytes) -> None:
+def test_an_entry_with_fields_of_other_types_is_a_value_error(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode(raw, epoch=EPOCH, offset=1)

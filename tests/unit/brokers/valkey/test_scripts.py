@@ -1,14 +1,16 @@
-"""The scripts as they are sent: flags first, then the prelude, and what they are called with in its place."""
+"""Scripts are sent as flags, shared code and body, and called with the keys and arguments that they expect."""
 
 import asyncio
 import hashlib
+import re
 from importlib.resources import files
 from typing import Any, cast
 
 import pytest
-from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
+from redis.exceptions import NoPermissionError, NoScriptError, OutOfMemoryError, ResponseError
 
-from sse_service.brokers.valkey.link import Link
+from sse_service.brokers.valkey.pipeline import Pipeline
+from sse_service.brokers.valkey.requirements import COMMANDS, NO_PERMISSION
 from sse_service.brokers.valkey.scripts import KEYS, Script, source
 from sse_service.model.errors import Unavailable
 
@@ -17,7 +19,7 @@ FOLDER = files("sse_service.brokers.valkey")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_flags_are_the_first_line_and_stand_only_there(name: str) -> None:
+def test_the_flags_are_the_first_line_and_only_there(name: str) -> None:
     first, *rest = source(name).splitlines()
     assert first.startswith(b"#!lua")
     assert first == FOLDER.joinpath(f"{name}.lua").read_bytes().splitlines()[0]
@@ -25,26 +27,38 @@ def test_the_flags_are_the_first_line_and_stand_only_there(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_prelude_stands_before_all_of_the_script(name: str) -> None:
-    prelude = FOLDER.joinpath("book.lua").read_bytes()
+def test_the_shared_code_comes_before_the_script(name: str) -> None:
+    shared = FOLDER.joinpath("metadata.lua").read_bytes()
     flags, _, body = FOLDER.joinpath(f"{name}.lua").read_bytes().partition(b"\n")
-    assert source(name) == flags + b"\n" + prelude + b"\n" + body
-    assert prelude.rstrip().endswith(b"\nopen()")
+    assert source(name) == flags + b"\n" + shared + b"\n" + body
+    assert shared.rstrip().endswith(b"\nopen()")
 
 
 @pytest.mark.parametrize(("name", "allowed"), [("publish", False), ("replay", True), ("probe", True)])
-def test_only_what_stores_events_is_refused_when_memory_is_out(name: str, allowed: bool) -> None:
+def test_only_publishing_is_refused_when_memory_is_full(name: str, allowed: bool) -> None:
     assert (b"allow-oom" in source(name).splitlines()[0]) is allowed
 
 
-def test_all_keys_are_in_one_slot_and_none_begins_as_a_channels_history_does() -> None:
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_command_of_a_script_is_in_the_list_of_rights(name: str) -> None:
+    called = {found.decode().lower() for found in re.findall(rb"redis\.call\('(\w+)'", source(name))}
+    assert called
+    assert called <= set(COMMANDS)
+
+
+def test_the_keys_are_named_as_before() -> None:
+    """Tasks of two versions share a server during a deploy, so a renamed key would lose its data."""
+    assert KEYS == ("{sse}:book", "{sse}:channels", "{sse}:seen", "{sse}:seen:old", "{sse}:history:")
+
+
+def test_all_keys_are_in_one_slot_and_none_begins_like_a_channels_history() -> None:
     assert {key[: key.index("}") + 1] for key in KEYS} == {"{sse}"}
     *fixed, history = KEYS
     assert not [key for key in fixed if key.startswith(history)]
 
 
 class Answers:
-    """In place of a connection: gives what it was made with, one for each call."""
+    """Stands for a pipeline: gives one prepared answer for each call."""
 
     def __init__(self, *answers: list[Any] | Exception) -> None:
         self._answers = list(answers)
@@ -59,10 +73,10 @@ class Answers:
 
 
 def run(answers: Answers, *arguments: str | bytes | int) -> list[Any]:
-    return asyncio.run(Script("probe")(cast(Link, answers), "run id", *arguments))
+    return asyncio.run(Script("probe")(cast(Pipeline, answers), "run id", *arguments))
 
 
-def test_a_script_is_called_by_its_hash_with_keys_run_id_and_chance_before_its_arguments() -> None:
+def test_a_script_is_called_by_its_hash_with_keys_run_id_and_random_digits_before_its_arguments() -> None:
     answers = Answers([b"a"])
     assert run(answers, "x", 7, b"y") == [b"a"]
     ((command, name, count, *rest),) = answers.calls
@@ -73,7 +87,7 @@ def test_a_script_is_called_by_its_hash_with_keys_run_id_and_chance_before_its_a
     assert len(bytes.fromhex(str(chance))) == 4
 
 
-def test_a_script_that_the_server_does_not_know_is_sent_once_with_the_same_arguments() -> None:
+def test_a_script_unknown_to_the_server_is_sent_with_the_same_arguments() -> None:
     answers = Answers(NoScriptError(), [b"a"])
     assert run(answers, "x") == [b"a"]
     known, sent = answers.calls
@@ -86,8 +100,10 @@ def test_a_script_that_the_server_does_not_know_is_sent_once_with_the_same_argum
     [
         (OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), "the server is out of memory"),
         (ResponseError("BUSY running a script"), "BUSY running a script"),
+        (NoPermissionError("User sse has no permissions to run the 'eval' command"), NO_PERMISSION),
+        (ResponseError("ACL failure in script: User sse has no permissions to run the 'xadd' command"), NO_PERMISSION),
     ],
 )
-def test_what_the_server_refuses_is_unavailable(first: list[Exception], error: Exception, reason: str) -> None:
+def test_an_error_of_the_server_is_unavailable(first: list[Exception], error: Exception, reason: str) -> None:
     with pytest.raises(Unavailable, match=f"^{reason}$"):
         run(Answers(*first, error))

@@ -1,13 +1,13 @@
--- What every script begins with: opening the book.
+-- Shared by all scripts, and placed before each: opens and checks the store's metadata.
 --
--- The book is one hash: the fields of FIXED, and for each channel a field '@' .. channel with the numbers of its
--- history. The index orders the same channels by their last offset; SEEN and OLD are the dedupe table's two
--- generations. Their sizes are checked against the book's each time, so that none of them can be lost unnoticed.
+-- The metadata is one hash. It holds the fields of FIXED, and for each channel a field '@' .. channel with the numbers
+-- of its history. The index orders the same channels by their last offset. DEDUPE and DEDUPE_OLD are the two
+-- generations of dedupe keys. Each script compares their sizes with the metadata, so the loss of any is noticed.
 --
--- KEYS: book, index, dedupe's young and old generation, prefix of the channels' streams
+-- KEYS: metadata, index, young and old generation of dedupe keys, prefix of the channels' histories (streams)
 -- ARGV: run id of the server that the caller is connected to, eight random hexadecimal digits
 
-local BOOK, INDEX, SEEN, OLD, HISTORY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local META, INDEX, DEDUPE, DEDUPE_OLD, HISTORY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local FIXED = {'epoch', 'run', 'last', 'floor', 'bytes', 'seen', 'old', 'rotated', 'scan'}
 -- Measured: a stream reserves 4 KiB for its first entries.
 local CHANNEL_BYTES, ENTRY_BYTES = 4800, 110
@@ -15,22 +15,24 @@ local CHANNEL_BYTES, ENTRY_BYTES = 4800, 110
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
--- tostring() and .. would write an offset as 1.79e+15.
+-- Formats an integer. tostring() and .. would write an offset as 1.79e+15.
 local function text(number) return string.format('%.0f', number) end
 
+-- Epoch, highest offset given out, floor of all channels, bytes of all channels, sizes of the young and the old
+-- generation of dedupe keys, offset at which the young one began, cursor of the scan for orphans.
 local epoch, last, floor, bytes, seen, old, rotated, scan
 
-local function whole(fields)
+local function intact(fields)
   for i = 1, #FIXED do
     if not fields[i] then return false end
   end
-  return redis.call('HLEN', BOOK) - #FIXED == redis.call('ZCARD', INDEX)
-    and redis.call('HLEN', SEEN) == tonumber(fields[6])
-    and redis.call('HLEN', OLD) == tonumber(fields[7])
+  return redis.call('HLEN', META) - #FIXED == redis.call('ZCARD', INDEX)
+    and redis.call('HLEN', DEDUPE) == tonumber(fields[6])
+    and redis.call('HLEN', DEDUPE_OLD) == tonumber(fields[7])
 end
 
 local function save()
-  redis.call('HSET', BOOK, 'epoch', epoch, 'run', ARGV[1], 'last', text(last), 'floor', text(floor), 'bytes',
+  redis.call('HSET', META, 'epoch', epoch, 'run', ARGV[1], 'last', text(last), 'floor', text(floor), 'bytes',
     text(bytes), 'seen', seen, 'old', old, 'rotated', text(rotated), 'scan', scan)
 end
 
@@ -39,29 +41,29 @@ local function begin_epoch()
   epoch = string.format('%x-', last) .. ARGV[2]
 end
 
--- Something of the bookkeeping is gone: nothing that is still held can be vouched for.
-local function begin_anew(survivor)
-  survivor = math.max(survivor, tonumber(redis.call('ZRANGE', INDEX, -1, -1, 'WITHSCORES')[2] or 0))
+-- Part of the metadata is lost, so nothing proves that the histories are complete: remove all and begin a new epoch.
+local function reset(known_last)
+  known_last = math.max(known_last, tonumber(redis.call('ZRANGE', INDEX, -1, -1, 'WITHSCORES')[2] or 0))
   for _, channel in ipairs(redis.call('ZRANGE', INDEX, 0, -1)) do redis.call('UNLINK', HISTORY .. channel) end
-  for _, field in ipairs(redis.call('HKEYS', BOOK)) do
+  for _, field in ipairs(redis.call('HKEYS', META)) do
     if string.sub(field, 1, 1) == '@' then redis.call('UNLINK', HISTORY .. string.sub(field, 2)) end
   end
-  redis.call('UNLINK', BOOK, INDEX, SEEN, OLD)
-  last, floor, bytes, seen, old, rotated = survivor, 0, 0, 0, 0, now
-  -- Where book and index are both gone nobody knows what else there is.
+  redis.call('UNLINK', META, INDEX, DEDUPE, DEDUPE_OLD)
+  last, floor, bytes, seen, old, rotated = known_last, 0, 0, 0, 0, now
+  -- If metadata and index are both lost, nothing names the other histories: scan for them.
   scan = '0'
   begin_epoch()
   save()
 end
 
 local function open()
-  local fields = redis.call('HMGET', BOOK, unpack(FIXED))
-  if not whole(fields) then return begin_anew(tonumber(fields[3] or 0)) end
+  local fields = redis.call('HMGET', META, unpack(FIXED))
+  if not intact(fields) then return reset(tonumber(fields[3] or 0)) end
   epoch, last, floor, bytes = fields[1], tonumber(fields[3]), tonumber(fields[4]), tonumber(fields[5])
   seen, old, rotated, scan = tonumber(fields[6]), tonumber(fields[7]), tonumber(fields[8]), fields[9]
-  -- Ages are counted in the time of offsets, which never steps back.
+  -- Ages are measured in offsets, which never fall.
   now = math.max(now, last)
-  -- Another server, or this one started again: what it acknowledged last may be missing.
+  -- Another server, or this one after a restart: the newest events that it acknowledged may be lost.
   if fields[2] ~= ARGV[1] then
     begin_epoch()
     save()
@@ -69,16 +71,16 @@ local function open()
 end
 
 local function write(channel, record)
-  redis.call('HSET', BOOK, '@' .. channel, string.format('%.0f %.0f %.0f %.0f %.0f', record.last, record.floor,
+  redis.call('HSET', META, '@' .. channel, string.format('%.0f %.0f %.0f %.0f %.0f', record.last, record.floor,
     record.bytes, record.count, record.first))
 end
 
--- A channel's numbers; nil where it has none.
+-- Returns a channel's numbers; nil if it has none.
 local function read(channel)
-  local raw = redis.call('HGET', BOOK, '@' .. channel)
+  local raw = redis.call('HGET', META, '@' .. channel)
   local held = redis.call('XLEN', HISTORY .. channel)
   if not raw then
-    -- Left over from a life whose book and index were both lost
+    -- An orphan of an epoch whose metadata and index were both lost.
     if held > 0 then redis.call('UNLINK', HISTORY .. channel) end
     return nil
   end
@@ -94,7 +96,7 @@ local function read(channel)
   return record
 end
 
--- Takes a channel's oldest entries until `enough` says so of its record.
+-- Removes a channel's oldest entries until `enough` accepts its record.
 local function trim(channel, record, enough)
   local step = 2
   while record.count > 0 and not enough(record) do
@@ -110,26 +112,26 @@ local function trim(channel, record, enough)
   end
 end
 
--- Removes a channel and its bookkeeping; all that it ever had counts as gone.
-local function clear(channel)
+-- Removes a channel and its metadata. The floor of all channels rises to its last offset.
+local function remove(channel)
   local record = read(channel)
   redis.call('UNLINK', HISTORY .. channel)
-  redis.call('HDEL', BOOK, '@' .. channel)
+  redis.call('HDEL', META, '@' .. channel)
   redis.call('ZREM', INDEX, channel)
   if record then
     bytes, floor = bytes - record.bytes, math.max(floor, record.last)
   end
 end
 
--- Some of the channels to which nothing came for longer than anything is kept.
-local function sweep(age)
+-- Removes some of the channels that had no event for longer than the history's age.
+local function remove_expired(age)
   for _, channel in ipairs(redis.call('ZRANGEBYSCORE', INDEX, '-inf', text(now - age), 'LIMIT', 0, 20)) do
-    clear(channel)
+    remove(channel)
   end
 end
 
--- Looks for histories that a life left behind, some keys a call, until all keys were seen.
-local function look_for_leftovers()
+-- Removes histories that an earlier epoch left behind. Scans some keys a call, until all have been seen.
+local function remove_orphans()
   if scan == 'done' then return end
   local answer = redis.call('SCAN', scan, 'COUNT', 200)
   for _, key in ipairs(answer[2]) do

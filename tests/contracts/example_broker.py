@@ -1,0 +1,146 @@
+"""A whole broker in one file, written from ``brokers/base.py`` alone, in the simplest way.
+
+Its store is an object in this process. Brokers that are given the same one are tasks that share it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+
+from sse_service.brokers.base import Entry, Listener, Page
+from sse_service.brokers.dedupe import MAX_DEDUPE_KEYS, count_duplicate
+from sse_service.model.cursor import Cursor, digest, find_gap, new_epoch
+from sse_service.model.errors import Unavailable
+from sse_service.model.events import Route
+from sse_service.telemetry.metrics import Metrics
+
+ENTRY_BYTES = 512
+
+
+class Store:
+    """What a server would keep. Its methods are its atomic steps."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.last = int(clock() * 1_000_000)
+        self.epoch = new_epoch(self.last)
+        self.entries: list[Entry] = []  # of all channels, oldest first
+        self.floor = 0  # of all channels
+        self.dedupe: dict[tuple[str, frozenset[str]], tuple[int, tuple[str | None, str]]] = {}
+        self.connected: list[ExampleBroker] = []
+
+    def reserve(self) -> Cursor:
+        self.last = max(self.last, int(self._clock() * 1_000_000))
+        return Cursor(self.epoch, self.last)
+
+    def add(self, route: Route, window_us: int) -> bool | None:
+        """Store an event, and return None; return whether a duplicate has the same content."""
+        offset = max(self.last + 1, self.reserve().offset)
+        event, key = route.event, (route.event.id, frozenset(route.channels))
+        at, content = self.dedupe.get(key, (0, ()))
+        if at >= offset - window_us:
+            return content == (event.type, event.data)
+        self.dedupe.pop(key, None)
+        self.dedupe[key] = offset, (event.type, event.data)
+        if len(self.dedupe) > MAX_DEDUPE_KEYS:
+            del self.dedupe[next(iter(self.dedupe))]
+        self.last = offset
+        entry = Entry(Cursor(self.epoch, offset, digest(event.id)), event, route.channels)
+        self.entries.append(entry)
+        for broker in self.connected:
+            broker.receive(entry)
+        return None
+
+    def trim(self, max_events: int, max_bytes: int, age_us: int) -> None:
+        """Keep what is among the newest of any of its channels, young enough, and within the bytes."""
+        kept, count, size = [], Counter[str](), 0
+        for entry in reversed(self.entries):
+            count.update(entry.channels)
+            size += ENTRY_BYTES + len(entry.event.data.encode())
+            young = entry.cursor.offset >= self.last - age_us
+            if young and size <= max_bytes and any(count[channel] <= max_events for channel in entry.channels):
+                kept.append(entry)
+            else:
+                self.floor = max(self.floor, entry.cursor.offset)
+        self.entries = kept[::-1]
+
+
+class ExampleBroker:
+    """The contract, method by method."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        listener: Listener,
+        metrics: Metrics,
+        history_events: int = 200,
+        history_seconds: float = 3600,
+        history_bytes: int = 64 * 1024 * 1024,
+        dedupe_seconds: float = 900,
+    ) -> None:
+        self._store = store
+        self._listener = listener
+        self._metrics = metrics
+        self._age = history_seconds
+        self._limits = history_events, history_bytes, int(history_seconds * 1_000_000)
+        self._window_us = int(dedupe_seconds * 1_000_000)
+        self._received: deque[Entry] = deque()
+        self._arrived = asyncio.Event()
+        self._delivered = store.reserve()
+        self.trouble: str | None = "not connected yet"
+
+    async def check(self) -> None: ...
+
+    async def run(self) -> None:
+        self._store.connected.append(self)
+        self.trouble = None
+        while await self._arrived.wait():
+            self._arrived.clear()
+            while self._received:
+                self._listener([self._received[0]])
+                self._delivered = self._received.popleft().cursor
+
+    def receive(self, entry: Entry) -> None:
+        self._received.append(entry)
+        self._arrived.set()
+
+    async def publish(self, routes: Sequence[Route]) -> None:
+        self._need_store()
+        for route in routes:
+            if (same := self._store.add(route, self._window_us)) is None:
+                self._metrics.events_stored.inc()
+            else:
+                count_duplicate(route, same=same, metrics=self._metrics)
+        self._store.trim(*self._limits)
+
+    async def subscribe(self, channels: Sequence[str]) -> None:
+        self._need_store()
+
+    def unsubscribe(self, channel: str) -> None: ...
+
+    async def replay(self, channels: Sequence[str], after: Cursor | None, limit: int) -> Page:
+        here = await self.position()
+        self._store.trim(*self._limits)
+        gap = find_gap(after, position=here, floor=self._store.floor, age_seconds=self._age)
+        start = after.offset if after is not None and after.offset <= here.offset else 0
+        wanted = set(channels)
+        found = [e for e in self._store.entries if e.cursor.offset > start and wanted.intersection(e.channels)]
+        if len(found) > limit:
+            return Page(tuple(found[:limit]), found[limit - 1].cursor, gap, more=True)
+        return Page(tuple(found), here, gap)
+
+    async def position(self) -> Cursor:
+        self._need_store()
+        return self._store.reserve()
+
+    def delivered(self) -> Cursor:
+        if not self._received:
+            self._delivered = self._store.reserve()
+        return self._delivered
+
+    def _need_store(self) -> None:
+        if self.trouble:
+            raise Unavailable(self.trouble)

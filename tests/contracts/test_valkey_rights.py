@@ -1,0 +1,148 @@
+"""The ACL rules that the service names are enough, and each of them is needed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import redis
+
+from sse_service.brokers.base import Entry
+from sse_service.brokers.valkey import connections, listener, prober
+from sse_service.brokers.valkey.broker import ValkeyBroker
+from sse_service.brokers.valkey.requirements import ACL_RULES, COMMANDS, NO_PERMISSION
+from sse_service.model.errors import Unavailable
+from sse_service.telemetry.metrics import Metrics
+from tests.contracts.setup import route
+from tests.integration.until import until
+from tests.integration.valkey import Valkey
+
+OPTIONAL = ("ping", "client|setinfo")
+"""One is ``doctor``'s, and the library goes on without the other."""
+
+
+class Store:
+    """A broker whose user has the named rights, on database 1 of an empty server."""
+
+    def __init__(self, server: Valkey, admin: redis.Redis, *changes: str) -> None:
+        admin.flushall()
+        admin.script_flush()
+        admin.execute_command("ACL", "SETUSER", "sse", "reset", "on", ">password", *ACL_RULES.split(), *changes)
+        self._admin = admin
+        self.live: list[Entry] = []
+        self.broker = ValkeyBroker(
+            url=f"redis://sse:password@127.0.0.1:{server.port}/1",
+            listener=self.live.extend,
+            on_lost=lambda _: None,
+            metrics=Metrics(),
+            history_events=2,
+            history_bytes=20_000,
+            max_dedupe_keys=2,
+        )
+
+    async def use(self) -> None:
+        """Do everything that makes the service send a command."""
+        await self.broker.check()
+        await until(lambda: self.broker.trouble is None)
+        await self.broker.subscribe(["user:1"])
+        before = await self.broker.position()
+        # More events than a channel keeps, more dedupe keys than one generation, more bytes than all channels may take.
+        await self.broker.publish([route(str(number)) for number in range(4)])
+        await self.broker.publish([route(f"other {number}", f"user:{number}", data="x" * 9_000) for number in (2, 3)])
+        await self.broker.replay(["user:1", "user:3"], before, 10)
+        # Without its metadata the store removes what is left, and looks for more.
+        self._admin.delete("{sse}:book")
+        await self.broker.publish([route("new")])
+        await until(lambda: self.live and self.live[-1].event.id == "new")
+        self.broker.unsubscribe("user:1")
+        await until(lambda: not self._admin.pubsub_numsub("{sse}:1:live:user:1")[0][1])
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(listener, "LINGER_SECONDS", 0)
+    monkeypatch.setattr(listener, "EXPIRE_SECONDS", 0.05)
+    monkeypatch.setattr(prober, "PROBE_SECONDS", 0.02)
+
+
+@pytest.fixture
+def admin(server: Valkey) -> Iterator[redis.Redis]:
+    with redis.Redis(port=server.port, db=1, decode_responses=True) as connected:
+        yield connected
+        connected.execute_command("ACL", "DELUSER", "sse")
+
+
+@asynccontextmanager
+async def running(store: Store) -> AsyncIterator[None]:
+    task = asyncio.create_task(store.broker.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("changes", [(), tuple(f"-{command}" for command in OPTIONAL)])
+def test_a_user_with_these_rights_can_do_everything(
+    server: Valkey, admin: redis.Redis, changes: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        store = Store(server, admin, *changes)
+        async with running(store):
+            await store.use()
+
+    asyncio.run(test())
+    assert "permission" not in caplog.text
+    denied = admin.execute_command("ACL", "LOG")
+    assert {entry["object"] for entry in denied if entry["username"] == "sse"} <= set(OPTIONAL)
+
+
+def denied(store: Store, logged: Callable[[], bool]) -> None:
+    """Use the store until the log says that it is denied."""
+
+    async def use() -> None:
+        while True:
+            with suppress(Unavailable, AssertionError):
+                await store.use()
+
+    async def test() -> None:
+        async with running(store):
+            using = asyncio.create_task(use())
+            await until(logged)
+            using.cancel()
+            await asyncio.wait([using])
+
+    asyncio.run(test())
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in OPTIONAL])
+def test_without_one_of_the_commands_the_log_names_it_and_the_rights(
+    server: Valkey, admin: redis.Redis, command: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(server, admin, f"-{command}")
+    denied(store, lambda: f"run the '{command}' command" in caplog.text)
+    (line, *_) = [record.getMessage() for record in caplog.records if f"'{command}'" in record.getMessage()]
+    assert line.startswith("Valkey ")
+    assert line.endswith(f"Give the user these rights with ACL SETUSER: {ACL_RULES}")
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("change", "text"), [("resetkeys", "access a key"), ("resetchannels", "access a channel")])
+def test_without_the_keys_or_the_channels_the_log_says_so(
+    server: Valkey, admin: redis.Redis, change: str, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(server, admin, change)
+    denied(store, lambda: text in caplog.text)
+    assert store.broker.trouble == NO_PERMISSION
+    assert ACL_RULES in caplog.text
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_missing_right_is_trouble_that_names_no_user(server: Valkey, admin: redis.Redis) -> None:
+    store = Store(server, admin, "-xrange")
+    denied(store, lambda: store.broker.trouble == NO_PERMISSION)
