@@ -143,6 +143,21 @@ def test_without_the_keys_or_the_channels_the_log_says_so(
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_missing_right_is_trouble_that_names_no_user(server: Valkey, admin: redis.Redis) -> None:
-    store = Store(server, admin, "-xrange")
-    denied(store, lambda: store.broker.trouble == NO_PERMISSION)
+def test_a_right_that_is_taken_away_while_running_is_trouble_that_names_no_user(
+    server: Valkey, admin: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        store = Store(server, admin)
+        async with running(store):
+            await until(lambda: store.broker.trouble is None)
+            await store.broker.publish([route("a")])
+            admin.execute_command("ACL", "SETUSER", "sse", "-xrange")
+            with pytest.raises(Unavailable, match=f"^{NO_PERMISSION}$"):
+                await store.broker.replay(["user:1"], None, 10)
+            assert store.broker.trouble == NO_PERMISSION
+            admin.execute_command("ACL", "SETUSER", "sse", "+xrange")
+            await store.broker.replay(["user:1"], None, 10)
+            assert store.broker.trouble is None
+
+    asyncio.run(test())
+    assert "Valkey could not read events: " in caplog.text
