@@ -20,7 +20,7 @@ from sse_service.streams.service_events import close
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from sse_service.protocols.admission import Admission
+    from sse_service.protocols.admission import Admission, StreamRequest
     from sse_service.streams.registry import StreamRegistry
 
 RETRY_MS = (1000, 10_000)
@@ -46,21 +46,24 @@ class Events:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the caller's stream, or say why there is none."""
         await self._pacer.wait()
-        request = Request(scope)
-        try:
-            admitted = await self._admission.admit(request)
-        except InvalidToken as error:
-            answer = unauthorized(error)
-        except Forbidden as error:
-            answer = problem(403, str(error))
-        except ValueError as error:
-            answer = problem(400, str(error))
-        except Overloaded as error:
-            answer = _overloaded(request, error.reason)
+        answer = await self._admit(Request(scope))
+        if isinstance(answer, Response):
+            await answer(scope, receive, send)
         else:
-            await self._stream.answer(scope, send, admitted)
-            return
-        await answer(scope, receive, send)
+            await self._stream.answer(scope, send, answer)
+
+    async def _admit(self, request: Request) -> StreamRequest | Response:
+        """Admit a request, or make the answer that refuses it. The Request object must not live as long as a stream."""
+        try:
+            return await self._admission.admit(request)
+        except InvalidToken as error:
+            return unauthorized(error)
+        except Forbidden as error:
+            return problem(403, str(error))
+        except ValueError as error:
+            return problem(400, str(error))
+        except Overloaded as error:
+            return _overloaded(request, error.reason)
 
 
 def _overloaded(request: Request, reason: RefusalReason) -> Response:

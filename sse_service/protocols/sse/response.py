@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Message, Scope, Send
 
+    from sse_service.http.uvicorn.transport import StreamTransport
     from sse_service.protocols.admission import StreamRequest
     from sse_service.streams.registry import StreamRegistry
 
@@ -63,10 +64,7 @@ class EventStream(EventSourceResponse):
             start=request.start,
             filter=request.filter,
         ) as subscription:
-            # A broker that is slow delays the head by no more than this.
-            timer = asyncio.get_running_loop().call_later(GREETING_SECONDS, transport.wake)
-            await transport.wait()
-            timer.cancel()
+            await _greeting(transport)
             await send(self._start())
             transport.release_request()
             sink.begin()
@@ -79,6 +77,16 @@ class EventStream(EventSourceResponse):
     def _start(self) -> Message:
         """Make a new message for each stream: Starlette's middleware puts its own headers into what it is given."""
         return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+
+
+async def _greeting(transport: StreamTransport) -> None:
+    """Wait until the sink has something to write behind the head. A slow broker delays the head by no more than this.
+
+    On its own, so that the timer does not stay in memory for as long as the stream.
+    """
+    timer = asyncio.get_running_loop().call_later(GREETING_SECONDS, transport.wake)
+    await transport.wait()
+    timer.cancel()
 
 
 async def _nothing() -> AsyncIterator[bytes]:
