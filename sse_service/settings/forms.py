@@ -112,7 +112,7 @@ def heartbeat(value: int) -> int:
 def queue(value: str) -> str:
     """Check the URL of a standard queue."""
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc or not parts.path.strip("/") or _odd(value):
+    if parts.scheme not in ("http", "https") or not parts.netloc or not parts.path.strip("/") or _has_gap(value):
         raise ValueError("must be the URL of a queue, such as https://sqs.eu-west-1.amazonaws.com/123456789012/events")
     if value.endswith(".fifo"):
         raise ValueError("must be a standard queue: FIFO queues are not supported")
@@ -128,7 +128,7 @@ def broker(secret: SecretStr) -> SecretStr:
         store = parts.scheme in ("redis", "rediss") and parts.port != 0 and _DATABASE.fullmatch(database) is not None
     except ValueError:
         store = False
-    if value != "memory://" and not (store and parts.hostname and not parts.fragment and not _odd(value)):
+    if value != "memory://" and not (store and parts.hostname and not parts.fragment and not _has_gap(value)):
         raise ValueError("must be memory://, redis://host:6379 or, with TLS, rediss://:…@host:6379/0")
     allowed = _TLS_QUERIES if parts.scheme == "rediss" else ()
     for name, values in parse_qs(parts.query, keep_blank_values=True).items():
@@ -155,6 +155,6 @@ Expression = Annotated[str, AfterValidator(expression)] | None
 """An override of the routing. If it is unset, the defaults decide."""
 
 
-def _odd(url: str) -> bool:
+def _has_gap(url: str) -> bool:
     """Whether a URL contains a space or a control character. ``urlsplit`` drops some of them without a word."""
     return not url.isprintable() or " " in url
