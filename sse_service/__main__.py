@@ -8,21 +8,21 @@ import sys
 
 
 def main() -> int:
-    """Run the command line; a signal while it is being loaded is no failure to be explained by a traceback."""
-    # While modules are being loaded an exception may come out as something else, and there is nothing to be closed.
+    """Run the command line. A signal while modules are imported ends the process without a traceback."""
+    # An exception raised during an import may surface as another one, and there is nothing to clean up yet.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:
         from sse_service import cli
 
-        signal.signal(signal.SIGTERM, _end)
+        signal.signal(signal.SIGTERM, _exit)
         return cli.main()
     except KeyboardInterrupt:
         print("sse-service: stopped", file=sys.stderr)
         return 130
 
 
-def _end(_: int, __: object) -> None:
-    """Until the server takes the signal: process 1 of a container has no default for it, and would be killed."""
+def _exit(_: int, __: object) -> None:
+    """Exit on SIGTERM until the server handles it: as process 1 of a container, Python would ignore the signal."""
     raise SystemExit(0)
 
 

@@ -1,14 +1,18 @@
-"""The command line's words."""
+"""The command line's commands and arguments."""
 
 from __future__ import annotations
 
 import argparse
-import re
 from urllib.parse import urlsplit
+
+from sse_service.model import durations
+
+MAX_TTL_DAYS = 36_500
+"""The service refuses tokens that expire after the year 3000."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """One command each; ``command`` is its name."""
+    """Make the parser. ``command`` is the name of the command that was given."""
     root = argparse.ArgumentParser(prog="sse-service", description="Pushes SNS/SQS events to browsers.")
     commands = root.add_subparsers(required=True, metavar="COMMAND", dest="command")
 
@@ -18,33 +22,31 @@ def parser() -> argparse.ArgumentParser:
 
     for command in (serve, dev):
         command.add_argument("--host", default="127.0.0.1", help="address to listen on [127.0.0.1]")
-        command.add_argument(
-            "--port", type=_port, default=8000, help="port to listen on; 0 takes any that is free [8000]"
-        )
+        command.add_argument("--port", type=_port, default=8000, help="port to listen on; 0 picks a free one [8000]")
 
     token = commands.add_parser("token", help="print a token signed with the first SSE_JWT_SECRET")
     token.add_argument("user", type=_name, metavar="USER")
-    token.add_argument("--groups", default="", help="separated by commas")
-    token.add_argument("--ttl", type=_seconds, default=3600, help="how long it holds, as 30s, 10m, 1h or 1d [1h]")
+    token.add_argument("--groups", type=_names, default=[], help="the user's groups, separated by commas")
+    token.add_argument("--ttl", type=_ttl, default=3600, help="how long it is valid, as 30s, 10m, 1h or 1d [1h]")
 
     publish = commands.add_parser("publish", help="send one event to SSE_TOPIC_ARN")
-    whom = publish.add_mutually_exclusive_group()
-    whom.add_argument("--user", type=_name)
-    whom.add_argument("--group", type=_name)
-    whom.add_argument("--broadcast", action="store_true")
+    recipients = publish.add_mutually_exclusive_group()
+    recipients.add_argument("--user", type=_name, help="send it to this user")
+    recipients.add_argument("--group", type=_name, help="send it to this group")
+    recipients.add_argument("--broadcast", action="store_true", help="send it to everyone")
     publish.add_argument("--type", type=_name, help="the event's name in the browser")
-    publish.add_argument("--subject", type=_name, help="the upload or job that it is about")
-    publish.add_argument("--id", type=_name, help="by which copies of the event are recognised")
+    publish.add_argument("--subject", type=_name, help="the upload or job that the event is about")
+    publish.add_argument("--id", type=_name, help="the event's id: events with the same id are one event")
     publish.add_argument("data", metavar="DATA")
 
     doctor = commands.add_parser(
-        "doctor", help="check, from inside a task, all that lies between a publish and a stream; says what to do"
+        "doctor", help="run inside a task: check everything between a publish and a stream, and say what to fix"
     )
     doctor.add_argument(
         "--url",
         type=_address,
         default="http://127.0.0.1:8000",
-        help="where `serve` is reached [http://127.0.0.1:8000]",
+        help="the address of `serve` [http://127.0.0.1:8000]",
     )
     return root
 
@@ -57,26 +59,30 @@ def _port(text: str) -> int:
 
 def _name(text: str) -> str:
     if not text or not text.isprintable():
-        raise argparse.ArgumentTypeError("must not be empty, and must not hold control characters")
+        raise argparse.ArgumentTypeError("must not be empty, and must not contain control characters")
     return text
+
+
+def _names(text: str) -> list[str]:
+    return [_name(name.strip()) for name in text.split(",") if name.strip()]
+
+
+def _ttl(text: str) -> int:
+    seconds = durations.parse(text)
+    if not seconds or seconds > MAX_TTL_DAYS * 86_400:
+        raise argparse.ArgumentTypeError(f"must be a time such as 30s, 10m, 1h or 1d, at most {MAX_TTL_DAYS}d")
+    return seconds
 
 
 def _address(text: str) -> str:
     try:
         parts = urlsplit(text)
-        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        # What a request, and a look-up of the name, can be made of.
-        known = known and text.isprintable() and " " not in text and parts.path.isascii()
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        # A request, and a DNS query for the name, must be possible.
+        valid = valid and text.isprintable() and " " not in text and parts.path.isascii()
         (parts.hostname or "").encode("idna")
     except ValueError:
-        known = False
-    if not known or parts.query or parts.fragment or parts.username is not None:
-        raise argparse.ArgumentTypeError("must be an address as http://127.0.0.1:8000")
+        valid = False
+    if not valid or parts.query or parts.fragment or parts.username is not None:
+        raise argparse.ArgumentTypeError("must be an address such as http://127.0.0.1:8000")
     return text.rstrip("/")
-
-
-def _seconds(text: str) -> int:
-    match = re.fullmatch(r"([1-9]\d{0,8})([smhd])", text, re.ASCII)
-    if match is None:
-        raise argparse.ArgumentTypeError("must be a time as 30s, 10m, 1h or 1d")
-    return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]

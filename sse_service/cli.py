@@ -1,4 +1,4 @@
-"""The command line."""
+"""The commands of ``sse-service``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sse_service.doctor.run import examine
 from sse_service.http.sockets import listen, listen_for_admin, url
 from sse_service.model.errors import InvalidSettings
 from sse_service.settings.settings import Settings, unknown
-from sse_service.task import run, tokens_of
+from sse_service.task import run, signer_of
 from sse_service.telemetry import logs
 from sse_service.telemetry.metrics import Metrics
 
@@ -35,22 +35,28 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_AWS_VARIABLES = (
+    *("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+)
+"""Every call to AWS fails if one of them has a line end around its value."""
+
 _log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and give the exit status: 0, 1 for a failure, 2 for wrong usage or settings."""
+    """Run a command. Return the exit status: 0, 1 for a failure, 2 for wrong usage or settings."""
     arguments = parser().parse_args(argv)
     try:
         settings = Settings()
         logs.configure(settings.log_level, settings.log_format)
         for name in unknown(os.environ):
-            _log.warning("%s is no setting of this service", name)
+            _log.warning("%s is not a setting of this service: it is ignored", name)
         return _COMMANDS[arguments.command](arguments, settings)
     except InvalidSettings as error:
-        return _complain(str(error), 2)
+        return _fail(str(error), 2)
     except OSError as error:
-        return _complain(str(error), 1)
+        return _fail(str(error), 1)
 
 
 def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -63,15 +69,15 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
         def announce() -> None:
             _log.info("listening on %s, metrics on %s/metrics, reading %s", url(public), url(admin), settings.queue_url)
 
-        _spare_collector()
+        _tune_garbage_collector()
         uvloop.run(run(settings, public=public, admin=admin, announce=announce))
     return 0
 
 
-def _spare_collector() -> None:
-    """Keep the garbage collector from walking all streams again and again: with 10,000 it held the loop up for 0.3 s.
+def _tune_garbage_collector() -> None:
+    """Make collections rare. Each walks all streams: with 10,000 of them it stopped the event loop for 0.3 s.
 
-    A stream and a request leave nothing to it (a test says so): what is to be found is what has gone wrong.
+    Streams and requests leave no reference cycles behind, and a test checks that. Only faults leave garbage.
     """
     gc.collect()
     gc.freeze()
@@ -79,16 +85,19 @@ def _spare_collector() -> None:
 
 
 def _check_serving(settings: Settings) -> None:
-    """Raise InvalidSettings where a task could not keep its promises with these settings and this environment."""
+    """Raise InvalidSettings if a task could not keep its guarantees with these settings and this environment."""
     settings.for_serving()
     if os.environ.get("WEB_CONCURRENCY", "1").strip() not in ("", "1"):
         raise InvalidSettings(
-            "WEB_CONCURRENCY: must be 1 or unset: a task is one process, whose limits, drain and health are its own; "
-            "run more tasks"
+            "WEB_CONCURRENCY: must be 1 or unset, as a task is one process with its own limits, drain and health: "
+            "run more tasks instead"
         )
+    for name in _AWS_VARIABLES:
+        if os.environ.get(name, "") != os.environ.get(name, "").strip():
+            raise InvalidSettings(f"{name}: must have no space or line end around it")
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"):
         if not urlsplit(os.environ.get(name) or "http://host").netloc:
-            raise InvalidSettings(f"{name}: must be an address as http://127.0.0.1:5000")
+            raise InvalidSettings(f"{name}: must be an address such as http://127.0.0.1:5000")
     try:
         if aws.region() is None:
             raise InvalidSettings("AWS_REGION: must be set")
@@ -97,7 +106,7 @@ def _check_serving(settings: Settings) -> None:
     if settings.max_streams_per_address is not None and not settings.trusted_proxies:
         _log.warning(
             "SSE_MAX_STREAMS_PER_ADDRESS is set and SSE_TRUSTED_PROXIES is not: behind a load balancer all clients "
-            "count as one address"
+            "count as one address. Set SSE_TRUSTED_PROXIES to the load balancer's networks"
         )
 
 
@@ -105,20 +114,20 @@ def _dev(arguments: argparse.Namespace, settings: Settings) -> int:
     given = settings.model_fields_set
     logs.configure(settings.log_level, settings.log_format if "log_format" in given else "text")
     admin_port = settings.admin_port if "admin_port" in given else 0
-    # From here on this is a process like any other on AWS, whatever the shell was set to.
+    # The embedded AWS has its own credentials and region, whatever the shell is set up for.
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
         os.environ.pop(name, None)
     with listen(arguments.host, arguments.port) as public, listen_for_admin(settings.admin_host, admin_port) as admin:
         try:
             uvloop.run(_run_dev(settings, public=public, admin=admin))
         except ImportError as error:
-            return _complain(str(error), 1)
+            return _fail(str(error), 1)
     print("sse-service: stopped", file=sys.stderr)
     return 0
 
 
 async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.socket) -> None:
-    """Run what ``serve`` runs, on an embedded AWS, with the demo's back end and processor beside it."""
+    """Run the service on an embedded AWS, together with the demo's back end and processor."""
     from sse_service.dev.backend import Backend
     from sse_service.dev.emulator import emulator
     from sse_service.dev.hints import USER, hints, own_executable
@@ -135,18 +144,18 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
             single_task=True,
         )
         s3, sns = [await stack.enter_async_context(embedded.client(service)) for service in ("s3", "sns")]
-        tokens, jobs = tokens_of(settings), Jobs()
+        signer, jobs = signer_of(settings), Jobs()
         processor = SQSConsumer(
             connect=lambda: embedded.client("sqs"),
             queue_url=embedded.uploads_queue_url,
             handler=Processor(s3=s3, sns=sns, topic_arn=embedded.topic_arn, jobs=jobs),
-            # Each poll is held as long as its file is worked on.
+            # A poller is busy while its file is processed.
             pollers=8,
-            # Its counts are not the service's.
+            # Counts of its own: it is not part of the service.
             observer=Metrics(),
             dedupe_seconds=settings.dedupe_seconds,
         )
-        token = tokens.sign(USER, ttl_seconds=86_400)
+        token = signer.sign(USER, ttl_seconds=86_400)
         text = hints(url=url(public), token=token, emulator=embedded, executable=own_executable())
         async with asyncio.TaskGroup() as tasks:
             processing = tasks.create_task(processor.run())
@@ -154,7 +163,7 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
                 settings,
                 public=public,
                 admin=admin,
-                extra_routes=Backend(tokens=tokens, jobs=jobs, s3=s3, bucket=embedded.bucket).routes(),
+                extra_routes=Backend(signer=signer, jobs=jobs, s3=s3, bucket=embedded.bucket).routes(),
                 announce=lambda: print(text, flush=True),
                 secure_cookie=False,
                 at_once=True,
@@ -164,8 +173,7 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
 
 def _token(arguments: argparse.Namespace, settings: Settings) -> int:
     settings.require("jwt_secret")
-    groups = [group for group in arguments.groups.split(",") if group]
-    print(tokens_of(settings).sign(arguments.user, groups=groups, ttl_seconds=arguments.ttl))
+    print(signer_of(settings).sign(arguments.user, groups=arguments.groups, ttl_seconds=arguments.ttl))
     return 0
 
 
@@ -183,8 +191,8 @@ def _publish(arguments: argparse.Namespace, settings: Settings) -> int:
     try:
         print(asyncio.run(aws.publish(settings.topic_arn, arguments.data, attributes)))
     except (*AWS_ERRORS, ValueError) as error:
-        # botocore's word for an endpoint or a key that is malformed is a plain ValueError
-        return _complain(f"not published: {error}", 1)
+        # botocore raises a plain ValueError for a malformed endpoint or key.
+        return _fail(f"not published: {error}", 1)
     return 0
 
 
@@ -198,12 +206,12 @@ def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
     try:
         return 0 if asyncio.run(examine(settings, url=arguments.url, refused=refused, write=write)) else 1
     except KeyboardInterrupt:
-        return _complain("interrupted", 1)
+        return _fail("interrupted", 1)
 
 
 _COMMANDS = {"serve": _serve, "dev": _dev, "token": _token, "publish": _publish, "doctor": _doctor}
 
 
-def _complain(text: str, status: int) -> int:
+def _fail(text: str, status: int) -> int:
     print(f"sse-service: {text}", file=sys.stderr)
     return status

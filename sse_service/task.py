@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from consumers.sqs.consumer import SQSConsumer
 from sse_service import aws
-from sse_service.auth.requests import RequestAuth
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.authenticator import AuthenticatorChain
+from sse_service.auth.bearer import BearerAuthenticator
+from sse_service.auth.cookie import CookieAuthenticator
+from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens import HS256Verifier
 from sse_service.brokers.memory.broker import MemoryBroker
 from sse_service.http import descriptors
 from sse_service.http.admin import create_admin_app
@@ -125,14 +128,17 @@ async def run(
         consumed=consumed,
         seconds=settings.drain_seconds,
     )
-    auth = RequestAuth(
-        tokens=tokens_of(settings), cookie_name=settings.cookie_name, allowed_origins=settings.cors_origins
+    verifier = verifier_of(settings)
+    auth = AuthenticatorChain(
+        BearerAuthenticator(verifier),
+        CookieAuthenticator(verifier, name=settings.cookie_name, allowed_origins=settings.cors_origins),
     )
     admission = Admission(auth=auth, streams=streams, metrics=metrics)
     app = create_app(
         streams={"/events": Events(admission=admission, streams=streams)},
         session=Session(
-            auth=auth,
+            verifier=verifier,
+            allowed_origins=settings.cors_origins,
             cookie_name=settings.cookie_name,
             same_site=settings.cookie_samesite,
             domain=settings.cookie_domain,
@@ -214,10 +220,21 @@ def _print(line: str) -> None:
     print(line, end="", flush=True)
 
 
-def tokens_of(settings: Settings) -> Tokens:
-    """What signs and verifies with these settings."""
-    return Tokens(
+def verifier_of(settings: Settings) -> HS256Verifier:
+    """Make the verifier of tokens that these settings describe."""
+    return HS256Verifier(
         secrets=[secret.get_secret_value() for secret in settings.jwt_secret],
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        user_claim=settings.user_claim,
+        groups_claim=settings.groups_claim,
+    )
+
+
+def signer_of(settings: Settings) -> TokenSigner:
+    """Make the signer of tokens that ``verifier_of`` accepts."""
+    return TokenSigner(
+        secret=settings.jwt_secret[0].get_secret_value(),
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
         user_claim=settings.user_claim,

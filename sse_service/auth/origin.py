@@ -1,4 +1,4 @@
-"""Whether a request that carries a cookie was made by a page that may."""
+"""Decide whether the page that made a request may use the session cookie."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ if TYPE_CHECKING:
 def may_use_cookie(request: HTTPConnection, *, allowed: Collection[str], safe: bool) -> bool:
     """Judge by ``Sec-Fetch-Site`` (W3C Fetch Metadata) and ``Origin`` (RFC 6454).
 
-    A browser sends the cookie whichever page asked (cross-site request forgery); these two headers no page can set.
-    ``safe`` is a GET, which browsers send without ``Origin`` to the page's own host.
+    A browser sends the cookie whichever page makes the request (cross-site request forgery). No page can set these two
+    headers. ``safe`` says that a request without ``Origin`` may pass. It is true for a GET, which browsers send to the
+    page's own host without ``Origin``.
     """
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
     if site == "same-origin":
         return True
     if origin is not None:
-        # Compared whole: a suffix (``app.example.com.evil``) or ``null`` is another origin.
-        return origin in allowed or origin == _own(request)
+        # Compare the whole text: a longer one (``https://app.example.com.evil``) and ``null`` are other origins.
+        return origin in allowed or origin == _own_origin(request)
     return safe and site in (None, "none")
 
 
-def _own(request: HTTPConnection) -> str:
-    """The service's origin, as a trusted proxy forwarded it."""
+def _own_origin(request: HTTPConnection) -> str:
+    """Return the service's origin, as a trusted proxy forwarded it."""
     return f"{request.scope['scheme']}://{request.headers.get('host', '')}"

@@ -1,27 +1,35 @@
-"""Signs and verifies HS256 tokens."""
+"""Verify tokens: the contract, and its implementation for HS256 tokens."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jwt
-from jwt.utils import base64url_encode
+from jwt.exceptions import InvalidJTIError
 
-from sse_service.auth.short_way import ShortWay
-from sse_service.model.errors import Forbidden, InvalidToken
-from sse_service.model.principal import Principal
+from sse_service.auth.claims import ClaimsReader
+from sse_service.auth.keys import hs256_key
+from sse_service.model.errors import InvalidToken
 
-MIN_SECRET_BYTES = 32
-"""RFC 7518 §3.2: a key at least as long as the hash's output."""
-
-MAX_GROUPS = 100
-"""Groups of one token; each is a channel that the stream joins."""
+if TYPE_CHECKING:
+    from sse_service.model.principal import Principal
 
 
-class Tokens:
-    """The first secret signs, all verify, so that a secret can be replaced while its tokens live on."""
+class TokenVerifier(Protocol):
+    """Decides whether a token is valid, and whose it is."""
+
+    async def verify(self, token: str) -> Principal:
+        """Return the token's user.
+
+        Raises InvalidToken for a token that is not valid, and Forbidden for a valid one with too many groups. The text
+        names a claim only if the signature is good: before that, an attacker learns nothing.
+        """
+        ...
+
+
+class HS256Verifier:
+    """Implements ``TokenVerifier`` with shared secrets. PyJWT judges every token."""
 
     def __init__(
         self,
@@ -32,85 +40,56 @@ class Tokens:
         user_claim: str = "sub",
         groups_claim: str = "groups",
     ) -> None:
-        """Raises ValueError for no secret, a short one, or one that is a public key's text."""
+        """Accept tokens signed with any of the secrets, so that a secret can be replaced while its tokens are in use.
+
+        Raises ValueError for no secret, and for one that ``check_secret`` refuses.
+        """
         if not secrets:
             raise ValueError("a secret is needed")
-        for secret in secrets:
-            check_secret(secret)
-        self._keys = tuple(map(_key, secrets))
-        self._short_way = ShortWay(secrets=secrets, issuer=issuer, audience=audience)
+        self._keys = [hs256_key(secret) for secret in secrets]
         self._issuer = issuer
         self._audience = audience
-        self._user_claim = user_claim
-        self._groups_claim = groups_claim
+        self._claims = ClaimsReader(user_claim=user_claim, groups_claim=groups_claim)
 
-    def sign(self, user: str, *, groups: Sequence[str] = (), ttl_seconds: int = 3600) -> str:
-        """Make a token that ``verify`` takes."""
-        claims: dict[str, Any] = {
-            self._user_claim: user,
-            self._groups_claim: list(groups),
-            "exp": int(time.time()) + ttl_seconds,
-        }
-        if self._issuer is not None:
-            claims["iss"] = self._issuer
-        if self._audience is not None:
-            claims["aud"] = self._audience
-        return jwt.encode(claims, self._keys[0], algorithm="HS256")
+    async def verify(self, token: str) -> Principal:
+        """Implement ``TokenVerifier``."""
+        return self._claims.principal(self._verified_claims(token))
 
-    def verify(self, token: str) -> Principal:
-        """Read a token.
-
-        Raises InvalidToken for one that does not hold, without saying why to the caller's caller: an attacker
-        learns nothing from it; and Forbidden for one that holds but names too many groups.
-        """
-        claims = self._short_way.claims(token) or self._claims(token)
-        user, groups = claims.get(self._user_claim), claims.get(self._groups_claim) or []
-        if isinstance(user, int) and not isinstance(user, bool):
-            user = str(user)
-        if not _is_name(user) or not isinstance(groups, list) or not all(map(_is_name, groups)):
-            raise InvalidToken
-        if len(groups) > MAX_GROUPS:
-            raise Forbidden(f"a token may name at most {MAX_GROUPS} groups")
-        return Principal(user, tuple(dict.fromkeys(groups)), int(claims["exp"]))
-
-    def _claims(self, token: str) -> dict[str, Any]:
+    def _verified_claims(self, token: str) -> dict[str, Any]:
         for key in self._keys:
             try:
-                # The algorithm is ours, never the token's: "none" and key confusion end here (RFC 8725 §3.1).
+                # The service chooses the algorithm, never the token: this rules out "none" and key confusion
+                # (RFC 8725 section 3.1). ClaimsReader judges exp and nbf: PyJWT has one leeway for both.
                 return jwt.decode(
                     token,
                     key,
                     algorithms=["HS256"],
                     issuer=self._issuer,
                     audience=self._audience,
-                    # ``iat`` says how old a token is, not whether it holds (RFC 7519 §4.1.6): a back end's clock may be
-                    # a second ahead, and an EventSource gives up for good on a 401.
-                    options={"require": ["exp"], "verify_sub": False, "verify_iat": False},
+                    options={
+                        "require": ["exp"],
+                        "verify_exp": False,
+                        "verify_nbf": False,
+                        "verify_sub": False,
+                        "verify_iat": False,
+                    },
                 )
             except jwt.InvalidSignatureError:
                 continue
-            except (jwt.InvalidTokenError, ValueError):
-                break
+            except (jwt.InvalidTokenError, ValueError) as error:
+                raise InvalidToken(self._reason(error)) from None
         raise InvalidToken
 
-
-def check_secret(secret: str) -> None:
-    """Raises ValueError, without the secret, for one that is short, or that anybody may know."""
-    if len(secret.encode()) < MIN_SECRET_BYTES:
-        raise ValueError(f"every secret must have at least {MIN_SECRET_BYTES} bytes (RFC 7518 §3.2)")
-    try:
-        jwt.get_algorithm_by_name("HS256").prepare_key(secret)
-    except jwt.InvalidKeyError:
-        raise ValueError("a secret must not be a key of another kind, as a certificate or a public key is") from None
-
-
-def _key(secret: str) -> jwt.PyJWK:
-    """Make the key once: of a bare secret the library looks at each token whether it is a key of another kind."""
-    return jwt.PyJWK({"kty": "oct", "k": base64url_encode(secret.encode()).decode()}, "HS256")
-
-
-def _is_name(value: object) -> TypeGuard[str]:
-    """Whether it is a text that can be told to a client: JSON may hold half of a surrogate pair, UTF-8 may not."""
-    if not isinstance(value, str) or value == "":
-        return False
-    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+    def _reason(self, error: Exception) -> str:
+        """Name the wrong claim; empty if the signature was not verified. PyJWT judges claims only after it."""
+        if isinstance(error, jwt.MissingRequiredClaimError):
+            return f"the token has no {error.claim} claim"
+        if isinstance(error, jwt.InvalidIssuerError):
+            return "the token's iss claim is not the issuer that SSE_JWT_ISSUER names"
+        if isinstance(error, jwt.InvalidAudienceError):
+            if self._audience is None:
+                return "the token has an aud claim, and SSE_JWT_AUDIENCE is not set: set it to the token's audience"
+            return "the token's aud claim does not contain the audience that SSE_JWT_AUDIENCE names"
+        if isinstance(error, InvalidJTIError):
+            return "the token's jti claim must be a string"
+        return ""

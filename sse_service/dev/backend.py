@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from consumers.sqs.failures import AWS_ERRORS
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens import HS256Verifier
 from sse_service.dev.assets import page_routes
 from sse_service.dev.guard import Refused, guarded, read_json
 from sse_service.model.errors import InvalidToken
@@ -34,17 +35,19 @@ class Backend:
     def __init__(
         self,
         *,
-        tokens: Tokens,
+        signer: TokenSigner,
         jobs: Jobs,
         s3: Any,
         bucket: str,
         token_seconds: int = 900,
         uploads_at_once: int = 8,
     ) -> None:
-        """``tokens`` signs what the push service verifies; ``s3`` is a client."""
-        self._tokens = tokens
-        # Its own secret and audience: no token of one side passes at the other.
-        self._sessions = Tokens(secrets=[secrets.token_urlsafe(32)], audience="demo")
+        """``signer`` signs tokens for the push service; ``s3`` is a client."""
+        self._signer = signer
+        # A secret and an audience of its own: a token for one side is not valid on the other.
+        secret = secrets.token_urlsafe(32)
+        self._session_signer = TokenSigner(secret=secret, audience="demo")
+        self._session_verifier = HS256Verifier(secrets=[secret], audience="demo")
         self._jobs = jobs
         self._s3 = s3
         self._bucket = bucket
@@ -66,7 +69,7 @@ class Backend:
         """Sign a user in by name alone: it is a demo."""
         user = _user_name(await read_json(request))
         response = JSONResponse({"user": user})
-        token = self._sessions.sign(user, ttl_seconds=_SESSION_SECONDS)
+        token = self._session_signer.sign(user, ttl_seconds=_SESSION_SECONDS)
         response.set_cookie(_COOKIE, token, max_age=_SESSION_SECONDS, path="/demo", httponly=True, samesite="lax")
         return response
 
@@ -80,13 +83,13 @@ class Backend:
     async def token(self, request: Request) -> Response:
         """Mint what the page takes to the push service's ``POST /session``."""
         await read_json(request)
-        user = self._user(request)
-        token = self._tokens.sign(user, ttl_seconds=self._token_seconds)
+        user = await self._user(request)
+        token = self._signer.sign(user, ttl_seconds=self._token_seconds)
         return JSONResponse({"token": token, "user": user, "expires_in": self._token_seconds})
 
     async def upload(self, request: Request) -> Response:
         """Put a file into the bucket; what becomes of it is not this request's business."""
-        user, name = self._user(request), request.path_params["name"]
+        user, name = await self._user(request), request.path_params["name"]
         if not name.isprintable() or len(name.encode()) > 255:
             raise Refused(400, "a file's name has 1 to 255 bytes and no control characters")
         key = f"users/{user}/{uuid.uuid4().hex}/{name}"
@@ -103,12 +106,12 @@ class Backend:
 
     async def jobs(self, request: Request) -> Response:
         """The state that a page fetches where the stream could not tell it everything."""
-        user = self._user(request)
+        user = await self._user(request)
         return JSONResponse({"user": user, "jobs": [job.as_json() for job in self._jobs.of(user)]})
 
-    def _user(self, request: Request) -> str:
+    async def _user(self, request: Request) -> str:
         try:
-            return self._sessions.verify(request.cookies.get(_COOKIE, "")).user
+            return (await self._session_verifier.verify(request.cookies.get(_COOKIE, ""))).user
         except InvalidToken:
             raise Refused(401, "sign in with POST /demo/login") from None
 

@@ -13,7 +13,7 @@ from sse_service.doctor.calls import fault
 from sse_service.doctor.canary import USER, judge_heard, judge_opening, judge_overrides, judge_publish
 from sse_service.doctor.report import Finding, skip
 from sse_service.doctor.stream import Stream
-from sse_service.task import tokens_of
+from sse_service.task import signer_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ async def fly(
         return finding
     if not settings.jwt_secret:
         return skip("canary", "there is no SSE_JWT_SECRET to sign a token with")
-    token = tokens_of(settings).sign(USER, ttl_seconds=TOKEN_SECONDS)
+    token = signer_of(settings).sign(USER, ttl_seconds=TOKEN_SECONDS)
     with Stream(url, token) as stream:
         opening = await asyncio.to_thread(stream.open, ready_seconds=READY_SECONDS)
         if finding := judge_opening(url, opening):

@@ -1,4 +1,4 @@
-"""The public application: routes, CORS, and how errors are told."""
+"""The public application: its routes, CORS, and the form of its errors."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
     from sse_service.http.probes import Probes
     from sse_service.http.session import Session
+
+
+ALLOWED_HEADERS = ("last-event-id", "authorization", "cache-control")
+"""Request headers that clients of a stream set."""
+
+TRACING_HEADERS = ("traceparent", "tracestate", "baggage", "sentry-trace", "x-requested-with")
+"""Request headers that tracers and HTTP libraries add to a page's requests without being asked."""
 
 
 class DirectRoutes:
@@ -46,7 +53,7 @@ def create_app(
 ) -> ASGIApp:
     """Make the app; ``streams`` are the applications that answer with streams, by path.
 
-    Its middleware is pure ASGI: Starlette's BaseHTTPMiddleware would hide disconnects.
+    Its middleware is pure ASGI, because Starlette's BaseHTTPMiddleware hides disconnects.
     """
     routes = [
         *(Route(path, app, methods=["GET"]) for path, app in streams.items()),
@@ -57,7 +64,7 @@ def create_app(
         *extra_routes,
     ]
     others = Starlette(routes=routes, exception_handlers={HTTPException: from_exception})
-    # A redirect would repeat the request's own Host, and an EventSource would follow it.
+    # A redirect would repeat the request's Host header, which the client chose, and an EventSource would follow it.
     others.router.redirect_slashes = False
     app = DirectRoutes(streams, others)
     if not cors_origins:
@@ -67,7 +74,7 @@ def create_app(
         allow_origins=list(cors_origins),
         allow_credentials=True,
         allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["last-event-id", "authorization", "cache-control"],
+        allow_headers=[*ALLOWED_HEADERS, *TRACING_HEADERS],
         expose_headers=["retry-after", "www-authenticate"],
         max_age=3600,
     )

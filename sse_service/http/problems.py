@@ -9,6 +9,8 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from sse_service.model.errors import MissingToken
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,9 +20,12 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/problem+json"
 
+_UNVERIFIED = "the token is malformed, or its signature is not valid"
+"""One text for both: an attacker who tries signatures learns nothing."""
+
 
 def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> Response:
-    """Say what is wrong and what to do."""
+    """Make a response. ``detail`` says what is wrong and what to do."""
     return Response(
         _body(status, detail),
         status_code=status,
@@ -30,7 +35,7 @@ def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = Non
 
 
 def raw(status: int, detail: str) -> bytes:
-    """The same as a whole HTTP/1.1 answer, for what the parser refuses before there is a request."""
+    """Make the bytes of a whole HTTP/1.1 response, for what the parser refuses before there is a request."""
     body = _body(status, detail)
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
@@ -40,15 +45,13 @@ def raw(status: int, detail: str) -> bytes:
 
 
 def unauthorized(error: InvalidToken) -> Response:
-    """401 with the challenge that RFC 6750 §3 asks for."""
-    detail = str(error) or "the token does not hold: it is malformed, expired, or signed with another secret"
-    # The error only where one token was there to be wrong
-    challenge = "Bearer" if str(error) else 'Bearer error="invalid_token"'
-    return problem(401, detail, headers={"WWW-Authenticate": challenge})
+    """Make a 401 with the challenge of RFC 6750 section 3."""
+    challenge = "Bearer" if isinstance(error, MissingToken) else 'Bearer error="invalid_token"'
+    return problem(401, str(error) or _UNVERIFIED, headers={"WWW-Authenticate": challenge})
 
 
 async def from_exception(_: Request, error: Exception) -> Response:
-    """Answer for what Starlette itself refuses: unknown paths and methods."""
+    """Make a response of what Starlette itself refuses: unknown paths and methods."""
     assert isinstance(error, HTTPException)  # noqa: S101  registered for nothing else
     return problem(error.status_code, error.detail, headers=error.headers)
 

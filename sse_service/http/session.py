@@ -1,68 +1,126 @@
-"""``/session``: a bearer token in, a cookie out, because an EventSource cannot set headers."""
+"""``/session`` exchanges a bearer token for a cookie, because an EventSource cannot set headers."""
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
 from starlette.responses import Response
 
+from sse_service.auth.bearer import bearer_token
+from sse_service.auth.cookie import check_origin, cookie_values
 from sse_service.http.problems import problem, unauthorized
-from sse_service.model.errors import Forbidden, InvalidToken
+from sse_service.model.errors import Forbidden, InvalidToken, MissingToken
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from sse_service.auth.requests import RequestAuth
+    from sse_service.auth.tokens import TokenVerifier
+
+MAX_COOKIE_BYTES = 4096
+"""Name, value and attributes of a cookie that every browser keeps (RFC 6265 section 6.1). A larger one is dropped."""
+
+MAX_DOMAINS = 8
+"""Domains in which old cookies of a host are looked for. The client chooses the Host header."""
+
+MAX_HOST_LENGTH = 261
+"""A name of 253 characters (RFC 1035 section 2.3.4), a colon, and up to 7 characters of a port."""
+
+_HOST = re.compile(r"((?:[a-z0-9_-]+\.)+[a-z0-9_-]+)(?::\d+)?", re.IGNORECASE | re.ASCII)
 
 
 class Session:
-    """``/session``: a bearer token in, a cookie out, because an EventSource cannot set headers."""
+    """Sets the session cookie, and removes it."""
 
     def __init__(
         self,
         *,
-        auth: RequestAuth,
+        verifier: TokenVerifier,
+        allowed_origins: Collection[str],
         cookie_name: str,
         same_site: Literal["lax", "strict", "none"],
         domain: str | None,
         secure: bool,
     ) -> None:
-        self._auth = auth
+        self._verifier = verifier
+        self._allowed_origins = frozenset(allowed_origins)
         self._cookie_name = cookie_name
         self._same_site = same_site
-        self._domain = domain
+        self._domain = domain and domain.removeprefix(".").lower()
         self._secure = secure
 
     async def create(self, request: Request) -> Response:
-        """Set the cookie; one that was sent along is replaced."""
+        """Set the cookie to the token of the ``Authorization`` header. Any cookie that was sent is replaced."""
         try:
-            token, principal = self._auth.bearer(request)
+            token = bearer_token(request)
+            if token is None:
+                raise MissingToken("a token is needed: send 'Authorization: Bearer …'")
+            principal = await self._verifier.verify(token)
         except InvalidToken as error:
             return unauthorized(error)
         except Forbidden as error:
             return problem(403, str(error))
-        response = Response(status_code=204, headers={"Cache-Control": "no-store"})
-        self._set(response, token, max_age=principal.expires - int(time.time()))
+        response = _no_content()
+        if cookie_values(request, self._cookie_name):
+            self._expire(response, [domain for domain in self._domains(request) if domain != self._domain])
+        # Last: some browsers do not tell a host's own cookie from one whose Domain is the host.
+        self._set(response, token, max_age=principal.expires - int(time.time()), domain=self._domain)
+        if (size := len(response.headers.getlist("set-cookie")[-1])) > MAX_COOKIE_BYTES:
+            return problem(
+                400,
+                f"the token makes a cookie of {size} bytes, and browsers drop cookies of more than {MAX_COOKIE_BYTES}: "
+                "put fewer or shorter groups and claims into the token, or open the stream with a client that can send "
+                "'Authorization: Bearer …'",
+            )
         return response
 
     async def delete(self, request: Request) -> Response:
-        """Expire the cookie."""
+        """Expire the cookie, in all domains from which the browser may have sent it."""
         try:
-            self._auth.check_origin(request)
+            # Safe without Origin: browsers send Origin with every DELETE, so a request without it comes from none.
+            check_origin(request, allowed=self._allowed_origins, safe=True)
         except Forbidden as error:
             return problem(403, str(error))
-        response = Response(status_code=204, headers={"Cache-Control": "no-store"})
-        self._set(response, "", max_age=0)
+        response = _no_content()
+        self._expire(response, self._domains(request))
         return response
 
-    def _set(self, response: Response, value: str, *, max_age: int) -> None:
+    def _domains(self, request: Request) -> list[str | None]:
+        """List the domains of cookies that a browser sends to this host. None stands for the host-only cookie.
+
+        SSE_COOKIE_DOMAIN may have had another value when a cookie was set. A browser ignores a domain that does not
+        fit, and a public suffix such as ``co.uk``.
+        """
+        found: list[str | None] = [None, self._domain, *_domains_of(request.headers.get("host", ""))]
+        return list(dict.fromkeys(found))
+
+    def _expire(self, response: Response, domains: list[str | None]) -> None:
+        for domain in domains:
+            self._set(response, "", max_age=0, domain=domain)
+
+    def _set(self, response: Response, value: str, *, max_age: int, domain: str | None) -> None:
         response.set_cookie(
             self._cookie_name,
             value,
             max_age=max_age,
-            domain=self._domain,
+            domain=domain,
             secure=self._secure,
             httponly=True,
             samesite=self._same_site,
         )
+
+
+def _domains_of(host: str) -> list[str]:
+    """List a host's name and its parents, down to two labels; none for an IP address."""
+    match = _HOST.fullmatch(host) if len(host) <= MAX_HOST_LENGTH else None
+    labels = match[1].lower().split(".") if match else []
+    # A name whose last label is a number is an IPv4 address (URL Standard).
+    if not labels or labels[-1].isdigit():
+        return []
+    return [".".join(labels[start:]) for start in range(len(labels) - 1)][-MAX_DOMAINS:]
+
+
+def _no_content() -> Response:
+    return Response(status_code=204, headers={"Cache-Control": "no-store"})

@@ -1,12 +1,13 @@
 """The exceptions of this package.
 
 ServiceError
-├── Unavailable     the broker cannot be reached; what was being done may be tried again
-├── NotUnderstood   a message that no retry can help
-├── InvalidSettings a setting that is wrong, missing, or contradicts another: the start is refused
-├── InvalidToken    a token that does not hold: 401
-├── Forbidden       a token that holds and asks too much: 403
-└── Overloaded      no stream may be opened now
+├── Unavailable       the broker cannot be reached; the operation may be tried again
+├── NotUnderstood     a message that cannot be routed, however often it is tried
+├── InvalidSettings   a setting is wrong, missing, or contradicts another: the command does not start
+├── InvalidToken      a credential is bad: 401
+│   └── MissingToken  a request has no credential: 401
+├── Forbidden         a credential is good, and may not be used for this: 403
+└── Overloaded        no stream can be opened now
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ServiceError(Exception):
-    """Any failure that the service names."""
+    """Base class of all exceptions that this package raises on purpose."""
 
 
 class Unavailable(ServiceError):  # noqa: N818  the word of the Broker contract
@@ -33,20 +34,24 @@ class NotUnderstood(ServiceError):  # noqa: N818  the vocabulary's word for the 
         self.reason = reason
 
 
-class InvalidSettings(ServiceError):  # noqa: N818  one word for what is wrong, as its siblings
-    """Settings with which nothing starts; the text is one line that names the variables and holds no secret."""
+class InvalidSettings(ServiceError):  # noqa: N818  named as its siblings are
+    """The text is one line that names the variables. It contains no secret."""
 
 
 class InvalidToken(ServiceError):  # noqa: N818  RFC 6750's word
-    """A token that does not hold."""
+    """The text is for the client; it is empty where the client must not learn the reason."""
+
+
+class MissingToken(InvalidToken):
+    """The request has no credential. RFC 6750 section 3.1: its 401 carries no error code."""
 
 
 class Forbidden(ServiceError):  # noqa: N818  RFC 9110's word
-    """A token that holds and asks too much."""
+    """The text is for the client."""
 
 
-class Overloaded(ServiceError):  # noqa: N818  what the answer says
-    """No stream may be opened now."""
+class Overloaded(ServiceError):  # noqa: N818  named as its siblings are
+    """No stream can be opened now."""
 
     def __init__(self, reason: RefusalReason) -> None:
         super().__init__(reason)

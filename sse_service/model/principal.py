@@ -1,4 +1,4 @@
-"""Who is behind a request."""
+"""The authenticated user behind a request."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ class Principal:
     user: str
     groups: tuple[str, ...]
     expires: int
-    """Seconds since 1970; the stream ends no later."""
+    """Seconds since 1970. A stream of this user ends then at the latest."""

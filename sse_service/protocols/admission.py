@@ -15,7 +15,7 @@ from sse_service.streams.start import LIVE, Start
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
-    from sse_service.auth.requests import RequestAuth
+    from sse_service.auth.authenticator import AuthenticatorChain
     from sse_service.model.principal import Principal
     from sse_service.streams.filter import Filter
     from sse_service.streams.registry import StreamRegistry
@@ -36,7 +36,7 @@ class StreamRequest:
 class Admission:
     """Authenticates, reads the query, and applies the limits, in this order."""
 
-    def __init__(self, *, auth: RequestAuth, streams: StreamRegistry, metrics: Metrics) -> None:
+    def __init__(self, *, auth: AuthenticatorChain, streams: StreamRegistry, metrics: Metrics) -> None:
         self._auth = auth
         self._streams = streams
         self._metrics = metrics
@@ -47,7 +47,7 @@ class Admission:
         Raises InvalidToken, Forbidden, ValueError for a malformed query, and Overloaded; each refusal is counted.
         """
         try:
-            return self._admit(request)
+            return await self._admit(request)
         except InvalidToken:
             self._metrics.requests_refused.labels(RefusalReason.UNAUTHORIZED).inc()
             raise
@@ -61,9 +61,9 @@ class Admission:
             self._metrics.requests_refused.labels(error.reason).inc()
             raise
 
-    def _admit(self, request: HTTPConnection) -> StreamRequest:
+    async def _admit(self, request: HTTPConnection) -> StreamRequest:
         scope = request.scope
-        principal = self._auth.principal(request)
+        principal = await self._auth.authenticate(request)
         header = next((value for name, value in scope["headers"] if name == b"last-event-id"), b"")
         wanted, start = None, LIVE
         if header or scope["query_string"]:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sse_service.model import cursor as cursors
+from sse_service.model import durations
 from sse_service.streams.filter import Filter
 from sse_service.streams.start import LIVE, Start
 
@@ -16,8 +17,6 @@ CURSOR_NAMES = ("lastEventId", "last_event_id", "lastEventID")
 """What clients send that cannot set the header: Yaffle's polyfill, Mercure 1, Mercure 0."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_AGO = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def read_start(query: QueryParams, *, last_event_id: str) -> Start:
@@ -58,8 +57,8 @@ def _single(query: QueryParams, name: str) -> str | None:
 def _since(text: str) -> Start:
     if text == "all":
         return Start(held=True)
-    if match := _AGO.fullmatch(text):
-        return Start(ago_seconds=int(match[1]) * _SECONDS[match[2]])
+    if (ago_seconds := durations.parse(text)) is not None:
+        return Start(ago_seconds=ago_seconds)
     if (found := cursors.parse(text)) is not None:
         return Start(resumes=True, cursor=found)
     raise ValueError("since must be a cursor, 'all', or a time such as 30s, 10m, 2h or 1d")

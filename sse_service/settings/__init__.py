@@ -1,1 +1,4 @@
-"""What an operator can set, and in which forms. Read once from the environment, checked before anything starts."""
+"""What an operator can set (``settings.py``), and the form of each value (``forms.py``).
+
+Values are read from the environment once and checked before anything starts. Nothing here acts on them.
+"""

@@ -1,4 +1,7 @@
-"""The forms that settings have: what is read from a variable's text, and what is wrong with it."""
+"""The forms of settings: how the text of a variable is read, and what is wrong with it.
+
+The texts of errors follow the variable's name and a colon. None contains the value, which may be a secret.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,26 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
-from sse_service.auth.tokens import check_secret
+from sse_service.auth.keys import check_secret
 from sse_service.routing.overrides import compiled
 from sse_service.routing.s3 import key_pattern as compiled_key_pattern
 
 MAX_HEARTBEAT_SECONDS = 50
-"""An ALB's idle timeout is 60 s by default; ten are left for a busy network."""
+"""An ALB closes a connection after 60 s without a byte by default; 10 s are left for a slow network."""
 
-COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 6265 §4.1.1: an HTTP token
+COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 6265 section 4.1.1: an HTTP token
 DOMAIN = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_.-]+")
-NAMESPACE = re.compile(r"(?!AWS/)[A-Za-z0-9.\-_/#:]{1,255}")  # CloudWatch's own begin with AWS/
-_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\]")
+NAMESPACE = re.compile(r"(?!AWS/)[A-Za-z0-9.\-_/#:]{1,255}")  # names that begin with AWS/ are CloudWatch's own
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")  # RFC 3986 section 3.1
+_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 _DATABASE = re.compile(r"[0-9]{0,5}")
 _TLS_QUERIES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def form(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
-    """A text that the whole pattern matches; `meaning` says what it must be."""
+    """Check that the pattern matches the whole text. ``meaning`` says what the text must be."""
 
     def check(value: str) -> str:
         if not pattern.fullmatch(value):
@@ -39,75 +43,84 @@ def form(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
 
 
 def items(value: Any) -> Any:
-    """A list separated by commas."""
+    """Split a list at its commas."""
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
 def secrets(value: Any) -> Any:
-    """Secrets separated by commas, each to the letter."""
+    """Split secrets at their commas, and keep each to the letter."""
     return value.split(",") if isinstance(value, str) else value
 
 
 def word(value: Any) -> Any:
-    """A word in any case."""
-    return value.strip().lower() if isinstance(value, str) else value
+    """Read a word in any case."""
+    return value.lower() if isinstance(value, str) else value
+
+
+def unpadded(value: SecretStr) -> SecretStr:
+    """Check that no white space is around a secret. It can be neither seen nor dropped: it might belong to it."""
+    text = value.get_secret_value()
+    if text != text.strip():
+        raise ValueError("must have no space or line end around a secret")
+    return value
 
 
 def secret(value: SecretStr) -> SecretStr:
-    """A secret that is one, is long enough, and has nothing around it."""
-    text = value.get_secret_value()
-    if text != text.strip():
-        raise ValueError("must have no space or line end around a secret: the signer's would have none")
-    check_secret(text)
+    """Check one secret for HS256."""
+    check_secret(unpadded(value).get_secret_value())
     return value
 
 
 def origin(value: str) -> str:
-    """An origin as browsers write it (RFC 6454 §6.2): lower case, no default port, nothing after the port."""
+    """Read an origin, and write it as browsers do (RFC 6454 section 6.2): in lower case, without a default port.
+
+    Any scheme will do: pages inside an app have origins such as ``capacitor://localhost``.
+    """
+    value = value.lower()
     try:
-        parts = urlsplit(value.lower())
+        parts = urlsplit(value)
         scheme, port = parts.scheme, parts.port
     except ValueError:
         scheme, port = "", None
-    host = parts.netloc.removesuffix(f":{port}") if scheme in _DEFAULT_PORTS else ""
-    if not _HOST.fullmatch(host) or f"{scheme}://{parts.netloc}" != value.lower():
-        raise ValueError("must be exact origins, as https://app.example.com: no *, no path")
-    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS[scheme]) else f"{scheme}://{host}:{port}"
+    host = parts.netloc.removesuffix(f":{port}") if _SCHEME.fullmatch(scheme) else ""
+    if not _HOST.fullmatch(host) or f"{scheme}://{parts.netloc}" != value:
+        raise ValueError("must be exact origins, such as https://app.example.com: no * and no path")
+    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS.get(scheme)) else f"{scheme}://{host}:{port}"
 
 
 def network(value: Any) -> Any:
-    """A network that is not all addresses."""
+    """Read a network, and refuse one of all addresses."""
     if not isinstance(value, str):
         return value
     try:
         network = ip_network(value)
     except ValueError:
-        raise ValueError("must be networks, as 10.0.0.0/16, with no bit set behind the prefix") from None
+        raise ValueError("must be networks, such as 10.0.0.0/16, with no bit set after the prefix") from None
     if network.prefixlen == 0:
-        # Anyone's X-Forwarded-For would be believed.
+        # The service would trust an X-Forwarded-For header from anybody.
         raise ValueError("must not trust every address")
     return network
 
 
 def heartbeat(value: int) -> int:
-    """Seconds of silence that no load balancer takes for an end."""
+    """Check that heartbeats keep a connection through a load balancer open."""
     if not 1 <= value <= MAX_HEARTBEAT_SECONDS:
-        raise ValueError(f"must be 1 to {MAX_HEARTBEAT_SECONDS}, as an ALB cuts after 60 s without a byte")
+        raise ValueError(f"must be 1 to {MAX_HEARTBEAT_SECONDS}, as an ALB closes after 60 s without a byte")
     return value
 
 
 def queue(value: str) -> str:
-    """A standard queue's URL."""
+    """Check the URL of a standard queue."""
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc or not parts.path.strip("/"):
-        raise ValueError("must be a queue's URL, as https://sqs.eu-west-1.amazonaws.com/123456789012/events")
+    if parts.scheme not in ("http", "https") or not parts.netloc or not parts.path.strip("/") or _has_gap(value):
+        raise ValueError("must be the URL of a queue, such as https://sqs.eu-west-1.amazonaws.com/123456789012/events")
     if value.endswith(".fifo"):
         raise ValueError("must be a standard queue: FIFO queues are not supported")
     return value
 
 
 def broker(secret: SecretStr) -> SecretStr:
-    """`memory://`, or the URL of a Valkey or Redis server."""
+    """Check ``memory://``, or the URL of a Valkey or Redis server."""
     value = secret.get_secret_value()
     try:
         parts = urlsplit(value)
@@ -115,28 +128,33 @@ def broker(secret: SecretStr) -> SecretStr:
         store = parts.scheme in ("redis", "rediss") and parts.port != 0 and _DATABASE.fullmatch(database) is not None
     except ValueError:
         store = False
-    if value != "memory://" and not (store and parts.hostname and not parts.fragment):
+    if value != "memory://" and not (store and parts.hostname and not parts.fragment and not _has_gap(value)):
         raise ValueError("must be memory://, redis://host:6379 or, with TLS, rediss://:…@host:6379/0")
     allowed = _TLS_QUERIES if parts.scheme == "rediss" else ()
     for name, values in parse_qs(parts.query, keep_blank_values=True).items():
         if name not in allowed:
-            raise ValueError(f"must have no query but, with rediss://, {', '.join(_TLS_QUERIES)}")
+            raise ValueError(f"must have no query, except {', '.join(_TLS_QUERIES)} with rediss://")
         if not Path(values[-1]).is_file():
-            raise ValueError(f"must name a file that is there in {name}")
+            raise ValueError(f"must name an existing file in {name}")
     return secret
 
 
 def expression(value: str) -> str:
-    """A JMESPath expression."""
+    """Check a JMESPath expression."""
     compiled(value)
     return value
 
 
 def key_pattern(value: str) -> str:
-    """A pattern of S3 keys."""
+    """Check a pattern of S3 keys."""
     compiled_key_pattern(value)
     return value
 
 
 Expression = Annotated[str, AfterValidator(expression)] | None
-"""An override of the routing; unset, the defaults decide."""
+"""An override of the routing. If it is unset, the defaults decide."""
+
+
+def _has_gap(url: str) -> bool:
+    """Whether a URL contains a space or a control character. ``urlsplit`` drops some of them without a word."""
+    return not url.isprintable() or " " in url

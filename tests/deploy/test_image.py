@@ -28,7 +28,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
 from tests.deploy.dockerfile import stages
 from tests.deploy.template import ROOT, Template
 from tests.integration.chain import AWS, queue_stub
@@ -237,7 +237,7 @@ def test_the_entrypoint_serves_as_its_user_where_nothing_can_be_written(venv: Pa
                 assert f"Uid:\t{user}\t{user}" in Path(f"/proc/{serving.pid}/status").read_text()
             with httpx.Client(trust_env=False, timeout=DEADLINE, base_url=f"http://127.0.0.1:{found[1]}") as client:
                 asyncio.run(until(lambda: client.get("/healthz").status_code == 200))
-                headers = {"Authorization": f"Bearer {Tokens(secrets=[SECRET]).sign('42')}"}
+                headers = {"Authorization": f"Bearer {TokenSigner(secret=SECRET).sign('42')}"}
                 assert client.post("/session", headers=headers).status_code == 204
             serving.terminate()
             assert serving.wait(DEADLINE) == 0, said(log)

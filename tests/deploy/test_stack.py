@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from moto.core.common_models import CloudFormationModel
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
 from sse_service.dev.moto_server import Server
 from tests.deploy import bridges
 from tests.deploy.template import GIVEN, PATH, Template, raw
@@ -131,7 +131,7 @@ def task(stack: Stack, **changed: str) -> Iterator[Chain]:
             url=f"http://127.0.0.1:{port}",
             admin="",
             process=process,
-            tokens=Tokens(secrets=[stack.secret(stack.outputs["JwtSecretArn"])]),
+            signer=TokenSigner(secret=stack.secret(stack.outputs["JwtSecretArn"])),
         )
         with chain.client:
             wait_until_ready(chain)
@@ -243,7 +243,7 @@ def test_the_doctor_finds_nothing_to_mend(stack: Stack) -> None:
 def test_an_update_replaces_the_task_definition_and_keeps_what_others_hold(stack: Stack) -> None:
     stack.create(Broker="memory")
     before = {**stack.outputs}
-    token = Tokens(secrets=[stack.secret(before["JwtSecretArn"])]).sign("42")
+    token = TokenSigner(secret=stack.secret(before["JwtSecretArn"])).sign("42")
     publish(stack, '{"step":1}')  # before the update, and not yet read
 
     stack.update(Image="registry.example.com/sse-service:2", DrainSeconds="50", LogDays="7")

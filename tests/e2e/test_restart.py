@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
 from sse_service.dev.assets import PAGE
 from sse_service.dev.emulator import Emulator
 from sse_service.dev.moto_server import Server
@@ -99,7 +99,7 @@ def open_app(page: Page, url: str) -> None:
     def answer(route: Route) -> None:
         name = route.request.url.removeprefix(f"{url}/app/")
         if name == "token":
-            token = Tokens(secrets=[SECRET]).sign("ann")
+            token = TokenSigner(secret=SECRET).sign("ann")
             route.fulfill(json={"token": token, "user": "ann", "expires_in": 3600})
         else:
             kind, body = answers[name]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
 from sse_service.dev.assets import PAGE
 from tests.e2e.conftest import NewPage
 from tests.integration.chain import SECRET
@@ -26,7 +26,7 @@ class BackEnd:
     def __init__(self) -> None:
         files = {"/push.js": PAGE / "push.js", **{f"/{path.name}": path for path in EXAMPLES.glob("*.js")}}
         self.answers = {name: ("text/javascript", path.read_text()) for name, path in files.items()}
-        token = Tokens(secrets=[SECRET]).sign("ann")
+        token = TokenSigner(secret=SECRET).sign("ann")
         self.answers["/"] = ("text/html", HTML)
         self.answers["/my/token"] = ("application/json", json.dumps({"token": token, "user": "ann", "expires_in": 900}))
         self.answers["/my/jobs"] = ("application/json", "[]")

@@ -7,7 +7,7 @@ import json
 import time
 from functools import partial
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
 from tests.faults.attack_target import Outcome, Target, paced
 from tests.faults.mass import Peer, Stream, connect, connect_all, request
 from tests.integration.until import until
@@ -41,13 +41,13 @@ async def churn(target: Target, outcome: Outcome) -> None:
 
 async def bad_tokens(target: Target, outcome: Outcome) -> None:
     """Tokens that do not hold, 200 a second, each on a connection of its own."""
-    foreign = Tokens(secrets=["another-secret-that-is-long-enough-for-HS256"])
+    foreign = TokenSigner(secret="another-secret-that-is-long-enough-for-HS256")
     bad = [
         "x",
         "a.b.c",
         "é".encode().hex() * 500,
         foreign.sign("42"),
-        target.tokens.sign("42", ttl_seconds=-3600),
+        target.signer.sign("42", ttl_seconds=-3600),
         # {"alg":"none"} . {"sub":"42","exp":9999999999}
         "eyJhbGciOiJub25lIn0.eyJzdWIiOiI0MiIsImV4cCI6OTk5OTk5OTk5OX0.",
         target.token("42")[:-1],

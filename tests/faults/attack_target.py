@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
 from tests.faults.mass import Peer
 from tests.integration.chain import SECRET
 
@@ -29,13 +29,13 @@ class Target:
     scale: float
     """1 is the full number of connections."""
     random: random.Random
-    tokens: Tokens = field(default_factory=lambda: Tokens(secrets=[SECRET]))
+    signer: TokenSigner = field(default_factory=lambda: TokenSigner(secret=SECRET))
 
     def count(self, full: int) -> int:
         return max(int(full * self.scale), 1)
 
     def token(self, user: str) -> str:
-        return self.tokens.sign(user, ttl_seconds=86_400)
+        return self.signer.sign(user, ttl_seconds=86_400)
 
     async def publish(self, events: Iterable[tuple[str, str]]) -> None:
         """Put events into the queue: each a user and a text."""

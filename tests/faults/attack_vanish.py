@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
 from tests.faults import namespace
 from tests.faults.flood_service import Service, service
 from tests.faults.flood_witnesses import Witnesses
@@ -37,7 +37,7 @@ EACH = 20
 
 async def stay(port: int) -> None:
     """The far side: open the streams, say so, and read on."""
-    tokens = Tokens(secrets=[SECRET])
+    tokens = TokenSigner(secret=SECRET)
     streams = [Stream(request(tokens.sign(user))) for user in USERS for _ in range(EACH)]
     await connect_all(port, streams, NEAR)
     await until(lambda: all(stream.ready for stream in streams), "all streams are greeted")

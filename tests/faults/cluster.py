@@ -20,7 +20,7 @@ from typing import Self
 import httpx
 from aiohttp import web
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
 from tests.faults.checker import Published, Violation, check
 from tests.faults.client import Client, events
 from tests.faults.proxy import Proxy
@@ -152,7 +152,7 @@ class Cluster:
 
     @asynccontextmanager
     async def _background(self) -> AsyncIterator[None]:
-        tokens = Tokens(secrets=[SECRET])
+        tokens = TokenSigner(secret=SECRET)
         for number, user in enumerate(self._users * 2):
             groups = ["ops"] if number % 3 == 0 else []
             channels = frozenset({f"user:{user}", "broadcast", *(f"group:{group}" for group in groups)})

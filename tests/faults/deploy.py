@@ -25,7 +25,7 @@ from typing import Self
 import httpx
 import uvloop
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
 from sse_service.streams.drain import MIN_OPEN_SECONDS
 from tests.faults.checker import Published
 from tests.faults.cluster import Task, put, say, serving, steadily, until
@@ -120,7 +120,7 @@ class Deploy:
 
     async def _open(self) -> None:
         """Open the pages, each of another user and in a group."""
-        tokens = Tokens(secrets=[SECRET])
+        tokens = TokenSigner(secret=SECRET)
         for number in range(self._streams):
             user, group = f"{number}", f"{number // GROUP}"
             page = EventSource(

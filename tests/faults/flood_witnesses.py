@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
 from tests.faults.flood_service import Service
 from tests.faults.mass import Stream, connect, request
 from tests.integration.chain import SECRET
@@ -40,7 +40,7 @@ class Witnesses:
 
     def __init__(self, service: Service, *, users: int, streams: int, silent: int, heartbeat: float) -> None:
         self._service = service
-        self._tokens = Tokens(secrets=[SECRET])
+        self._tokens = TokenSigner(secret=SECRET)
         self._users = [f"witness {number}" for number in range(users)]
         self._each = streams
         self._silent = silent

@@ -17,7 +17,7 @@ from typing import Any
 
 import uvloop
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
 from tests.faults.cluster import say
 from tests.faults.flood_service import Service, service
 from tests.faults.mass import Stream, connect, request
@@ -69,7 +69,7 @@ class Churn:
     def __init__(self, running: Service, *, seed: int, opens: float, streams: int, events: float) -> None:
         self._service = running
         self._random = random.Random(seed)
-        tokens = Tokens(secrets=[SECRET])
+        tokens = TokenSigner(secret=SECRET)
         self._users = [(f"soak {n}", tokens.sign(f"soak {n}", ttl_seconds=86_400 * 7)) for n in range(USERS)]
         self._opens = opens
         self._stay = streams / opens

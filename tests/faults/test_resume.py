@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
 from tests.faults.checker import event_id, position
 from tests.faults.client import Client, events
 from tests.faults.cluster import Cluster, say, until
@@ -23,7 +23,7 @@ def test_a_thousand_clients_cut_at_random_bytes_each_get_everything_once_in_orde
             cluster.publish(100)
             await cluster.stub.tell()
             await until(lambda: len(cluster.acknowledged()) == 100, "all is stored")
-            token = Tokens(secrets=[SECRET]).sign(cluster.clients[0].user, groups=["ops"])
+            token = TokenSigner(secret=SECRET).sign(cluster.clients[0].user, groups=["ops"])
             channels = frozenset({f"user:{cluster.clients[0].user}", "group:ops", "broadcast"})
             expected = {event.id for event in cluster.published.values() if event.channels & channels}
             agreed: list[str] = []

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
 from tests.conformance.parser import Message, parse
 from tests.integration.process import DEADLINE, Process
 
@@ -96,7 +96,7 @@ class Chain:
     admin: str
     process: Process
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=DEADLINE, trust_env=False))
-    tokens: Tokens = field(default_factory=lambda: Tokens(secrets=[SECRET]))
+    signer: TokenSigner = field(default_factory=lambda: TokenSigner(secret=SECRET))
 
     def put(self, *bodies: str, **attributes: str) -> None:
         """Put messages into the queue, with the same attributes each."""
@@ -113,7 +113,7 @@ class Chain:
         self.client.post(f"{self.queue}/put", json=raw).raise_for_status()
 
     def headers(self, user: str = "42", **claims: Any) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.tokens.sign(user, **claims)}"}
+        return {"Authorization": f"Bearer {self.signer.sign(user, **claims)}"}
 
     @contextmanager
     def stream(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens import HS256Verifier
 from tests.integration.chain import AWS, SECRET
 from tests.integration.process import DEADLINE, Process
 
@@ -65,6 +68,9 @@ def taken() -> Iterator[str]:
         ({"SSE_OPENS_PER_SECOND": "-1"}, "SSE_OPENS_PER_SECOND"),
         ({"WEB_CONCURRENCY": "2"}, "WEB_CONCURRENCY"),
         ({"AWS_ENDPOINT_URL": "notaurl"}, "AWS_ENDPOINT_URL"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1\n"}, "AWS_ENDPOINT_URL"),
+        ({"AWS_REGION": "us-east-1\n"}, "AWS_REGION"),
+        ({"AWS_SECRET_ACCESS_KEY": "test "}, "AWS_SECRET_ACCESS_KEY"),
         ({"SSE_CORS_ORIGINS": "*"}, "SSE_CORS_ORIGINS"),
         ({"SSE_ROUTE_USER": "body."}, "SSE_ROUTE_USER"),
         ({"AWS_DEFAULT_REGION": ""}, "AWS_REGION"),
@@ -83,7 +89,7 @@ def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(changed: di
 def test_a_name_that_is_no_setting_is_warned_about() -> None:
     ended = command("token", "42", SSE_JWT_SECRET=SECRET, SSE_HEARTBEAT="3")
     assert ended.returncode == 0
-    assert "SSE_HEARTBEAT is no setting" in ended.stderr
+    assert "SSE_HEARTBEAT is not a setting" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["serve", "dev"])
@@ -110,15 +116,21 @@ def test_dev_without_its_extra_is_one_line() -> None:
     assert ended.stderr == "sse-service: dev needs the extra: pip install 'sse-service[dev]'\n"
 
 
-def test_a_token_is_all_that_is_printed_and_is_one_that_holds() -> None:
-    ended = command("token", "42", "--groups", "a,b", "--ttl", "10m", SSE_JWT_SECRET=f"{SECRET},{'o' * 32}")
+@pytest.mark.parametrize("groups", ["a,b", " a , b,, "])
+def test_a_token_is_all_that_is_printed_and_is_valid(groups: str) -> None:
+    ended = command("token", "42", "--groups", groups, "--ttl", "10m", SSE_JWT_SECRET=f"{SECRET},{'o' * 32}")
     assert ended.stderr == ""
-    principal = Tokens(secrets=[SECRET]).verify(ended.stdout.removesuffix("\n"))
+    principal = asyncio.run(HS256Verifier(secrets=[SECRET]).verify(ended.stdout.removesuffix("\n")))
     assert (principal.user, principal.groups) == ("42", ("a", "b"))
+    assert 590 < principal.expires - time.time() <= 600
 
 
 @pytest.mark.parametrize(
-    "arguments", [["token"], ["token", "42", "--ttl", "soon"], ["nothing"], [], ["serve", "--port", "x"]]
+    "arguments",
+    [
+        *([], ["nothing"], ["serve", "--port", "x"], ["token"], ["token", "42", "--groups", "a,b\x01"]),
+        *(["token", "42", "--ttl", ttl] for ttl in ("soon", "0s", "36501d", "999999999d")),
+    ],
 )
 def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
     assert command(*arguments, SSE_JWT_SECRET=SECRET).returncode == 2
@@ -152,7 +164,7 @@ def test_ctrl_c_ends_dev_with_one_line_and_status_0() -> None:
 def test_dev_takes_tokens_signed_with_a_secret_that_is_set() -> None:
     with Process("sse_service", "dev", "--port", "0", env={"SSE_JWT_SECRET": SECRET}) as process:
         url = process.wait_for(r"(?m)^(http://127\.0\.0\.1:\d+)/$")[1]
-        token = Tokens(secrets=[SECRET]).sign("anybody")
+        token = TokenSigner(secret=SECRET).sign("anybody")
         with httpx.stream("GET", f"{url}/events", headers={"Authorization": f"Bearer {token}"}) as response:
             assert response.status_code == 200
 

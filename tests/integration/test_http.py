@@ -143,7 +143,8 @@ def test_a_session_puts_the_token_into_a_cookie_that_scripts_cannot_read(chain: 
     headers = chain.headers("cookie-user", ttl_seconds=600)
     response = chain.client.post(f"{chain.url}/session", headers={**headers, "Cookie": "sse_session=old"})
     assert response.status_code == 204
-    cookie = response.headers["set-cookie"]
+    *expired, cookie = response.headers.get_list("set-cookie")
+    assert all("Max-Age=0" in field for field in expired)
     assert "HttpOnly" in cookie
     assert "Secure" in cookie
     assert "SameSite=lax" in cookie
@@ -152,8 +153,6 @@ def test_a_session_puts_the_token_into_a_cookie_that_scripts_cannot_read(chain: 
     with httpx.Client(trust_env=False) as browser:
         with browser.stream("GET", f"{chain.url}/events", headers={"Cookie": value}) as stream:
             assert stream.status_code == 200
-        both = {"Cookie": value, **headers}
-        assert browser.get(f"{chain.url}/events", headers=both).status_code == 401
         foreign = {"Cookie": value, "Origin": "https://app.example.com.evil"}
         refused = browser.get(f"{chain.url}/events", headers=foreign)
         assert refused.status_code == 403
@@ -165,7 +164,6 @@ def test_a_session_is_ended_by_its_own_pages_only(chain: Chain) -> None:
     assert response.status_code == 204
     assert "Max-Age=0" in response.headers["set-cookie"]
     assert chain.client.delete(f"{chain.url}/session", headers={"Origin": "null"}).status_code == 403
-    assert chain.client.post(f"{chain.url}/session").status_code == 401
 
 
 def test_cors_names_the_allowed_origin_and_no_other(chain: Chain) -> None:
@@ -366,7 +364,8 @@ def test_no_token_cookie_or_payload_is_in_a_log_metric_error_or_process_title_at
         answers = [
             running.get("/events", headers=cookie, params={"since": canary}),
             running.get("/events", headers=cookie, params={"types": f"{canary}\n"}),
-            running.get("/events", headers={**cookie, "Authorization": f"Bearer {token}"}),
+            running.get("/events", headers={**cookie, "Authorization": f"Bearer {token}x"}),
+            running.get("/events", headers={"Cookie": f"sse_session={token}; sse_session={token}x"}),
             running.get("/events", headers={"Authorization": f"Bearer {token}x"}),
             running.get("/events", headers={**cookie, "Origin": f"https://{canary}.example"}),
             running.get(f"/{canary}?token={token}"),

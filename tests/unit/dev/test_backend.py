@@ -8,11 +8,13 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens import HS256Verifier
 from sse_service.dev.backend import MAX_UPLOAD_BYTES, Backend
 from sse_service.dev.jobs import Job, Jobs
 
-TOKENS = Tokens(secrets=["s" * 32])
+SECRET = "s" * 32
+SIGNER = TokenSigner(secret=SECRET)
 OWN = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -35,7 +37,7 @@ class Demo:
 
     def __init__(self) -> None:
         self.jobs, self.bucket = Jobs(), Bucket()
-        backend = Backend(tokens=TOKENS, jobs=self.jobs, s3=self.bucket, bucket="uploads")
+        backend = Backend(signer=SIGNER, jobs=self.jobs, s3=self.bucket, bucket="uploads")
         self.transport = httpx.ASGITransport(Starlette(routes=backend.routes()))
 
     def browser(self, **headers: str) -> httpx.AsyncClient:
@@ -75,14 +77,14 @@ def test_a_signed_in_user_gets_a_token_that_the_push_service_takes() -> None:
         await sign_in(browser, "Zoë & co")
         answer = (await browser.post("/demo/token", json={})).json()
         assert (answer["user"], answer["expires_in"]) == ("Zoë & co", 900)
-        assert TOKENS.verify(answer["token"]).user == "Zoë & co"
+        assert (await HS256Verifier(secrets=[SECRET]).verify(answer["token"])).user == "Zoë & co"
 
     run(test)
 
 
 def test_a_push_token_is_no_session_of_the_back_end() -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
-        browser.cookies.set("demo_session", TOKENS.sign("ann"))
+        browser.cookies.set("demo_session", SIGNER.sign("ann"))
         assert (await browser.get("/demo/jobs")).status_code == 401
 
     run(test)

@@ -1,4 +1,4 @@
-"""Settings that hold start the service; those that do not are refused by name, in one line."""
+"""Good settings are read; each wrong one is refused in one line that names its variable."""
 
 import os
 from typing import Any
@@ -42,7 +42,7 @@ def test_the_environment_is_read_and_an_empty_name_is_unset(monkeypatch: pytest.
     assert (settings.heartbeat_seconds, settings.history_events, settings.cors_origins) == (20, 200, ())
 
 
-def test_a_value_by_keyword_stands_before_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_keyword_takes_precedence_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSE_HEARTBEAT_SECONDS", "wrong")
     assert Settings(heartbeat_seconds=5).heartbeat_seconds == 5
 
@@ -68,6 +68,63 @@ def test_words_are_read_in_any_case_and_lists_by_comma(monkeypatch: pytest.Monke
     assert settings.cookie_samesite == "strict"
     assert settings.cors_origins == ("https://a.example", "http://localhost:5173", "http://[::1]")
     assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+
+
+def test_an_origin_may_have_any_scheme() -> None:
+    origins = ["capacitor://localhost", "ionic://localhost", "tauri://localhost:1420", "http://my_app.test"]
+    origins.append("chrome-extension://abcdefghijklmnopabcdefghijklmnop")
+    assert Settings(cors_origins=",".join(origins)).cors_origins == tuple(origins)
+
+
+PADDED = {
+    "queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/events",
+    "topic_arn": "arn:aws:sns:eu-west-1:123456789012:events",
+    "single_task": "true",
+    "broker_url": "redis://host:6379",
+    "jwt_issuer": "https://issuer.example.com",
+    "jwt_audience": "push",
+    "user_claim": "uid",
+    "groups_claim": "roles",
+    "cookie_name": "__Host-session",
+    "cookie_samesite": "none",
+    "cookie_domain": "example.com",
+    "s3_key_pattern": "users/{user}/*",
+    "cors_origins": "https://a.example,https://b.example",
+    "trusted_proxies": "10.0.0.0/8,::1/128",
+    "sqs_fast_path": "false",
+    "admin_host": "::1",
+    "emf_namespace": "push/prod",
+    "log_level": "debug",
+    "log_format": "text",
+    **{f"route_{field}": "body.x" for field in ("user", "group", "broadcast", "type", "subject", "data", "id")},
+    "unrouted": "discard",
+    **{name: "5" for name, field in Settings.model_fields.items() if field.annotation is int},
+    "max_streams_per_address": "5",
+    "history_bytes": "1000000",
+}
+SECRETS = {"jwt_secret": SECRET, "broker_password": "password"}
+
+
+def test_the_settings_that_are_tried_with_white_space_are_all() -> None:
+    assert {*PADDED, *SECRETS} == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", PADDED)
+@pytest.mark.parametrize("padded", ["{}\n", "{}\r\n", " {} ", "\t{}"])
+def test_white_space_around_a_value_is_dropped(name: str, padded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = getattr(Settings(**{name: PADDED[name]}), name)
+    monkeypatch.setenv(f"SSE_{name.upper()}", padded.format(PADDED[name]))
+    assert getattr(Settings(), name) == expected
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("padded", ["{}\n", " {}"])
+def test_white_space_around_a_secret_is_refused(name: str, padded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSE_BROKER_URL", "redis://host")
+    monkeypatch.setenv(f"SSE_{name.upper()}", padded.format(SECRETS[name]))
+    text = refused()
+    assert text.startswith(f"SSE_{name.upper()}: must have no space or line end")
+    assert SECRETS[name] not in text
 
 
 def test_what_has_a_form_is_kept_as_it_is() -> None:
@@ -99,7 +156,7 @@ def test_a_wrong_secret_is_refused_without_being_shown(secret: str) -> None:
     assert caught.value.__suppress_context__
 
 
-def test_a_length_of_secrets_is_counted_in_bytes() -> None:
+def test_the_length_of_a_secret_is_counted_in_bytes() -> None:
     assert Settings(jwt_secret="é" * 16).jwt_secret
 
 
@@ -107,12 +164,15 @@ def test_a_length_of_secrets_is_counted_in_bytes() -> None:
     ("name", "value"),
     [
         ("queue_url", "events"),
+        ("queue_url", "https://sqs.eu-west-1.amazonaws.com/123456789012/eve\nnts"),
+        ("queue_url", "https://sqs.eu-west-1.amazonaws.com/123456789012/eve nts"),
         ("queue_url", "https://sqs.eu-west-1.amazonaws.com/123456789012/events.fifo"),
         ("topic_arn", "events"),
         ("topic_arn", "arn:aws:sqs:eu-west-1:123456789012:events"),
         ("single_task", "maybe"),
         ("broker_url", "redis://"),
         ("broker_url", "redis://host/one"),
+        ("broker_url", "redis://ho\nst"),
         ("broker_url", "redis://host:70000"),
         ("broker_url", "http://host"),
         ("broker_url", "redis://host/٣"),
@@ -134,7 +194,8 @@ def test_a_length_of_secrets_is_counted_in_bytes() -> None:
         *(
             ("cors_origins", origin)
             for origin in (
-                *("*", "null", "https://*.example.com", "app.example.com", "ftp://example.com", "https://"),
+                *("*", "null", "https://*.example.com", "app.example.com", "https://", "*://localhost", "://localhost"),
+                *("capacitor://", "capacitor:localhost", "capacitor://localhost/", "file:///", "file://"),
                 *("https://example.com/", "https://example.com/path", "https://example.com?x", "https://u@example.com"),
                 *("https://example.com:", "https://example.com:99999", "https://é.example", "https://[", "[", "//a"),
             )
@@ -161,10 +222,10 @@ def test_a_wrong_value_is_refused_by_its_variables_name_in_one_line(name: str, v
     assert "password" not in text
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     text = refused(heartbeat_seconds=51, log_level="loud")
     assert text == (
-        "SSE_HEARTBEAT_SECONDS: must be 1 to 50, as an ALB cuts after 60 s without a byte; "
+        "SSE_HEARTBEAT_SECONDS: must be 1 to 50, as an ALB closes after 60 s without a byte; "
         "SSE_LOG_LEVEL: must be 'debug', 'info', 'warning', 'error' or 'critical'"
     )
 
@@ -212,14 +273,14 @@ def test_a_password_of_its_own_goes_to_the_server_and_is_not_shown(url: str, who
 
 @pytest.mark.parametrize("url", ["memory://", "redis://:other@host"])
 def test_a_password_for_no_server_or_a_second_one_is_refused(url: str) -> None:
-    assert refused(broker_url=url, broker_password="canary").startswith("SSE_BROKER_PASSWORD: is for a server")
+    assert refused(broker_url=url, broker_password="canary").startswith("SSE_BROKER_PASSWORD: must be unset unless ")
 
 
 def test_a_keyword_that_is_no_setting_is_refused() -> None:
     assert refused(heart_beat=1).startswith("SSE_HEART_BEAT: ")
 
 
-def test_names_that_only_look_like_settings_are_told() -> None:
+def test_names_that_only_look_like_settings_are_listed() -> None:
     names = ["SSE_QUEUE_URL", "SSE_HEARTBEAT", "AWS_REGION", "sse_max_streams", "SSE_MAX_STREAMS_PER_GROUP"]
     assert unknown(dict.fromkeys(names, "")) == ["SSE_HEARTBEAT", "SSE_MAX_STREAMS_PER_GROUP"]
 

@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sse_service.auth.requests import RequestAuth
-from sse_service.auth.tokens import Tokens
+from sse_service.auth.authenticator import AuthenticatorChain
+from sse_service.auth.bearer import BearerAuthenticator
+from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens import HS256Verifier
 from sse_service.http.app import create_app
 from sse_service.http.probes import Probes
 from sse_service.http.session import Session
@@ -21,17 +23,20 @@ from sse_service.protocols.sse.endpoint import Events
 from tests.unit.serving import Run, client, serving
 from tests.unit.task import Task, settled
 
-TOKENS = Tokens(secrets=["x" * 32])
+SECRET = "x" * 32
 
 
 @asynccontextmanager
 async def service(task: Task) -> AsyncIterator[QuietServer]:
     """The public app over the parts of one task."""
-    auth = RequestAuth(tokens=TOKENS, cookie_name="c")
+    verifier = HS256Verifier(secrets=[SECRET])
+    auth = AuthenticatorChain(BearerAuthenticator(verifier))
     admission = Admission(auth=auth, streams=task.streams, metrics=task.metrics)
     app = create_app(
         streams={"/events": Events(admission=admission, streams=task.streams)},
-        session=Session(auth=auth, cookie_name="c", same_site="lax", domain=None, secure=True),
+        session=Session(
+            verifier=verifier, allowed_origins=(), cookie_name="c", same_site="lax", domain=None, secure=True
+        ),
         probes=Probes(health=task.health),
         cors_origins=["https://app.example.com"],
     )
@@ -45,7 +50,7 @@ async def service(task: Task) -> AsyncIterator[QuietServer]:
 
 
 def request(line: str = "GET /events HTTP/1.1", *headers: str) -> bytes:
-    token = TOKENS.sign("1")
+    token = TokenSigner(secret=SECRET).sign("1")
     return "\r\n".join((line, "Host: x", f"Authorization: Bearer {token}", *headers, "", "")).encode()
 
 

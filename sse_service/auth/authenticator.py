@@ -1,0 +1,42 @@
+"""The contract of every way to authenticate a request, and the chain that tries them in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from sse_service.model.errors import MissingToken
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
+    from sse_service.model.principal import Principal
+
+
+class Authenticator(Protocol):
+    """One way to find out who sent a request."""
+
+    async def authenticate(self, request: HTTPConnection) -> Principal | None:
+        """Return the Principal, or None if the request has no credential of this kind.
+
+        Raises InvalidToken for a bad credential (401), and Forbidden for a good one that may not be used here (403).
+        The text of both is sent to the client. Neither they nor the log may contain the credential.
+        """
+        ...
+
+
+class AuthenticatorChain:
+    """Asks each authenticator in turn. The first that finds a credential decides, even if the credential is bad."""
+
+    def __init__(self, *authenticators: Authenticator) -> None:
+        self._authenticators = authenticators
+
+    async def authenticate(self, request: HTTPConnection) -> Principal:
+        """Return the Principal.
+
+        Raises MissingToken if the request has no credential, and what ``Authenticator`` raises.
+        """
+        for authenticator in self._authenticators:
+            principal = await authenticator.authenticate(request)
+            if principal is not None:
+                return principal
+        raise MissingToken("a token is needed: send 'Authorization: Bearer …', or the cookie that POST /session sets")

@@ -1,0 +1,79 @@
+"""Read a Principal from the claims of a token whose signature was verified."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sse_service.model.errors import Forbidden, InvalidToken
+from sse_service.model.principal import Principal
+
+MAX_GROUPS = 100
+"""Groups of one token; each is a channel that the stream subscribes to."""
+
+NBF_LEEWAY_SECONDS = 60
+"""How far ahead the signer's clock may be. An EventSource gives up for good on a 401, so a second would be fatal."""
+
+YEAR_3000 = 32_503_680_000
+"""Seconds since 1970. A time in milliseconds lies beyond it, and would make a token valid for 56,000 years."""
+
+
+class ClaimsReader:
+    """Judges the times, and reads the user and the groups.
+
+    ``exp`` has no leeway. ``iat`` is ignored: it tells a token's age, not whether it is valid (RFC 7519 section 4.1.6).
+    """
+
+    def __init__(self, *, user_claim: str, groups_claim: str) -> None:
+        self._user_claim = user_claim
+        self._groups_claim = groups_claim
+
+    def principal(self, claims: Mapping[str, Any]) -> Principal:
+        """Return the user.
+
+        Raises InvalidToken with a text that names the wrong claim, and Forbidden for too many groups.
+        """
+        now = time.time()
+        expires = _seconds(claims, "exp")
+        if expires <= now:
+            raise InvalidToken("the token has expired (exp claim): get a new one")
+        if expires >= YEAR_3000:
+            raise InvalidToken("the token's exp claim is beyond the year 3000: it must be in seconds, not milliseconds")
+        if "nbf" in claims and _seconds(claims, "nbf") > now + NBF_LEEWAY_SECONDS:
+            raise InvalidToken(f"the token's nbf claim is more than {NBF_LEEWAY_SECONDS} s in the future")
+        return Principal(self._user(claims), self._groups(claims), expires)
+
+    def _user(self, claims: Mapping[str, Any]) -> str:
+        user = _name(claims.get(self._user_claim))
+        if user is None:
+            raise InvalidToken(f"the token's {self._user_claim} claim must be the user: a string or an integer")
+        return user
+
+    def _groups(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
+        given = claims.get(self._groups_claim) or []
+        groups = [_name(group) for group in given] if isinstance(given, list) else [None]
+        # Repeated groups are one.
+        names = tuple(dict.fromkeys(group for group in groups if group is not None))
+        if None in groups:
+            raise InvalidToken(f"the token's {self._groups_claim} claim must be a list of strings or integers")
+        if len(groups) > MAX_GROUPS:
+            raise Forbidden(f"the token has more than {MAX_GROUPS} groups")
+        return names
+
+
+def _seconds(claims: Mapping[str, Any], name: str) -> int:
+    try:
+        return int(claims[name])
+    except (ValueError, TypeError, OverflowError):
+        raise InvalidToken(f"the token's {name} claim must be a number of seconds since 1970") from None
+
+
+def _name(value: object) -> str | None:
+    """Return a user or group as a string; None if it cannot be one."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or value == "":
+        return None
+    # JSON may contain half of a surrogate pair. UTF-8 cannot, so no client could be told such a name.
+    return value if value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value) else None

@@ -1,0 +1,40 @@
+"""Sign tokens for the commands ``token``, ``dev`` and ``doctor``. In production an application's back end does this."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jwt
+
+from sse_service.auth.keys import hs256_key
+
+
+class TokenSigner:
+    """Signs HS256 tokens that ``HS256Verifier`` accepts."""
+
+    def __init__(
+        self,
+        *,
+        secret: str,
+        issuer: str | None = None,
+        audience: str | None = None,
+        user_claim: str = "sub",
+        groups_claim: str = "groups",
+    ) -> None:
+        """Raises ValueError for a secret that ``check_secret`` refuses."""
+        self._key = hs256_key(secret)
+        self._fixed = {name: value for name, value in (("iss", issuer), ("aud", audience)) if value is not None}
+        self._user_claim = user_claim
+        self._groups_claim = groups_claim
+
+    def sign(self, user: str, *, groups: Sequence[str] = (), ttl_seconds: int = 3600) -> str:
+        """Return a token of this user."""
+        claims: dict[str, Any] = {
+            self._user_claim: user,
+            self._groups_claim: list(groups),
+            "exp": int(time.time()) + ttl_seconds,
+            **self._fixed,
+        }
+        return jwt.encode(claims, self._key, algorithm="HS256")
