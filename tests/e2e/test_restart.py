@@ -14,7 +14,7 @@ from playwright.sync_api import Page, Route, expect
 from sse_service.auth.tokens import Tokens
 from sse_service.dev.assets import PAGE
 from sse_service.dev.emulator import Emulator
-from sse_service.dev.moto_server import Server
+from sse_service.dev.moto_server import MotoServer
 from tests.e2e.conftest import NewPage
 from tests.integration.emulated import make
 from tests.integration.process import Process
@@ -50,7 +50,7 @@ def elsewhere(work: Coroutine[Any, Any, Any]) -> Any:
 
 @pytest.fixture
 def aws() -> Iterator[Emulator]:
-    server = Server()
+    server = MotoServer()
     try:
         # Short: the poll of a killed reader hides what it takes for that long.
         yield elsewhere(make(Emulator(endpoint_url=server.url), visibility_seconds=3))
