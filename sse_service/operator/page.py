@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 
     from sse_service.operator.overview import Overview
 
+_NO_TOPIC = "Test events need a topic: <code>SSE_TOPIC_ARN</code> is not set."
+_RETURN = "The event returns through SNS and SQS to this task or another one."
 _PAGE = Template((files(__package__) / "page.html").read_text("utf-8"))
 
 
 def render_page(overview: Overview, *, topic: str, notice: str = "") -> str:
-    """Render the whole document; ``notice`` tells the result of a test event."""
+    """Render the whole document.
+
+    ``topic`` is where test events are published, empty if they cannot be. ``notice`` tells the result of the last one.
+    """
     return _PAGE.substitute(
         overview=render_overview(overview, None),
-        topic=escape(topic or "SSE_TOPIC_ARN is not set"),
+        destination=f"Publishes to <code>{escape(topic)}</code>. {_RETURN}" if topic else _NO_TOPIC,
         disabled="" if topic else "disabled",
         notice=f'<p class="notice" role="status">{escape(notice)}</p>' if notice else "",
     )

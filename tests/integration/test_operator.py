@@ -75,7 +75,7 @@ def test_a_page_of_another_site_cannot_send_a_test_event(chain: Chain) -> None:
 
 
 def test_without_a_topic_no_test_event_can_be_sent(chain: Chain) -> None:
-    assert "SSE_TOPIC_ARN is not set" in chain.client.get(f"{chain.admin}/").text
+    assert "<code>SSE_TOPIC_ARN</code> is not set" in chain.client.get(f"{chain.admin}/").text
     own = {"Sec-Fetch-Site": "same-origin"}
     answer = chain.client.post(f"{chain.admin}/test", data=FORM, headers=own)
     assert (answer.status_code, "SSE_TOPIC_ARN" in answer.json()["detail"]) == (409, True)
