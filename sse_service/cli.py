@@ -145,20 +145,19 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
         )
         s3, sns = [await stack.enter_async_context(embedded.client(service)) for service in ("s3", "sns")]
         signer, jobs = signer_of(settings), Jobs()
-        processor = SQSConsumer(
+        processor = Processor(s3=s3, sns=sns, topic_arn=embedded.topic_arn, jobs=jobs)
+        uploads = SQSConsumer(
             connect=lambda: embedded.client("sqs"),
             queue_url=embedded.uploads_queue_url,
-            handler=Processor(s3=s3, sns=sns, topic_arn=embedded.topic_arn, jobs=jobs),
-            # A poller is busy while its file is processed.
-            pollers=8,
-            # Counts of its own: it is not part of the service.
+            handler=processor,
+            # Its counts are not the service's.
             observer=Metrics(),
             dedupe_seconds=settings.dedupe_seconds,
         )
         token = signer.sign(USER, ttl_seconds=86_400)
-        text = hints(url=url(public), token=token, emulator=embedded, executable=own_executable())
+        text = hints(url=url(public), admin_url=url(admin), token=token, emulator=embedded, executable=own_executable())
         async with asyncio.TaskGroup() as tasks:
-            processing = tasks.create_task(processor.run())
+            processing = [tasks.create_task(each.run()) for each in (uploads, processor)]
             await run(
                 settings,
                 public=public,
@@ -168,7 +167,8 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
                 secure_cookie=False,
                 at_once=True,
             )
-            processing.cancel()
+            for task in processing:
+                task.cancel()
 
 
 def _token(arguments: argparse.Namespace, settings: Settings) -> int:

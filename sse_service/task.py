@@ -22,9 +22,10 @@ from sse_service.http.sockets import with_mapped
 from sse_service.http.uvicorn.connection_limit import ConnectionLimit
 from sse_service.http.uvicorn.server import QuietServer, Server, config
 from sse_service.model.errors import InvalidSettings
-from sse_service.operator.overview import Observer
-from sse_service.operator.recent import Recent
+from sse_service.operator.overview import Inspector
+from sse_service.operator.recent_warnings import RecentWarnings
 from sse_service.operator.routes import OperatorPage
+from sse_service.operator.samples import Samples
 from sse_service.protocols.admission import Admission
 from sse_service.protocols.sse.endpoint import Events
 from sse_service.routing.ingest import Ingest
@@ -157,9 +158,10 @@ async def run(
         at_once=at_once,
         announce=announce,
     )
-    recent = Recent()
-    observer = Observer(streams=streams, health=health, metrics=metrics, recent=recent)
-    operator = OperatorPage(observer=observer, topic_arn=settings.topic_arn)
+    samples = Samples(metrics=metrics)
+    warnings = RecentWarnings()
+    inspector = Inspector(streams=streams, health=health, metrics=metrics, samples=samples, warnings=warnings)
+    operator = OperatorPage(inspector=inspector, topic_arn=settings.topic_arn)
     admin_server = QuietServer(
         config(
             create_admin_app(metrics=metrics, page=operator.routes()),
@@ -168,7 +170,7 @@ async def run(
         )
     )
 
-    work = [broker.run(), streams.run(), timer.run()]
+    work = [broker.run(), streams.run(), timer.run(), samples.run()]
     if settings.emf_namespace is not None:
         figures = EmbeddedMetrics(metrics=metrics, health=health, namespace=settings.emf_namespace, write=_print)
         work.append(figures.run())
@@ -177,7 +179,7 @@ async def run(
         await consumer.run()
         consumed.set()
 
-    with recent:
+    with warnings:
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(each) for each in (*work, consume())]
             administering = tasks.create_task(admin_server.serve(sockets=[admin]))

@@ -1,4 +1,4 @@
-"""SNS, SQS and S3 in this process, spoken to over HTTP by the client code of production."""
+"""SNS, SQS and S3 in this process (moto), used over HTTP by the same client code as in production."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ MISSING = "dev needs the extra: pip install 'sse-service[dev]'"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emulator:
-    """A running emulator, and the names of what was made in it."""
+    """A running emulator and the resources in it."""
 
     endpoint_url: str
     region: str = "us-east-1"
     access_key: str = "test"
-    secret_key: str = "test"  # noqa: S105  the emulator takes any
+    secret_key: str = "test"  # noqa: S105  the emulator accepts any
     topic_arn: str = ""
     queue_url: str = ""
-    """Subscribed to the topic: what the service reads."""
+    """The queue that the service reads. It is subscribed to the topic."""
     dead_letter_queue_url: str = ""
     bucket: str = ""
     uploads_queue_url: str = ""
-    """Fed by the bucket's notifications: what the demo's processor reads."""
+    """The queue that the demo's processor reads. It gets the bucket's notifications."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """AWS's own variables for a program that shall use the emulator."""
+        """AWS's own variables, for a program that is to use the emulator."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_DEFAULT_REGION": self.region,
@@ -43,14 +43,14 @@ class Emulator:
         }
 
     def client(self, service: str) -> AbstractAsyncContextManager[Any]:
-        """A client of ``sns``, ``sqs`` or ``s3``."""
+        """Make a client of ``sns``, ``sqs`` or ``s3``."""
         client: AbstractAsyncContextManager[Any] = get_session().create_client(
             service,
             region_name=self.region,
             endpoint_url=self.endpoint_url,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
-            # An empty mapping, unlike none, keeps HTTP_PROXY out of the way to 127.0.0.1.
+            # An empty mapping, unlike None, makes botocore ignore HTTP_PROXY, which cannot reach 127.0.0.1.
             config=AioConfig(proxies={}, max_pool_connections=50),
         )
         return client
@@ -58,23 +58,23 @@ class Emulator:
 
 @asynccontextmanager
 async def emulator(*, port: int = 0) -> AsyncIterator[Emulator]:
-    """Run an emulator with topic, queues and bucket made; 0 is any free port.
+    """Run an emulator with a topic, queues and a bucket in it. Port 0 means any free port.
 
-    Raises ImportError with one line to show where the extra is missing, and OSError where the port is in use.
+    Raises ImportError with a one-line message if the extra is not installed, and OSError if the port is in use.
     """
     server = await asyncio.to_thread(_start, port)
     try:
         running = Emulator(endpoint_url=server.url)
         yield await resources.make(running)
     finally:
-        # Its threads answer clients that are closing: waiting for them on the loop would stop both.
+        # The server's threads wait for clients of this loop to close, so the loop must not wait for the threads.
         await asyncio.to_thread(server.stop)
 
 
 def _start(port: int) -> Any:
     try:
-        # Takes half a second and is no dependency of the service: only who asks for it pays.
-        from sse_service.dev.moto_server import Server
+        # Imported here: it takes half a second, and moto is not a dependency of the service.
+        from sse_service.dev.moto_server import MotoServer
     except ImportError as error:
         raise ImportError(MISSING) from error
-    return Server(port=port)
+    return MotoServer(port=port)

@@ -1,4 +1,4 @@
-"""What every request to the demo's back end passes: same-origin checks, bounded JSON, errors as problems."""
+"""The checks on every request to the demo's back end: same origin, small JSON bodies, errors as problem JSON."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MAX_JSON_BYTES = 4096
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class Refused(Exception):  # noqa: N818  an answer, not a fault
-    """A request that is answered with a problem (RFC 9457)."""
+class Refused(Exception):  # noqa: N818  an answer to the client, not an error of ours
+    """Raised by an endpoint to answer with a problem (RFC 9457)."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -27,13 +27,13 @@ class Refused(Exception):  # noqa: N818  an answer, not a fault
 
 
 def guarded(endpoint: Endpoint) -> Endpoint:
-    """The endpoint behind the checks."""
+    """Wrap an endpoint in the checks."""
 
     async def answer(request: Request) -> Response:
         try:
-            # The browser sends the cookie whichever page asked (CSRF).
+            # The browser sends the cookie with requests of any page (CSRF).
             if not may_use_cookie(request, allowed=(), safe=request.method in ("GET", "HEAD")):
-                raise Refused(403, "only the demo's own page may do this")
+                raise Refused(403, "only the demo's own page may send this request")
             response = await endpoint(request)
         except Refused as refused:
             response = problem(refused.status, refused.detail)
@@ -47,9 +47,9 @@ def guarded(endpoint: Endpoint) -> Endpoint:
 
 
 async def read_json(request: Request) -> Any:
-    """The body's value; the content type is one that a foreign page cannot send without a preflight (CSRF)."""
+    """Read a JSON body. Pages of other sites cannot send this content type without a preflight (CSRF)."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refused(415, "send the request with Content-Type: application/json")
+        raise Refused(415, "the Content-Type must be application/json")
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -58,4 +58,4 @@ async def read_json(request: Request) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise Refused(400, "the body is no JSON") from None
+        raise Refused(400, "the body is not JSON") from None

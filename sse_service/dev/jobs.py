@@ -1,4 +1,4 @@
-"""The demo back end's store of jobs: the state that a page fetches, and that events only report."""
+"""The jobs of the demo's back end: the state that a page fetches, and whose changes events report."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 class State(enum.Enum):
     """How far a job is."""
 
-    RECEIVED = "received"
+    WAITING = "waiting"
     PROCESSING = "processing"
     DONE = "done"
     FAILED = "failed"
 
 
-_RANK = {State.RECEIVED: 0, State.PROCESSING: 1, State.DONE: 2, State.FAILED: 2}
+_RANK = {State.WAITING: 0, State.PROCESSING: 1, State.DONE: 2, State.FAILED: 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,23 +28,23 @@ class Job:
     name: str
     key: str
     """Where the file is in the bucket."""
-    state: State = State.RECEIVED
+    state: State = State.WAITING
     progress: int = 0
     """0 to 100."""
-    message: str = ""
+    message: str = "Waiting to be processed"
 
     @property
     def rank(self) -> tuple[int, int]:
-        """What may only grow; the page compares the same."""
+        """A job's rank only grows. The page compares jobs in the same way."""
         return _RANK[self.state], self.progress
 
     @property
     def final(self) -> bool:
-        """Whether nothing follows."""
+        """Whether the job has ended."""
         return self.state in (State.DONE, State.FAILED)
 
     def as_json(self) -> dict[str, object]:
-        """As the page reads it, whether fetched or pushed."""
+        """The job as the page reads it, both fetched and pushed."""
         return {
             "job": self.id,
             "name": self.name,
@@ -56,7 +56,7 @@ class Job:
 
 
 class Jobs:
-    """Jobs by user; past its bounds it forgets the oldest job, and the user who was idle the longest."""
+    """Jobs by user, within bounds: the oldest job of a user and the user who was idle the longest are forgotten."""
 
     def __init__(self, *, jobs_per_user: int = 100, users: int = 1000) -> None:
         self._per_user = jobs_per_user
@@ -64,9 +64,10 @@ class Jobs:
         self._users: OrderedDict[str, OrderedDict[str, Job]] = OrderedDict()
 
     def update(self, job: Job) -> bool:
-        """Store a step, and say whether it was news.
+        """Store a step, and return whether it was new.
 
-        Idempotent and in any order, as at-least-once delivery asks: progress never falls, done and failed are final.
+        Steps may repeat and come in any order, as queues deliver at least once. Progress never falls, and a job that
+        is done or failed stays so.
         """
         known = self.get(job.user, job.id)
         if known is not None and (known.final or job.rank <= known.rank):
@@ -81,11 +82,11 @@ class Jobs:
         return True
 
     def get(self, user: str, job: str) -> Job | None:
-        """One job."""
+        """Give one job."""
         jobs = self._users.get(user)
         return jobs.get(job) if jobs is not None else None
 
     def of(self, user: str) -> list[Job]:
-        """A user's jobs, the newest first."""
+        """Give a user's jobs, newest first."""
         jobs = self._users.get(user)
         return list(reversed(jobs.values())) if jobs is not None else []

@@ -1,4 +1,4 @@
-"""moto's WSGI application on a port of 127.0.0.1, stopped without leaving a thread or a socket."""
+"""moto's WSGI application on 127.0.0.1. Stopping it leaves no thread and no socket."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from werkzeug.serving import ThreadedWSGIServer
 _HOST = "127.0.0.1"
 
 
-class Server:
-    """Serves from the moment it is made until ``stop``."""
+class MotoServer:
+    """Serves from its creation until ``stop``."""
 
     def __init__(self, *, port: int = 0) -> None:
-        """Raises OSError where the port is in use."""
-        # moto's own starter waits for ever where its port is in use: the socket is made here instead.
+        """Port 0 means any free port. Raises OSError if the port is in use."""
+        # moto's own starter waits for ever if its port is in use. A socket made here fails at once.
         with socket.create_server((_HOST, port)) as listener:
-            self._server = _Server(_HOST, 0, DomainDispatcherApplication(create_backend_app), listener.fileno())
+            self._server = _WSGIServer(_HOST, 0, DomainDispatcherApplication(create_backend_app), listener.fileno())
         self.url = f"http://{_HOST}:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="emulator", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Close listener and connections, end their threads, forget what was stored."""
+        """Close the listener and all connections, end their threads, and delete all resources."""
         self._server.shutdown()
         self._thread.join()
-        self._server.hang_up()
-        # moto keeps its state in the process: the next emulator must not find this one's queues.
+        self._server.close_connections()
+        # moto's state is global to the process: the next emulator must not find the queues of this one.
         moto_api_backend.reset()
 
 
 class _Handler(MotoRequestHandler):
     def send_response(self, code: int, message: str | None = None) -> None:
-        """Without werkzeug's ``Server``: moto sends one, and strict clients refuse two (RFC 9110 §5.3)."""
+        """Leave out werkzeug's ``Server`` header: moto sends its own, and strict clients refuse two (RFC 9110 §5.3)."""
         self.send_response_only(code, message)
         self.send_header("Date", self.date_time_string())
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  werkzeug's name
-        """Nothing: a line of every request would drown the service's log."""
+        """Log nothing: a line per request would hide the lines of the service."""
 
 
-class _Server(ThreadedWSGIServer):
-    """Knows its connections, which werkzeug leaves open until their clients close them."""
+class _WSGIServer(ThreadedWSGIServer):
+    """Keeps track of its connections, which werkzeug leaves open until their clients close them."""
 
     def __init__(self, host: str, port: int, app: Any, fd: int) -> None:
         self._connections: dict[threading.Thread, socket.socket] = {}
@@ -56,7 +56,7 @@ class _Server(ThreadedWSGIServer):
         super().__init__(host, port, app, _Handler, fd=fd)
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  werkzeug's name
-        """Nothing: a failure reaches the client as an answer, and is named there."""
+        """Log nothing: the client gets every failure as a response."""
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         with self._lock:
@@ -67,8 +67,8 @@ class _Server(ThreadedWSGIServer):
             with self._lock:
                 del self._connections[threading.current_thread()]
 
-    def hang_up(self, *, seconds: float = 5) -> None:
-        """End each connection and its thread."""
+    def close_connections(self, *, seconds: float = 5) -> None:
+        """Close each connection and end its thread."""
         with self._lock:
             connections = dict(self._connections)
         for connection in connections.values():
@@ -76,14 +76,14 @@ class _Server(ThreadedWSGIServer):
                 connection.shutdown(socket.SHUT_RDWR)
         deadline = time.monotonic() + seconds
         while any(thread.is_alive() for thread in connections) and time.monotonic() < deadline:
-            _wake_polls()
+            _answer_long_polls()
             for thread in connections:
                 thread.join(0.02)
 
 
-def _wake_polls() -> None:
-    """Answer the long polls: moto goes on with one whose client has left, for up to 20 seconds."""
+def _answer_long_polls() -> None:
+    """Answer all long polls. moto continues a poll whose client has left, for up to 20 seconds."""
     for account in list(sqs_backends.values()):
         for backend in list(account.values()):
             for name in list(backend.queues):
-                backend.send_message(name, "the emulator stops")
+                backend.send_message(name, "the emulator is stopping")

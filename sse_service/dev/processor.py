@@ -1,4 +1,4 @@
-"""The demo's processing, a stand-in for Lambdas: knows the bucket and the topic, nothing of the service."""
+"""The demo's file processing, where a real system has Lambda functions. It knows the bucket and the topic only."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
 
 import orjson
 from botocore.exceptions import ClientError
 
 from consumers.base import Outcome
+from consumers.sqs.backoff import backoff
 from consumers.sqs.failures import AWS_ERRORS
 from sse_service.dev.jobs import Job, State
+from sse_service.dev.uploads import Upload, uploads_of
 
 if TYPE_CHECKING:
     from consumers.envelope import Envelope
@@ -23,82 +24,98 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_WORK = ((10, "Reading"), (30, "Checking"), (55, "Counting"), (80, "Writing the summary"))
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One record of an S3 notification."""
-
-    bucket: str
-    key: str
-    version: str
-    """What tells two uploads to one key apart."""
-
-    @property
-    def job(self) -> Job:
-        """Its job; the same for every copy of the notification. Raises ValueError where the key names no user."""
-        place, _, rest = self.key.partition("/")
-        user, _, path = rest.partition("/")
-        name = path.rpartition("/")[2]
-        if place != "users" or not user or not name:
-            raise ValueError("the key is not users/<user>/…")
-        job_id = hashlib.sha256(f"{self.bucket}\n{self.key}\n{self.version}".encode()).hexdigest()[:16]
-        return Job(id=job_id, user=user, name=name, key=self.key, message="Waiting for its turn")
+_STEPS = ((10, "Reading"), (30, "Checking"), (55, "Counting"), (80, "Writing the summary"))
 
 
 class Processor:
-    """The Handler of the uploads queue: a receive's files side by side, each done when its last step is published."""
+    """The Handler of the uploads queue: accepts each file at once, and processes accepted files side by side.
+
+    The consumer receives the next file only after the Handler has answered. If the answer came after the processing,
+    a small file would wait for a large one that came before it.
+    Accepted files are lost with the process. Here nothing else survives it either: bucket and queue are in it too.
+    """
 
     def __init__(
-        self, *, s3: Any, sns: Any, topic_arn: str, jobs: Jobs, pace_seconds: float = 1.0, at_once: int = 16
+        self,
+        *,
+        s3: Any,
+        sns: Any,
+        topic_arn: str,
+        jobs: Jobs,
+        at_once: int = 8,
+        step_seconds: float = 1.0,
+        retry_seconds: float = 20.0,
     ) -> None:
+        """``at_once`` files are processed side by side; the others wait. ``retry_seconds`` caps the back-off."""
         self._s3 = s3
         self._sns = sns
         self._topic_arn = topic_arn
         self._jobs = jobs
-        self._pace = pace_seconds
-        self._slots = asyncio.Semaphore(at_once)
+        self._at_once = at_once
+        self._step_seconds = step_seconds
+        self._retry_seconds = retry_seconds
+        self._accepted: asyncio.Queue[tuple[Upload, Job]] = asyncio.Queue()
 
     async def __call__(self, envelopes: Sequence[Envelope], /) -> list[Outcome]:
-        """Answer when all is processed, so that a file whose processing was cut short comes again."""
-        return list(await asyncio.gather(*map(self._envelope, envelopes)))
+        """Accept files: each is stored and published as waiting."""
+        return list(await asyncio.gather(*map(self._accept, envelopes)))
 
-    async def _envelope(self, envelope: Envelope) -> Outcome:
+    async def run(self) -> None:
+        """Process accepted files until cancelled."""
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(self._at_once):
+                workers.create_task(self._work())
+
+    async def _accept(self, envelope: Envelope) -> Outcome:
         try:
-            uploads = uploads_of(envelope.body)
-            started = [(upload, upload.job) for upload in uploads]
+            files = [(upload, upload.job) for upload in uploads_of(envelope.body)]
         except (ValueError, KeyError, TypeError):
-            _log.warning("message %s is no notification of an upload", envelope.message_id)
+            _log.warning("message %s is not a notification of an upload", envelope.message_id)
             return Outcome.NOT_UNDERSTOOD
-        results = await asyncio.gather(*(self._process(*pair) for pair in started), return_exceptions=True)
-        outcome = Outcome.DONE
-        for result in results:
-            if isinstance(result, AWS_ERRORS):
-                _log.warning("message %s must wait: %s", envelope.message_id, type(result).__name__)
-                outcome = Outcome.NOT_NOW
-            elif isinstance(result, BaseException):
-                raise result
-        return outcome
+        try:
+            for upload, job in files:
+                await self._tell(job)
+                self._accepted.put_nowait((upload, job))
+        except AWS_ERRORS as error:
+            _log.warning("message %s will be retried: %s", envelope.message_id, type(error).__name__)
+            return Outcome.NOT_NOW
+        return Outcome.DONE
+
+    async def _work(self) -> None:
+        while True:
+            upload, job = await self._accepted.get()
+            started = replace(job, state=State.PROCESSING, message="Started")
+            # A notification can be delivered twice: the second copy finds the job started.
+            if self._jobs.update(started):
+                await self._process_until_done(upload, started)
+
+    async def _process_until_done(self, upload: Upload, started: Job) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._process(upload, started)
+                return
+            except AWS_ERRORS as error:
+                failures += 1
+                _log.warning("job %s will be retried: %s", started.id, type(error).__name__)
+                await asyncio.sleep(backoff(failures, self._retry_seconds))
 
     async def _process(self, upload: Upload, job: Job) -> None:
         await self._tell(job)
-        async with self._slots:
-            await self._tell(replace(job, state=State.PROCESSING, message="Started"))
-            fault, summary = await self._read(upload)
-            # Time to reload the page in the middle.
-            pace = self._pace * 3 if upload.key.endswith(".slow") else self._pace
-            for progress, message in _WORK:
-                await asyncio.sleep(pace)
-                await self._tell(replace(job, state=State.PROCESSING, progress=progress, message=message))
-                if fault and progress > 50:
-                    await self._tell(replace(job, state=State.FAILED, progress=progress, message=fault))
-                    return
-            await asyncio.sleep(pace)
-            await self._tell(replace(job, state=State.DONE, progress=100, message=summary))
+        fault, summary = await self._read(upload)
+        # Slow enough to reload the page in the middle.
+        seconds = self._step_seconds * 3 if upload.key.endswith(".slow") else self._step_seconds
+        for progress, message in _STEPS:
+            await asyncio.sleep(seconds)
+            await self._tell(replace(job, progress=progress, message=message))
+            if fault and progress > 50:
+                await self._tell(replace(job, state=State.FAILED, progress=progress, message=fault))
+                return
+        await asyncio.sleep(seconds)
+        await self._tell(replace(job, state=State.DONE, progress=100, message=summary))
 
     async def _read(self, upload: Upload) -> tuple[str, str]:
-        """What is wrong with the file, and what is in it."""
+        """Give what is wrong with the file, or a summary of it."""
         size, digest = 0, hashlib.sha256()
         try:
             answer = await self._s3.get_object(Bucket=upload.bucket, Key=upload.key)
@@ -108,21 +125,21 @@ class Processor:
         except ClientError as error:
             if error.response["Error"].get("Code") != "NoSuchKey":
                 raise
-            return "The file is no longer there", ""
+            return "The file was deleted before it was processed", ""
         if size == 0:
             return "The file is empty", ""
         if upload.key.endswith(".fail"):
-            return "A name that ends in .fail fails, to show how that looks", ""
+            return "Files whose name ends in .fail fail on purpose", ""
         return "", f"{size:,} bytes, SHA-256 {digest.hexdigest()[:12]}…"
 
     async def _tell(self, job: Job) -> None:
-        """Store the step, then publish it: who fetches the state after an event must find it there."""
+        """Store the job's state, then publish it: a page that fetches the state after an event must find it there."""
         self._jobs.update(job)
         attributes = {
             "user_id": job.user,
             "event_type": f"upload.{job.state.value}",
             "subject": job.id,
-            # The same in a repetition, so that the service shows each step once.
+            # A retry publishes the same id again, so that the service delivers each step once.
             "event_id": f"{job.id}.{job.state.value}.{job.progress}",
         }
         await self._sns.publish(
@@ -130,19 +147,3 @@ class Processor:
             Message=orjson.dumps(job.as_json()).decode(),
             MessageAttributes={name: {"DataType": "String", "StringValue": text} for name, text in attributes.items()},
         )
-
-
-def uploads_of(body: Any) -> list[Upload]:
-    """The uploads that a notification names; none in S3's own test of a new one.
-
-    Raises ValueError, KeyError or TypeError for anything else.
-    """
-    if isinstance(body, dict) and body.get("Event") == "s3:TestEvent":
-        return []
-    found = []
-    for record in body["Records"]:
-        thing = record["s3"]["object"]
-        # The key comes URL-encoded, with + for a space. Two uploads of the same bytes differ by their sequencer.
-        version = f"{thing['eTag']} {thing.get('sequencer') or record['eventTime']}"
-        found.append(Upload(record["s3"]["bucket"]["name"], unquote_plus(thing["key"]), version))
-    return found

@@ -1,4 +1,4 @@
-"""Makes in an emulator what a deployment has: topic, queues with redrive, subscription, bucket with notification."""
+"""Creates the resources of a deployment in an emulator: topic, queues with redrive, subscription, and bucket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_RECEIVES = 5
 
 
 async def make(emulator: Emulator) -> Emulator:
-    """The emulator with the names of what was made."""
+    """Create everything, and return the emulator with the names of the resources."""
     async with emulator.client("sqs") as sqs, emulator.client("sns") as sns, emulator.client("s3") as s3:
         dead_url, dead_arn = await _queue(sqs, "demo-events-dead")
         queue_url, queue_arn = await _queue(sqs, "demo-events", dead_arn)
@@ -39,7 +39,7 @@ async def make(emulator: Emulator) -> Emulator:
 
 
 async def _queue(sqs: Any, name: str, dead_letter_arn: str | None = None) -> tuple[str, str]:
-    """A queue's URL and ARN."""
+    """Create a queue and return its URL and ARN."""
     redrive = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": MAX_RECEIVES}
     attributes = {"RedrivePolicy": json.dumps(redrive)} if dead_letter_arn else {}
     url = (await sqs.create_queue(QueueName=name, Attributes=attributes))["QueueUrl"]

@@ -1,4 +1,4 @@
-"""The application on the admin port."""
+"""The Starlette application on the admin port."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 
 def create_admin_app(*, metrics: Metrics, page: Sequence[BaseRoute] = ()) -> Starlette:
-    """Serve ``/metrics`` in Prometheus's text format, and the operator's page."""
+    """Create the application: ``/metrics`` in Prometheus's text format, and the routes of the operator's page."""
 
-    async def show(_: Request) -> Response:
+    async def show_metrics(_: Request) -> Response:
         return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
-    return Starlette(routes=[Route("/metrics", show), *page], exception_handlers={HTTPException: from_exception})
+    return Starlette(
+        routes=[Route("/metrics", show_metrics), *page], exception_handlers={HTTPException: from_exception}
+    )

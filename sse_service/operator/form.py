@@ -1,4 +1,4 @@
-"""The form by which a test event is sent."""
+"""The form that sends a test event."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ MAX_FORM_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """A test event that can be shown."""
+class EventForm:
+    """A test event as it was filled in."""
 
     user: str
     type: str | None
     data: str
 
 
-async def read_form(request: Request) -> Form:
-    """Read it; raises HTTPException for what could only become a dead letter."""
-    given = parse_qs((await _body(request)).decode("utf-8", "replace"))
+async def read_form(request: Request) -> EventForm:
+    """Read the form. Raises HTTPException for an event that routing would not understand."""
+    fields = parse_qs((await _body(request)).decode("utf-8", "replace"))
     try:
-        user, kind = (word(given.get(name, [""])[0], name) for name in ("user", "type"))
-        text = data(given.get("data", [""])[0])
+        user, kind = (word(fields.get(name, [""])[0], name) for name in ("user", "type"))
+        text = data(fields.get("data", [""])[0])
     except NotUnderstood:
-        raise HTTPException(400, "user and type must hold no control characters, and data no NUL") from None
+        raise HTTPException(
+            400, "user and type must not contain control characters, and data must not contain U+0000"
+        ) from None
     if not user or not text:
         raise HTTPException(400, "a test event needs a user and data")
-    return Form(user, kind, text)
+    return EventForm(user, kind, text)
 
 
 async def _body(request: Request) -> bytes:
@@ -46,8 +48,8 @@ async def _body(request: Request) -> bytes:
         async for part in request.stream():
             body += part
             if len(body) > MAX_FORM_BYTES:
-                raise HTTPException(413, f"a form has at most {MAX_FORM_BYTES} bytes")
+                raise HTTPException(413, f"the form has more than {MAX_FORM_BYTES} bytes")
     except ClientDisconnect:
-        # Nobody hears it.
-        raise HTTPException(400, "the form did not come to its end") from None
+        # Nobody reads this answer. It keeps the disconnect from being logged as a fault.
+        raise HTTPException(400, "the client left before the end of the form") from None
     return body

@@ -1,4 +1,4 @@
-"""What the operator's page shows of a task, at one moment."""
+"""What the operator's page shows of a task at one moment."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sse_service.telemetry.metrics import slots, total
+from sse_service.telemetry.metrics import sum_samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sse_service.operator.recent import Line, Recent
+    from sse_service.operator.recent_warnings import LogLine, RecentWarnings
+    from sse_service.operator.samples import Samples, Window
     from sse_service.streams.registry import StreamRegistry
     from sse_service.telemetry.health import Health
     from sse_service.telemetry.metrics import Metrics
 
-USERS = 50
-"""Users that are shown: those with the most streams."""
+MAX_USERS = 50
+"""How many users are listed: those with the most streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,12 @@ class UserStreams:
     oldest_seconds: float
     newest_seconds: float
     behind: int
-    """Streams that are being read from history, or whose reader holds back."""
+    """Streams that are catching up from History, or whose client reads slowly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """One moment of a task."""
+    """A task at one moment."""
 
     at: float
     """Seconds since 1970."""
@@ -44,63 +45,69 @@ class Overview:
     troubles: Mapping[str, str | None]
     streams: int
     behind: int
+    user_count: int
     users: Sequence[UserStreams]
-    users_not_shown: int
+    """The first MAX_USERS, most streams first."""
     counts: Mapping[str, float]
-    """Totals since the start, by what is counted."""
-    delays: Sequence[tuple[float, float]]
-    """Edges in seconds of the delays from publish to write, with how often each was met since the start."""
-    errors: Sequence[Line]
+    """Totals since the start, by name."""
+    window: Window
+    """The last 15 minutes."""
+    warnings: Sequence[LogLine]
 
 
-class Observer:
-    """Looks at a task's parts."""
+class Inspector:
+    """Collects an Overview from the parts of a task."""
 
-    def __init__(self, *, streams: StreamRegistry, health: Health, metrics: Metrics, recent: Recent) -> None:
+    def __init__(
+        self, *, streams: StreamRegistry, health: Health, metrics: Metrics, samples: Samples, warnings: RecentWarnings
+    ) -> None:
         self._streams = streams
         self._health = health
         self._metrics = metrics
-        self._recent = recent
-        self._began = time.monotonic()
+        self._samples = samples
+        self._warnings = warnings
+        self._started_at = time.monotonic()
 
-    def look(self) -> Overview:
-        """Give what there is to see now."""
+    def inspect(self) -> Overview:
+        """Collect the state of the task now."""
         now = time.monotonic()
-        number: Counter[str] = Counter()
-        late: Counter[str] = Counter()
+        streams: Counter[str] = Counter()
+        behind: Counter[str] = Counter()
         ages: dict[str, tuple[float, float]] = {}
         for stream in self._streams.snapshot():
             user, age = stream.principal.user, now - stream.opened_at
-            number[user] += 1
-            late[user] += not stream.idle
-            # In order of opening: the first is the oldest.
+            streams[user] += 1
+            behind[user] += not stream.idle
+            # Streams come in order of opening: a user's first is the oldest.
             ages[user] = ages.get(user, (age, age))[0], age
         return Overview(
             at=time.time(),
-            up_seconds=now - self._began,
+            up_seconds=now - self._started_at,
             draining=self._health.draining,
             troubles=self._health.troubles(),
-            streams=number.total(),
-            behind=late.total(),
-            users=[UserStreams(user, count, *ages[user], late[user]) for user, count in number.most_common(USERS)],
-            users_not_shown=max(len(number) - USERS, 0),
+            streams=streams.total(),
+            behind=behind.total(),
+            user_count=len(streams),
+            users=[
+                UserStreams(user, number, *ages[user], behind[user]) for user, number in streams.most_common(MAX_USERS)
+            ],
             counts=self._counts(),
-            delays=slots(self._metrics.publish_to_write_seconds),
-            errors=self._recent.newest(),
+            window=self._samples.window(),
+            warnings=self._warnings.newest_first(),
         )
 
     def _counts(self) -> dict[str, float]:
-        counted = self._metrics
+        metrics = self._metrics
         return {
-            "messages received": total(counted.sqs_messages_received),
-            "events stored": total(counted.events_stored),
-            "events delivered": total(counted.events_delivered),
-            "streams opened": total(counted.streams_opened),
-            "streams ended": total(counted.streams_closed),
-            "requests refused": total(counted.requests_refused),
-            "gaps told": total(counted.gaps),
-            "slow readers cut": total(counted.streams_closed, ("slow",)),
-            "messages rejected": total(counted.messages_rejected),
-            "duplicates": total(counted.duplicates),
-            "calls to SQS failed": total(counted.sqs_failures),
+            "messages received": sum_samples(metrics.sqs_messages_received),
+            "events stored": sum_samples(metrics.events_stored),
+            "events delivered": sum_samples(metrics.events_delivered),
+            "streams opened": sum_samples(metrics.streams_opened),
+            "streams ended": sum_samples(metrics.streams_closed),
+            "requests refused": sum_samples(metrics.requests_refused),
+            "gaps sent": sum_samples(metrics.gaps),
+            "slow readers cut": sum_samples(metrics.streams_closed, ("slow",)),
+            "messages rejected": sum_samples(metrics.messages_rejected),
+            "duplicates": sum_samples(metrics.duplicates),
+            "failed calls to SQS": sum_samples(metrics.sqs_failures),
         }

@@ -1,4 +1,4 @@
-"""What the operator's page is served by."""
+"""The HTTP routes of the operator's page."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from consumers.sqs.failures import AWS_ERRORS
 from sse_service import aws
 from sse_service.http.problems import problem
 from sse_service.operator.form import read_form
-from sse_service.operator.guard import from_this_page, guarded
-from sse_service.operator.page import fragment, page
+from sse_service.operator.page import render_overview, render_page
+from sse_service.operator.request_checks import by_address_only, is_same_origin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
 
-    from sse_service.operator.overview import Observer
+    from sse_service.operator.overview import Inspector
 
 REFRESH_SECONDS = 2
 
@@ -36,57 +36,58 @@ _HEADERS = {
 
 
 class OperatorPage:
-    """``/`` on the admin port, ``/live`` behind it, and ``POST /test``."""
+    """``GET /`` on the admin port, its live updates ``GET /live``, and ``POST /test`` for a test event."""
 
-    def __init__(self, *, observer: Observer, topic_arn: str) -> None:
-        self._observer = observer
+    def __init__(self, *, inspector: Inspector, topic_arn: str) -> None:
+        self._inspector = inspector
         self._topic_arn = topic_arn
         self._ended = asyncio.Event()
 
     def end(self) -> None:
-        """Let what is live end, so that the port can close."""
+        """End the live updates, so that the port can close."""
         self._ended.set()
 
     def routes(self) -> list[Route]:
-        """All that the page needs."""
+        """Give the routes."""
         return [
-            Route("/", guarded(self.show)),
-            Route("/live", guarded(self.live)),
-            Route("/test", guarded(self.send), methods=["POST"]),
+            Route("/", by_address_only(self.show)),
+            Route("/live", by_address_only(self.live)),
+            Route("/test", by_address_only(self.send), methods=["POST"]),
             Route("/page.css", _file("page.css", "text/css")),
             Route("/page.js", _file("page.js", "text/javascript")),
         ]
 
     async def show(self, request: Request) -> Response:
         """Answer with the page."""
-        notice = request.query_params.get("sent", "")
-        text = page(self._observer.look(), topic=self._topic_arn, notice=f"Sent: event {notice}" if notice else "")
+        sent = request.query_params.get("sent", "")
+        notice = f"Test event published: {sent}" if sent else ""
+        text = render_page(self._inspector.inspect(), topic=self._topic_arn, notice=notice)
         return Response(text, headers=_HEADERS, media_type="text/html")
 
     async def live(self, _: Request) -> Response:
-        """Send the page's changing part again and again."""
+        """Send the changing part of the page every two seconds."""
         return EventSourceResponse(self._overviews(), ping=0)
 
     async def send(self, request: Request) -> Response:
         """Publish a test event."""
-        if not from_this_page(request):
-            return problem(403, "a test event is sent from the operator's page alone")
+        if not is_same_origin(request):
+            return problem(403, "only the operator's page can send a test event")
         if not self._topic_arn:
             return problem(409, "SSE_TOPIC_ARN is not set: there is no topic to publish to")
-        given = await read_form(request)
-        attributes = {"user_id": given.user, **({"event_type": given.type} if given.type else {})}
+        form = await read_form(request)
+        attributes = {"user_id": form.user, **({"event_type": form.type} if form.type else {})}
         try:
-            event = await aws.publish(self._topic_arn, given.data, attributes)
+            message_id = await aws.publish(self._topic_arn, form.data, attributes)
         except (*AWS_ERRORS, RuntimeError, ValueError) as error:
-            return problem(502, f"not published: {error}")
-        # So that loading the page anew sends nothing.
-        return RedirectResponse(f"/?{urlencode({'sent': event})}", status_code=303)
+            return problem(502, f"the test event was not published: {error}")
+        # A redirect, so that a reload of the page does not publish again.
+        return RedirectResponse(f"/?{urlencode({'sent': message_id})}", status_code=303)
 
     async def _overviews(self) -> AsyncIterator[ServerSentEvent]:
-        before = self._observer.look()
+        before = self._inspector.inspect()
         while not await self._ends_within(REFRESH_SECONDS):
-            now = self._observer.look()
-            yield ServerSentEvent(fragment(now, before), event="overview")
+            now = self._inspector.inspect()
+            yield ServerSentEvent(render_overview(now, before), event="overview")
             before = now
 
     async def _ends_within(self, seconds: float) -> bool:

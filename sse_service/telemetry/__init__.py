@@ -1,1 +1,4 @@
-"""What a task says of itself: metrics, logs, health. It never changes what the task does."""
+"""What a task reports about itself: metrics, logs, health.
+
+Nothing in here changes what the task does. The operator's page, which shows these values, is in ``operator``.
+"""

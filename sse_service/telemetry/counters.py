@@ -1,7 +1,7 @@
-"""Counters that are added to at every event: plain numbers, which become Prometheus's families when they are asked for.
+"""A counter and a histogram for what happens at every event: plain numbers, in Prometheus's format only when scraped.
 
-prometheus-client's own take a lock at each addition, which costs more than all else that an event's counting does. They
-are for one thread, as the event loop and the admin port's answers are.
+prometheus-client's own classes take a lock at each addition. That lock costs more than everything else that is counted
+per event. These two are for one thread: the event loop, which also answers the scrapes.
 """
 
 from __future__ import annotations
@@ -21,39 +21,61 @@ if TYPE_CHECKING:
 class PlainCounter(Collector):
     """A counter without labels."""
 
-    def __init__(self, name: str, meaning: str) -> None:
+    def __init__(self, name: str, documentation: str) -> None:
         self._name = name
-        self._meaning = meaning
+        self._documentation = documentation
         self._value = 0
 
     def inc(self, amount: int = 1) -> None:
-        """Count so many more."""
+        """Add ``amount``."""
         self._value += amount
 
     def collect(self) -> Iterable[CounterMetricFamily]:
-        """As the registry asks for it."""
-        return [CounterMetricFamily(self._name, self._meaning, self._value)]
+        """Give the current value to the registry."""
+        return [CounterMetricFamily(self._name, self._documentation, self._value)]
 
 
 class PlainHistogram(Collector):
     """A histogram without labels."""
 
-    def __init__(self, name: str, meaning: str, edges: Sequence[float]) -> None:
-        """``edges`` are the buckets' upper ones, rising; what lies above the last is counted too."""
+    def __init__(self, name: str, documentation: str, buckets: Sequence[float]) -> None:
+        """``buckets`` are the upper bounds in ascending order. A last bucket, ``+Inf``, is added."""
         self._name = name
-        self._meaning = meaning
-        self._edges = edges
-        self._counts = [0] * (len(edges) + 1)
+        self._documentation = documentation
+        self._bounds = (*buckets, float("inf"))
+        self._counts = [0] * len(self._bounds)
         self._sum = 0.0
 
     def observe(self, amount: float) -> None:
-        """Count one of this size."""
-        # An edge belongs to its bucket: ``le`` is less or equal
-        self._counts[bisect_left(self._edges, amount)] += 1
+        """Count one observation."""
+        # A bound belongs to its bucket: ``le`` means less or equal.
+        self._counts[bisect_left(self._bounds, amount)] += 1
         self._sum += amount
 
+    def bucket_counts(self) -> list[tuple[float, int]]:
+        """Give each bucket's upper bound and its own count, which is not cumulative as in Prometheus's format."""
+        return list(zip(self._bounds, self._counts, strict=True))
+
     def collect(self) -> Iterable[HistogramMetricFamily]:
-        """As the registry asks for it."""
-        names = map(floatToGoString, (*self._edges, float("inf")))
-        buckets = list(zip(names, accumulate(self._counts), strict=True))
-        return [HistogramMetricFamily(self._name, self._meaning, buckets, self._sum)]
+        """Give the current values to the registry."""
+        cumulative = zip(map(floatToGoString, self._bounds), accumulate(self._counts), strict=True)
+        return [HistogramMetricFamily(self._name, self._documentation, list(cumulative), self._sum)]
+
+
+def added(now: Iterable[tuple[float, int]], before: Iterable[tuple[float, int]]) -> list[tuple[float, int]]:
+    """Subtract earlier bucket counts of the same histogram."""
+    return [(bound, count - earlier) for (bound, count), (_, earlier) in zip(now, before, strict=True)]
+
+
+def quantile(buckets: Sequence[tuple[float, int]], share: float) -> float | None:
+    """Give the upper bound of the bucket that holds the quantile, or None without observations.
+
+    The true value is at most this bound. Nothing is interpolated: within a bucket, the distribution is unknown.
+    """
+    wanted = share * sum(count for _, count in buckets)
+    passed = 0
+    for bound, count in buckets:
+        passed += count
+        if passed >= wanted > 0:
+            return bound
+    return None

@@ -1,4 +1,7 @@
-"""The figures that alarms and autoscaling need, in CloudWatch's embedded metric format: a log line becomes metrics."""
+"""The metrics that alarms and autoscaling need, in CloudWatch's embedded metric format (EMF).
+
+Each record is one JSON line on stdout, which CloudWatch Logs turns into metrics.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from sse_service.telemetry.metrics import slots, total
+from sse_service.telemetry.counters import added
+from sse_service.telemetry.metrics import sum_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,25 +23,25 @@ PERIOD_SECONDS = 60
 """CloudWatch's standard resolution."""
 
 MAX_VALUES = 100
-"""Of one metric in one record (the format's specification)."""
+"""How many values a metric may have in one record (EMF specification)."""
 
 _LATENCY = "PublishToWriteMilliseconds"
 
 
 class EmbeddedMetrics:
-    """Writes one record a minute: gauges as they are, counters as what came since the last."""
+    """Writes one record a minute: gauges with their current value, counters with the increase since the last record."""
 
     def __init__(self, *, metrics: Metrics, health: Health, namespace: str, write: Callable[[str], object]) -> None:
-        """``write`` takes a line with its end; what it writes to must reach CloudWatch Logs as it is."""
+        """``write`` takes a line with its line end. The line must reach CloudWatch Logs unchanged."""
         self._metrics = metrics
         self._health = health
         self._namespace = namespace
         self._write = write
-        self._counted: dict[str, float] = {}
-        self._slots: list[float] = []
+        self._last_counts: dict[str, float] = {}
+        self._last_buckets = metrics.publish_to_write_seconds.bucket_counts()
 
     async def run(self) -> None:
-        """Write until cancelled; what came since the last full minute is then written too."""
+        """Write until cancelled, then write what was counted since the last full minute."""
         try:
             while True:
                 await asyncio.sleep(PERIOD_SECONDS)
@@ -46,14 +50,14 @@ class EmbeddedMetrics:
             self.record()
 
     def record(self) -> None:
-        """Write what there is to say now."""
+        """Write one record."""
         values: dict[str, float | list[float]] = {
-            "StreamsOpen": total(self._metrics.streams_open),
+            "StreamsOpen": sum_samples(self._metrics.streams_open),
             "Ready": float(self._health.ready()),
         }
         for name, count in self._counts().items():
-            values[name] = count - self._counted.get(name, 0)
-            self._counted[name] = count
+            values[name] = count - self._last_counts.get(name, 0)
+            self._last_counts[name] = count
         if latencies := self._latencies():
             values[_LATENCY] = latencies
         units = {name: "Milliseconds" if name == _LATENCY else "Count" for name in values}
@@ -66,27 +70,29 @@ class EmbeddedMetrics:
         self._write(json.dumps({"_aws": meta, **values}) + "\n")
 
     def _counts(self) -> dict[str, float]:
-        counted = self._metrics
+        metrics = self._metrics
         return {
-            "StreamsOpened": total(counted.streams_opened),
-            "StreamsRefused": total(counted.requests_refused, ("limit", "user", "address", "rate")),
-            "SlowReadersCut": total(counted.streams_closed, ("slow",)),
-            "EventsStored": total(counted.events_stored),
-            "EventsDelivered": total(counted.events_delivered),
-            "MessagesRejected": total(counted.messages_rejected),
-            "Gaps": total(counted.gaps),
+            "StreamsOpened": sum_samples(metrics.streams_opened),
+            "StreamsRefused": sum_samples(metrics.requests_refused, ("limit", "user", "address", "rate")),
+            "SlowReadersCut": sum_samples(metrics.streams_closed, ("slow",)),
+            "EventsStored": sum_samples(metrics.events_stored),
+            "EventsDelivered": sum_samples(metrics.events_delivered),
+            "MessagesRejected": sum_samples(metrics.messages_rejected),
+            "Gaps": sum_samples(metrics.gaps),
         }
 
     def _latencies(self) -> list[float]:
-        """As many values as the format takes, in the proportions of the histogram: percentiles hold, counts do not."""
-        found = slots(self._metrics.publish_to_write_seconds)
-        new = [(edge, count - was) for (edge, count), was in zip(found, self._slots or [0.0] * len(found), strict=True)]
-        self._slots = [count for _, count in found]
+        """Give at most MAX_VALUES values in the proportions of the histogram: percentiles are kept, counts are not."""
+        buckets = self._metrics.publish_to_write_seconds.bucket_counts()
+        new = added(buckets, self._last_buckets)
+        self._last_buckets = buckets
         observed = sum(count for _, count in new)
         share = min(MAX_VALUES / observed, 1) if observed else 0
+        # JSON has no infinity: the last bucket stands for its lower bound.
+        longest = buckets[-2][0]
         values: list[float] = []
-        passed = 0.0
-        for edge, count in new:
+        passed = 0
+        for bound, count in new:
             passed += count
-            values += [edge * 1000] * (round(passed * share) - len(values))
+            values += [min(bound, longest) * 1000] * (round(passed * share) - len(values))
         return values

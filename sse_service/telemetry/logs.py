@@ -1,4 +1,4 @@
-"""Writes one line a record to stderr, and keeps libraries from writing what users and tokens say."""
+"""Sets up logging: one line per record on stderr, and no tokens or payloads from libraries."""
 
 from __future__ import annotations
 
@@ -8,55 +8,58 @@ import re
 import time
 from typing import Literal, TextIO
 
-OURS = ("sse_service", "consumers")
-"""The loggers that obey the level; the others say only what is wrong."""
+OWN_LOGGERS = ("sse_service", "consumers")
+"""The loggers that follow ``SSE_LOG_LEVEL``. All others write warnings and errors only."""
 
-PINNED = (
+QUIET_LOGGERS = (
     *("aiobotocore", "aiohttp", "asyncio", "boto3", "botocore", "httpcore", "httpx", "moto", "multipart"),
     *("python_multipart", "responses", "s3transfer", "sse_starlette", "starlette", "urllib3", "werkzeug"),
 )
-"""Never below WARNING, whoever lowers the root: at DEBUG botocore logs bodies and Authorization headers, sse_starlette
-each chunk, and at INFO httpx and werkzeug each URL with its query."""
+"""Loggers that stay at WARNING or above, even when somebody lowers the root logger.
+
+At DEBUG botocore logs bodies and Authorization headers, and sse_starlette logs each chunk. At INFO httpx and werkzeug
+log each URL with its query string.
+"""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BUILT_IN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 def configure(level: str, format: Literal["json", "text"]) -> None:  # noqa: A002  the setting's name
-    """Log to stderr from now on, instead of what an earlier call set up.
+    """Log to stderr. A second call replaces the first.
 
-    ``level`` is a name of the logging module's, in any case. uvicorn must be given ``log_config=None``, or it sets its
-    own loggers anew.
+    ``level`` is a level name of the ``logging`` module, in any case. Start uvicorn with ``log_config=None``, or it
+    configures its own loggers again.
     """
     lowest = logging.getLevelNamesMapping()[level.upper()]
-    handler = _Stderr()
-    handler.setFormatter(_Json() if format == "json" else _Text())
+    handler = _StderrHandler()
+    handler.setFormatter(_JsonFormatter() if format == "json" else _TextFormatter())
     root = logging.getLogger()
-    root.handlers = [*(h for h in root.handlers if not isinstance(h, _Stderr)), handler]
+    root.handlers = [*(h for h in root.handlers if not isinstance(h, _StderrHandler)), handler]
     root.setLevel(max(lowest, logging.WARNING))
-    for name in OURS:
+    for name in OWN_LOGGERS:
         logging.getLogger(name).setLevel(lowest)
-    for name in PINNED:
+    for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(lowest, logging.WARNING))
-    # At its own TRACE level uvicorn logs scopes, with their headers; at INFO what our own lines say already.
+    # At its TRACE level uvicorn logs scopes with their headers. At INFO it repeats what our own lines say.
     logging.getLogger("uvicorn").setLevel(max(lowest, logging.WARNING))
     logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
-    logging.getLogger("uvicorn.error").addFilter(_not_of_rubbish)
-    # Its lines have the query string, in which a client might have put a token (CWE-598).
+    logging.getLogger("uvicorn.error").addFilter(_not_a_bad_request)
+    # Access lines contain the query string, where a client might have put a token (CWE-598).
     logging.getLogger("uvicorn.access").disabled = True
 
 
-def _not_of_rubbish(record: logging.LogRecord) -> bool:
-    """Whoever sends what is no HTTP, or asks for a WebSocket, would fill the log: a line for each."""
+def _not_a_bad_request(record: logging.LogRecord) -> bool:
+    """Drop uvicorn's line for each request that is not HTTP or asks for a WebSocket: anybody could fill the log."""
     return not str(record.msg).startswith(("Invalid HTTP request", "Unsupported upgrade", "No supported WebSocket"))
 
 
-class _Stderr(logging.StreamHandler[TextIO]):
-    """Told apart from handlers that others added to the root."""
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """A class of its own, so that a second call of ``configure`` removes this handler and nobody else's."""
 
 
-class _Json(logging.Formatter):
-    """One JSON object a line, in ASCII."""
+class _JsonFormatter(logging.Formatter):
+    """Formats a record as one JSON object, in ASCII."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -71,12 +74,12 @@ class _Json(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-class _Text(logging.Formatter):
-    """Time, level, logger, message and fields on one line; below it, indented, a traceback."""
+class _TextFormatter(logging.Formatter):
+    """Formats time, level, logger, message and fields as one line, and a traceback as indented lines below it."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {name}={value}" for name, value in _extra(record).items())
-        # A line end in a message would forge another record (CWE-117).
+        # A line break in a message could forge another record (CWE-117).
         line = f"{_time(record)} {record.levelname:<7} {record.name}: {_escaped(record.getMessage() + fields)}"
         trace = _trace(self, record)
         return "\n".join([line, *(f"    {_escaped(part)}" for part in trace.split("\n") if trace)])

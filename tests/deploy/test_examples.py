@@ -20,7 +20,7 @@ import pytest
 from consumers.envelope import unwrap
 from sse_service.dev.assets import PAGE
 from sse_service.dev.emulator import Emulator
-from sse_service.dev.moto_server import Server
+from sse_service.dev.moto_server import MotoServer
 from sse_service.model.events import Route
 from sse_service.routing.router import Router
 from tests.e2e.conftest import NewPage, browser, new_page  # noqa: F401  fixtures
@@ -52,14 +52,14 @@ STREAM_RECORD = {  # as a pipe reads it from a DynamoDB stream
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
+def server() -> Iterator[MotoServer]:
+    server = MotoServer()
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="module")
-def aws(server: Server) -> Emulator:
+def aws(server: MotoServer) -> Emulator:
     return asyncio.run(make(Emulator(endpoint_url=server.url), visibility_seconds=60))
 
 
@@ -326,7 +326,7 @@ def transformed(template: str, record: Any) -> str:
 
 
 def test_the_state_machine_tells_the_user_that_it_is_done(
-    aws: Emulator, server: Server, environment: pytest.MonkeyPatch
+    aws: Emulator, server: MotoServer, environment: pytest.MonkeyPatch
 ) -> None:
     from moto.core.config import default_user_config
 

@@ -15,7 +15,7 @@ import pytest
 from moto.core.common_models import CloudFormationModel
 
 from sse_service.auth.signing import TokenSigner
-from sse_service.dev.moto_server import Server
+from sse_service.dev.moto_server import MotoServer
 from tests.deploy import bridges
 from tests.deploy.template import GIVEN, PATH, Template, raw
 from tests.integration.chain import Chain, wait_until_ready
@@ -26,7 +26,7 @@ from tests.integration.valkey import Valkey
 class Stack:
     """A stack in an emulator of its own."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: MotoServer) -> None:
         self.endpoint_url = server.url
         self.aws = bridges.clients(server.url)
         vpc = self.aws("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
@@ -109,7 +109,7 @@ class Stack:
 @pytest.fixture
 def stack() -> Iterator[Stack]:
     bridges.install()
-    server = Server()
+    server = MotoServer()
     try:
         empty = Stack(server)
         bridges.Bridge.clients = staticmethod(empty.aws)

@@ -1,4 +1,4 @@
-"""A real browser."""
+"""Chromium, and pages in it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NewPage = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    # Not for the whole session: as long as it is open, Playwright's event loop counts as running in this thread.
+    # Not for the whole session: while it is open, Playwright's event loop counts as running in this thread.
     with sync_playwright() as playwright:
         browser = launch(playwright)
         yield browser
@@ -36,7 +36,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def new_page(browser: Browser) -> Iterator[NewPage]:
-    """Opens pages, each in a profile of its own or beside another; none of them may report an error."""
+    """Open pages, in a browser profile of their own or ``beside`` another page. No page may throw an error."""
     contexts: list[BrowserContext] = []
     errors: list[str] = []
 
@@ -55,7 +55,7 @@ def new_page(browser: Browser) -> Iterator[NewPage]:
 
 
 def launch(playwright: Playwright) -> Browser:
-    """Chromium: the one that $CHROMIUM names, else the system's, else Playwright's own."""
+    """Start Chromium: the one that $CHROMIUM names, else the system's, else Playwright's own."""
     found = os.environ.get("CHROMIUM") or next(filter(runs, NAMES), None)
     try:
         return playwright.chromium.launch(executable_path=found and shutil.which(found), args=ARGUMENTS)
@@ -65,6 +65,6 @@ def launch(playwright: Playwright) -> Browser:
 
 
 def runs(name: str) -> bool:
-    """Whether it is a browser: Ubuntu's chromium-browser may only say that it must be installed."""
+    """Whether this is a browser. Ubuntu's chromium-browser may be a script that only asks to install one."""
     path = shutil.which(name)
     return path is not None and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""The demo as a user meets it: ``sse-service dev``, and Chromium."""
+"""The demo page of ``sse-service dev`` in Chromium."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import APIResponse, Locator, Page, Route, expect
+from playwright.sync_api import APIResponse, FilePayload, Locator, Page, Route, expect
 
 from tests.e2e.conftest import TIMEOUT_MS, NewPage
 from tests.integration.process import Process
@@ -18,7 +18,7 @@ expect.set_options(timeout=TIMEOUT_MS)
 
 
 class Demo:
-    """A running demo, and what it printed."""
+    """A running ``sse-service dev``."""
 
     def __init__(self, process: Process) -> None:
         self.process = process
@@ -26,7 +26,7 @@ class Demo:
         process.wait_for(r"(?m)^.*s3 cp.*$")
 
     def line(self, words: str) -> str:
-        """The printed line that has these words."""
+        """The printed line that contains these words."""
         return next(line for line in self.process.output.splitlines() if words in line and not line.startswith("#"))
 
 
@@ -45,22 +45,28 @@ def sign_in(page: Page, demo: Demo, user: str) -> Page:
 
 
 def choose(page: Page, name: str, content: bytes = b"text") -> Locator:
-    """Upload a file, and give its row."""
+    """Upload a file and return its row."""
     page.get_by_label("Choose files").set_input_files({"name": name, "mimeType": "text/plain", "buffer": content})
     return row(page, name)
+
+
+def choose_all(page: Page, *names: str) -> None:
+    """Upload several files at once."""
+    files = [FilePayload(name=name, mimeType="text/plain", buffer=b"text") for name in names]
+    page.get_by_label("Choose files").set_input_files(files)
 
 
 def row(page: Page, name: str) -> Locator:
     return page.get_by_role("listitem").filter(has=page.get_by_text(name, exact=True)).and_(page.locator(".job"))
 
 
-def test_an_upload_is_followed_to_its_end_by_pushed_events_alone(demo: Demo, new_page: NewPage) -> None:
+def test_an_upload_is_followed_to_its_end_by_pushed_events_only(demo: Demo, new_page: NewPage) -> None:
     page = sign_in(new_page(), demo, "ann")
-    # The recipe's one fetch of the state is over.
+    # The page has fetched the state, which it does once.
     expect(page.locator("#empty")).to_be_visible()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(f"{request.method} {request.url.removeprefix(demo.url)}"))
-    # Watches what a user would see.
+    # Record the progress that a user would see.
     page.evaluate(
         """() => {
             const seen = (window.seen = []);
@@ -74,7 +80,7 @@ def test_an_upload_is_followed_to_its_end_by_pushed_events_alone(demo: Demo, new
     expect(uploaded).to_have_attribute("data-state", "processing")
     expect(uploaded).to_have_attribute("data-state", "done")
     expect(uploaded).to_contain_text("4 bytes, SHA-256 ")
-    assert asked == ["PUT demo/uploads/report.txt"]
+    assert [re.sub("[0-9a-f]{32}", "ID", line) for line in asked] == ["PUT demo/uploads/ID/report.txt"]
     seen = page.evaluate("window.seen")
     assert seen == sorted(seen)
     assert {10, 30, 55, 80, 100} <= set(seen)
@@ -99,16 +105,54 @@ def test_two_users_never_see_each_others_files(demo: Demo, new_page: NewPage) ->
         expect(page.locator(".job")).to_have_count(1)
 
 
-def test_an_event_that_is_quicker_than_the_uploads_answer_makes_no_second_row(demo: Demo, new_page: NewPage) -> None:
+def test_an_event_that_comes_before_the_uploads_answer_makes_no_second_row(demo: Demo, new_page: NewPage) -> None:
     page = sign_in(new_page(), demo, "ann-8")
     held: list[tuple[Route, APIResponse]] = []
-    page.route("**/demo/uploads/*", lambda route: held.append((route, route.fetch())))
+    page.route("**/demo/uploads/**", lambda route: held.append((route, route.fetch())))
     file = choose(page, "quick.txt")
     expect(file).to_have_attribute("data-state", "processing")
     route, response = held[0]
     route.fulfill(response=response)
     expect(file).to_have_attribute("data-state", "done")
     expect(page.locator(".job")).to_have_count(1)
+
+
+def test_three_uploads_at_once_are_processed_side_by_side(demo: Demo, new_page: NewPage) -> None:
+    page, names = sign_in(new_page(), demo, "ann-9"), ("first.slow", "second.txt", "third.txt")
+    for name in names:
+        # The next one comes when those before it are being processed.
+        expect(choose(page, name)).to_have_attribute("data-state", "processing")
+    for name in names:
+        expect(row(page, name).locator(".state")).to_have_text(re.compile(r"(10|30|55|80) %"))
+    expect(row(page, "first.slow")).to_have_attribute("data-state", "processing")
+    for name in names:
+        expect(row(page, name)).to_have_attribute("data-state", "done")
+
+
+def test_files_that_wait_are_shown_at_once_in_every_window_and_after_a_reload(new_page: NewPage) -> None:
+    # A demo of its own: its workers are busy for longer than the other tests would wait.
+    with Process("sse_service", "dev", "--port", "0") as process:
+        demo = Demo(process)
+        page = sign_in(new_page(), demo, "ann")
+        second = new_page(beside=page)
+        second.goto(demo.url)
+        expect(second.locator("#status")).to_have_text("Live")
+        # Eight files are processed at once, and another eight come before those that must wait.
+        choose_all(page, *(f"{number}.slow" for number in range(16)))
+        expect(page.locator(".job[data-state=processing]")).to_have_count(8)
+        expect(page.locator(".job[data-state=waiting]")).to_have_count(8)
+        waiting = ("a.slow", "b.txt", "c.txt")
+        choose_all(page, *waiting)
+        for window in (page, second):
+            for name in waiting:
+                expect(row(window, name).locator(".state")).to_have_text("Waiting")
+        page.reload()
+        third = new_page(beside=page)
+        third.goto(demo.url)
+        for window in (page, second, third):
+            for name in waiting:
+                expect(row(window, name).locator(".state")).to_have_text("Waiting")
+            expect(window.locator(".job")).to_have_count(16 + len(waiting))
 
 
 def test_a_reload_in_the_middle_and_another_browser_show_the_true_state(demo: Demo, new_page: NewPage) -> None:
@@ -123,7 +167,7 @@ def test_a_reload_in_the_middle_and_another_browser_show_the_true_state(demo: De
         expect(window.locator(".job")).to_have_count(1)
 
 
-def test_a_window_whose_session_became_another_users_says_so_and_starts_anew(demo: Demo, new_page: NewPage) -> None:
+def test_a_window_whose_session_became_another_users_says_so(demo: Demo, new_page: NewPage) -> None:
     first = sign_in(new_page(), demo, "ann-5")
     expect(choose(first, "of-ann.txt")).to_have_attribute("data-state", "done")
     second = new_page(beside=first)
@@ -133,7 +177,7 @@ def test_a_window_whose_session_became_another_users_says_so_and_starts_anew(dem
     expect(first.get_by_role("alert").filter(has_text="signed out")).to_be_visible()
     second.get_by_label("Your name").fill("bob-5")
     second.keyboard.press("Enter")
-    expect(first.get_by_role("alert").filter(has_text="now signed in as bob-5")).to_be_visible()
+    expect(first.get_by_role("alert").filter(has_text="signed in as bob-5")).to_be_visible()
     expect(first.locator("#user")).to_have_text("bob-5")
     expect(first.locator("#status")).to_have_text("Live")
     expect(first.locator(".job")).to_have_count(0)
@@ -147,13 +191,13 @@ def test_a_window_whose_stream_opens_again_learns_of_the_other_user(demo: Demo, 
         })"""
     )
     first.evaluate("dispatchEvent(new StorageEvent('storage', { key: 'user', newValue: 'bob-6' }))")
-    expect(first.get_by_role("alert").filter(has_text="now signed in as bob-6")).to_be_visible()
+    expect(first.get_by_role("alert").filter(has_text="signed in as bob-6")).to_be_visible()
     expect(first.locator("#user")).to_have_text("bob-6")
 
 
-def test_it_is_operable_by_keyboard_on_a_phones_width(demo: Demo, new_page: NewPage, tmp_path: Path) -> None:
+def test_the_page_works_by_keyboard_at_a_phones_width(demo: Demo, new_page: NewPage, tmp_path: Path) -> None:
     page = new_page(width=360)
-    # A listener from the start: one that comes with the key may be too late to catch the browser's own dialog.
+    # Listen from the start. A listener added with the key press may be too late to catch the browser's dialog.
     page.on("filechooser", lambda _: None)
     page.goto(demo.url)
     page.keyboard.type("ann-7")
@@ -181,12 +225,12 @@ def test_a_bad_name_is_explained(demo: Demo, new_page: NewPage) -> None:
     expect(page.get_by_role("alert").filter(has_text="no slash")).to_be_visible()
 
 
-def test_the_printed_lines_work_when_pasted(demo: Demo, new_page: NewPage) -> None:
+def test_the_printed_commands_work_when_pasted(demo: Demo, new_page: NewPage) -> None:
     page = sign_in(new_page(), demo, "demo")
-    page.get_by_text("What the stream says").click()
+    page.get_by_text("Events on the stream").click()
     subprocess.run(demo.line(" publish --user demo "), shell=True, check=True, cwd="/")
     expect(page.locator("#wire li").filter(has_text='{"text":"Hello"}').filter(has_text="message")).to_have_count(1)
-    # What the printed curl line asks for.
+    # The request of the printed curl command.
     words = shlex.split(demo.line("curl "))
     headers = dict([words[words.index("-H") + 1].split(": ", 1)])
     heard = page.evaluate(
@@ -203,7 +247,16 @@ def test_the_printed_lines_work_when_pasted(demo: Demo, new_page: NewPage) -> No
     assert json.loads(heard.split("data: ")[1].splitlines()[0])["user"] == "demo"
 
 
-def test_a_file_put_into_the_bucket_behind_the_pages_back_is_shown(demo: Demo, new_page: NewPage) -> None:
+def test_the_printed_address_of_the_operators_page_shows_this_task(demo: Demo, new_page: NewPage) -> None:
+    lines = demo.process.output.splitlines()
+    address = lines[next(number for number, line in enumerate(lines) if "operator's page" in line) + 1]
+    page = new_page()
+    page.goto(address)
+    expect(page.locator("#status")).to_have_text("live")
+    expect(page.get_by_role("img", name="Streams open")).to_be_visible()
+
+
+def test_a_file_put_into_the_bucket_without_the_page_is_shown(demo: Demo, new_page: NewPage) -> None:
     page = sign_in(new_page(), demo, "demo")
     line = demo.line("s3 cp")
     endpoint = re.findall(r"--endpoint-url (\S+)", line)[0]

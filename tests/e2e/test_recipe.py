@@ -1,4 +1,4 @@
-"""The page's recipe against a service that does what it is told, one answer at a time."""
+"""push.js against a service whose answers the test chooses one by one."""
 
 import json
 from collections import deque
@@ -40,12 +40,12 @@ def block(kind: str, data: Any, **fields: Any) -> str:
 
 
 def ready(*, resumed: bool = False, user: str = "ann", retry: int = 600_000) -> str:
-    """The long retry keeps the browser from coming back by itself."""
+    """A stream.ready. Its long retry keeps the browser from reconnecting by itself."""
     return block("stream.ready", {"resumed": resumed, "user": user}, retry=retry)
 
 
 class Service:
-    """Answers in turn; the last answer of a path is repeated."""
+    """Gives the answers of each path in turn, and repeats the last one. Holds back an answer of status 0."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -83,12 +83,12 @@ class Service:
         self.page.goto(f"{ORIGIN}/")
 
     def wait_for_held(self, path: str) -> None:
-        """Wait until a request is there whose answer is held back."""
+        """Wait for a request whose answer is held back."""
         while path not in self.held:
             self.page.wait_for_timeout(10)
 
     def saw(self, *said: str) -> None:
-        """Wait until the page has shown these, in this order, others between them."""
+        """Wait until the page has reported these in this order, possibly with others between them."""
         self.page.wait_for_function(
             "said => (window.seen ?? []).reduce((n, one) => n + (one === said[n]), 0) === said.length",
             arg=list(said),
@@ -105,7 +105,7 @@ def service(new_page: NewPage) -> Service:
     return Service(new_page())
 
 
-def test_ready_and_gap_together_are_one_fetch_and_events_wait_for_it(service: Service) -> None:
+def test_ready_and_gap_together_cause_one_fetch_and_events_wait_for_it(service: Service) -> None:
     gap = block("stream.gap", {"reason": "epoch"}, id="e.1.0")
     service.start(events=[(200, ready() + gap + block("step", 1) + block("step", 2))], state=[(0, '"state"')])
     service.wait_for_held("/state")
@@ -116,19 +116,19 @@ def test_ready_and_gap_together_are_one_fetch_and_events_wait_for_it(service: Se
     assert service.count("/state") == 1
 
 
-def test_a_stream_that_resumed_needs_no_fetch(service: Service) -> None:
+def test_a_resumed_stream_needs_no_fetch(service: Service) -> None:
     service.start(events=[(200, ready(resumed=True) + block("step", 1))])
     service.saw("live", "apply 1")
     assert service.count("/state") == 0
 
 
-def test_a_failed_fetch_of_the_state_is_tried_again_while_events_wait(service: Service) -> None:
+def test_a_failed_fetch_of_the_state_is_retried_while_events_wait(service: Service) -> None:
     service.start(events=[(200, ready() + block("step", 1))], state=[(500, ""), (200, '"late"')])
     service.saw("load late", "apply 1")
     assert service.seen.count("apply 1") == 1
 
 
-def test_an_expired_stream_is_opened_again_with_a_new_token_where_it_ended(service: Service) -> None:
+def test_an_expired_stream_is_reopened_with_a_new_token_where_it_ended(service: Service) -> None:
     closed = block("step", 1, id="e.1.a") + block("stream.close", {"reason": "expired", "reconnect": False})
     service.start(events=[(200, ready() + closed), (200, ready(resumed=True) + block("step", 2, id="e.2.b"))])
     service.saw("live", "reconnecting", "live", "apply 2")
@@ -136,24 +136,24 @@ def test_an_expired_stream_is_opened_again_with_a_new_token_where_it_ended(servi
     assert [url for url in service.asked if url.startswith("/events")] == ["/events", "/events?lastEventId=e.1.a"]
 
 
-def test_a_refused_stream_is_opened_again_with_a_new_token(service: Service) -> None:
+def test_a_refused_stream_is_reopened_with_a_new_token(service: Service) -> None:
     service.start(events=[(401, ""), (503, ""), (200, ready())])
     service.saw("connecting", "reconnecting", "live", "load one")
     assert service.count("/token") == 3
 
 
-def test_an_absent_back_end_is_asked_again(service: Service) -> None:
+def test_a_back_end_that_is_away_is_asked_again(service: Service) -> None:
     service.start(token=[(503, ""), (200, json.dumps({"user": "ann", "expires_in": 900}))])
     service.saw("connecting", "reconnecting", "live")
 
 
-def test_a_stream_that_names_another_user_is_left(service: Service) -> None:
+def test_a_stream_of_another_user_is_closed(service: Service) -> None:
     service.start(events=[(200, ready(user="bob") + block("step", 1))])
     service.saw("stopped", "stranger bob")
     assert "apply 1" not in service.seen
 
 
-def test_a_token_that_names_another_user_is_left(service: Service) -> None:
+def test_a_token_of_another_user_closes_the_stream(service: Service) -> None:
     bob = json.dumps({"user": "bob", "expires_in": 900})
     ann = json.dumps({"user": "ann", "expires_in": 900})
     service.start(token=[(200, ann), (200, bob)])
@@ -162,7 +162,7 @@ def test_a_token_that_names_another_user_is_left(service: Service) -> None:
     service.saw("live", "stopped", "stranger bob")
 
 
-def test_who_is_signed_out_is_told(service: Service) -> None:
+def test_a_signed_out_user_gets_no_stream_and_is_reported(service: Service) -> None:
     service.start(token=[(401, "")])
     service.saw("connecting", "stopped", "stranger ")
     assert service.count("/events") == 0
@@ -179,7 +179,7 @@ def test_the_session_is_renewed_before_it_expires(service: Service) -> None:
     assert service.count("/events") == 1
 
 
-def test_after_stop_nothing_is_asked_any_more(service: Service) -> None:
+def test_after_stop_no_request_is_sent(service: Service) -> None:
     service.page.clock.install()
     service.start()
     service.saw("live", "load one")
@@ -190,7 +190,7 @@ def test_after_stop_nothing_is_asked_any_more(service: Service) -> None:
     assert len(service.asked) == asked
 
 
-def test_after_stop_a_session_that_fails_late_starts_nothing_anew(service: Service) -> None:
+def test_after_stop_a_session_that_fails_late_starts_nothing(service: Service) -> None:
     service.page.clock.install()
     service.start(token=[(0, "no JSON"), (200, json.dumps({"user": "ann", "expires_in": 900}))])
     service.wait_for_held("/token")
@@ -209,7 +209,7 @@ def test_an_older_state_never_overwrites_a_newer_one(service: Service) -> None:
     service.saw("live")
     service.page.clock.run_for(1000)
     service.wait_for_held("/state")
-    # It may have been read before what this second stream would have told.
+    # The first answer may be older than what the second stream would report.
     service.page.evaluate("window.push.reopen()")
     service.page.clock.run_for(1000)
     service.saw("live", "live")

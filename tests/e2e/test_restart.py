@@ -1,4 +1,4 @@
-"""``serve`` beside an emulator, killed and started again under an open page of one's own."""
+"""``serve`` is stopped and started again while a page of one's own is open."""
 
 import asyncio
 import signal
@@ -14,7 +14,7 @@ from playwright.sync_api import Page, Route, expect
 from sse_service.auth.signing import TokenSigner
 from sse_service.dev.assets import PAGE
 from sse_service.dev.emulator import Emulator
-from sse_service.dev.moto_server import Server
+from sse_service.dev.moto_server import MotoServer
 from tests.e2e.conftest import NewPage
 from tests.integration.emulated import make
 from tests.integration.process import Process
@@ -43,16 +43,16 @@ follow({
 
 
 def elsewhere(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine in a thread: Playwright's loop runs in this one."""
+    """Run a coroutine in another thread, as Playwright's event loop runs in this one."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
 
 
 @pytest.fixture
 def aws() -> Iterator[Emulator]:
-    server = Server()
+    server = MotoServer()
     try:
-        # Short: the poll of a killed reader hides what it takes for that long.
+        # Short, as the messages that a killed task had received stay hidden for this long.
         yield elsewhere(make(Emulator(endpoint_url=server.url), visibility_seconds=3))
     finally:
         server.stop()
@@ -88,7 +88,7 @@ def serve(aws: Emulator, port: int) -> Iterator[Process]:
 
 
 def open_app(page: Page, url: str) -> None:
-    """The page's own back end, at the service's origin as behind one load balancer."""
+    """Open a page whose back end has the service's origin, as behind one load balancer."""
     answers = {
         "": ("text/html", HTML),
         "app.js": ("text/javascript", APP),
@@ -110,7 +110,7 @@ def open_app(page: Page, url: str) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_page_outlives_a_restart_and_misses_nothing(aws: Emulator, new_page: NewPage, how: signal.Signals) -> None:
+def test_a_page_survives_a_restart_and_misses_nothing(aws: Emulator, new_page: NewPage, how: signal.Signals) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     page = new_page()
@@ -125,13 +125,13 @@ def test_a_page_outlives_a_restart_and_misses_nothing(aws: Emulator, new_page: N
     expect(status).to_have_text("reconnecting")
     publish(aws, "3", "4")
     with serve(aws, port) as second:
-        # A new process has lost its history and says so: the state is fetched, and what waited in the queue comes.
+        # The new process has no history and says so. The page fetches the state, then gets what waited in the queue.
         expect(status).to_have_text("live")
         for text in ("3", "4"):
             expect(seen.filter(has_text=text)).to_have_count(1)
         texts = seen.all_text_contents()
         assert texts[:4] == ["state", "1", "2", "state"]
-        # A killed reader may not have deleted what it had delivered: after a gap, and only there, it may come again.
+        # A killed task may not have deleted the messages it delivered. After a gap, and only there, they may repeat.
         assert set(texts[4:]) - {"1", "2"} == {"3", "4"}
         assert len(set(texts[4:])) == len(texts[4:])
         publish(aws, "5")

@@ -1,4 +1,4 @@
-"""The page's recipe on one origin, the service on another of the same site: the cookie must go along."""
+"""A page with push.js on one origin, the service on another origin of the same site: the cookie must be sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HTML = '<!doctype html><link rel="icon" href="data:,"><ul id="jobs"></ul><script
 
 
 class BackEnd:
-    """The application's own origin: its page, its tokens, its state."""
+    """The back end of the application: its page, its tokens, its state."""
 
     def __init__(self) -> None:
         files = {"/push.js": PAGE / "push.js", **{f"/{path.name}": path for path in EXAMPLES.glob("*.js")}}
@@ -66,7 +66,7 @@ def back_end() -> Iterator[BackEnd]:
         yield running
 
 
-def test_a_page_of_another_origin_is_pushed_to(back_end: BackEnd, new_page: NewPage) -> None:
+def test_a_page_of_another_origin_receives_events(back_end: BackEnd, new_page: NewPage) -> None:
     env = {"SSE_JWT_SECRET": SECRET, "SSE_CORS_ORIGINS": back_end.origin}
     with Process("sse_service", "dev", "--port", "0", env=env) as process:
         push = process.wait_for(r"(?m)^(http://127\.0\.0\.1:\d+)/$")[1]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -152,6 +155,20 @@ class Chain:
         until = time.monotonic() + DEADLINE
         while (found := self.metric(line)) != value:
             assert time.monotonic() < until, f"{line} is {found}, not {value}"
+
+
+def sns_envelope(message: str, *, user: str) -> str:
+    """A message as SNS puts it into a queue, published now."""
+    return json.dumps(
+        {
+            "Type": "Notification",
+            "MessageId": str(uuid.uuid4()),
+            "TopicArn": "arn:aws:sns:us-east-1:000000000000:events",
+            "Message": message,
+            "Timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "MessageAttributes": {"user_id": {"Type": "String", "Value": user}},
+        }
+    )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""An emulator as the tests need it."""
+"""An emulator with a short visibility timeout."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sse_service.dev.emulator import Emulator
 
 
 async def make(aws: Emulator, *, visibility_seconds: int) -> Emulator:
-    """With everything made in it, and a visibility timeout that a test can wait for."""
+    """Create all resources, with a visibility timeout that a test can wait for."""
     aws = await resources.make(aws)
     async with aws.client("sqs") as sqs:
         await sqs.set_queue_attributes(

@@ -20,7 +20,7 @@ import pytest
 from pydantic import SecretStr
 
 from sse_service import cli
-from sse_service.dev.moto_server import Server
+from sse_service.dev.moto_server import MotoServer
 from sse_service.doctor.canary import make
 from sse_service.doctor.report import Finding, Level
 from sse_service.doctor.run import examine
@@ -109,7 +109,7 @@ def policy(topic: str, queue_arn: str) -> str:
 
 @pytest.fixture(scope="module")
 def sound() -> Iterator[Deployment]:
-    server = Server()
+    server = MotoServer()
     try:
         made = Deployment(aws=server.url, url="", topic="", queue="", queue_arn="", subscription="")
         sqs, sns = made.client("sqs"), made.client("sns")

@@ -1,4 +1,4 @@
-"""The emulator, the topic's fan-out and the demo's processing, spoken to as AWS is."""
+"""The emulator, the topic's fan-out and the demo's file processing, used with AWS's own client code."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ def run(test: Test) -> None:
 
 
 async def received(sqs: Any, queue_url: str, count: int) -> list[Envelope]:
-    """So many messages of a queue, deleted."""
+    """Receive and delete ``count`` messages."""
     found: list[Envelope] = []
     while len(found) < count:
         answer = await sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=5)
@@ -38,7 +38,7 @@ async def received(sqs: Any, queue_url: str, count: int) -> list[Envelope]:
     return found
 
 
-def test_what_is_published_arrives_in_the_queue_in_sns_envelope() -> None:
+def test_a_published_message_arrives_in_the_queue_in_an_sns_envelope() -> None:
     async def test(aws: Emulator) -> None:
         async with aws.client("sns") as sns, aws.client("sqs") as sqs:
             attributes = {"user_id": {"DataType": "String", "StringValue": "Zoë"}}
@@ -51,7 +51,7 @@ def test_what_is_published_arrives_in_the_queue_in_sns_envelope() -> None:
     run(test)
 
 
-def test_both_queues_have_a_redrive() -> None:
+def test_both_queues_have_a_redrive_policy() -> None:
     async def test(aws: Emulator) -> None:
         async with aws.client("sqs") as sqs:
             for url in (aws.queue_url, aws.uploads_queue_url):
@@ -65,13 +65,16 @@ def test_a_file_put_into_the_bucket_is_processed_and_each_step_published_in_orde
     async def test(aws: Emulator) -> None:
         jobs = Jobs()
         async with aws.client("sns") as sns, aws.client("sqs") as sqs, aws.client("s3") as s3:
-            processor = Processor(s3=s3, sns=sns, topic_arn=aws.topic_arn, jobs=jobs, pace_seconds=0)
+            processor = Processor(s3=s3, sns=sns, topic_arn=aws.topic_arn, jobs=jobs, step_seconds=0)
+            running = asyncio.create_task(processor.run())
             await s3.put_object(Bucket=aws.bucket, Key="users/Zoë & co/é +%.txt", Body=b"text")
             notices = await received(sqs, aws.uploads_queue_url, 2)
             assert await processor(notices) == [Outcome.DONE, Outcome.DONE]
             steps = await received(sqs, aws.queue_url, 7)
+            running.cancel()
+            await asyncio.wait([running])
         assert [step.attributes["event_type"].removeprefix("upload.") for step in steps] == [
-            "received",
+            "waiting",
             *["processing"] * 5,
             "done",
         ]
@@ -83,7 +86,7 @@ def test_a_file_put_into_the_bucket_is_processed_and_each_step_published_in_orde
     run(test)
 
 
-def test_a_port_in_use_is_an_error_at_once() -> None:
+def test_a_port_in_use_is_an_error_immediately() -> None:
     async def test(aws: Emulator) -> None:
         port = int(aws.endpoint_url.rpartition(":")[2])
         with pytest.raises(OSError, match=str(port)):
@@ -93,7 +96,7 @@ def test_a_port_in_use_is_an_error_at_once() -> None:
     run(test)
 
 
-def test_nothing_is_left_running_not_even_a_poll_that_was_cancelled() -> None:
+def test_no_thread_is_left_running_even_after_a_cancelled_poll() -> None:
     async def test(aws: Emulator) -> None:
         async with aws.client("sqs") as sqs:
             poll = asyncio.create_task(sqs.receive_message(QueueUrl=aws.queue_url, WaitTimeSeconds=20))
@@ -106,7 +109,7 @@ def test_nothing_is_left_running_not_even_a_poll_that_was_cancelled() -> None:
     assert set(threading.enumerate()) == before
 
 
-def test_the_next_emulator_finds_nothing_of_the_one_before() -> None:
+def test_the_next_emulator_starts_empty() -> None:
     async def publish(aws: Emulator) -> None:
         async with aws.client("sns") as sns:
             await sns.publish(TopicArn=aws.topic_arn, Message="old")
@@ -119,7 +122,7 @@ def test_the_next_emulator_finds_nothing_of_the_one_before() -> None:
     run(look)
 
 
-def test_a_program_with_its_environment_uses_it() -> None:
+def test_its_environment_points_a_program_at_it() -> None:
     async def test(aws: Emulator) -> None:
         assert aws.environment == {
             "AWS_ENDPOINT_URL": aws.endpoint_url,

@@ -1,20 +1,23 @@
-"""The operator's page as it is served on the admin port."""
+"""The operator's page on the real admin port."""
 
 from __future__ import annotations
 
+import re
 import socket
+from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import islice
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.conformance.parser import parse
-from tests.integration.chain import Chain, queue_stub, service
+from tests.integration.chain import Chain, queue_stub, service, sns_envelope
 
 FORM = {"user": "42", "type": "greeting", "data": "hello"}
 
 
-def test_the_page_loads_what_it_needs_from_the_task_alone(chain: Chain) -> None:
+def test_the_page_loads_everything_from_the_task_itself(chain: Chain) -> None:
     answer = chain.client.get(f"{chain.admin}/")
     assert answer.status_code == 200
     assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -22,40 +25,63 @@ def test_the_page_loads_what_it_needs_from_the_task_alone(chain: Chain) -> None:
         assert f'"/{name}"' in answer.text
         assert chain.client.get(f"{chain.admin}/{name}").status_code == 200
     assert "http" not in answer.text.replace("http-equiv", "")
+    # The policy allows no inline styles and no inline scripts.
+    assert "style=" not in answer.text
+    assert answer.text.count("<script") == 1
 
 
-def test_it_is_live(chain: Chain) -> None:
-    with chain.stream("operators-user"), chain.client.stream("GET", f"{chain.admin}/live") as live:
-        raw = b""
+def overviews(chain: Chain) -> Iterator[str]:
+    """The updates that an open page gets."""
+    with chain.client.stream("GET", f"{chain.admin}/live") as live:
+        raw, seen = b"", 0
         for data in live.iter_raw():
             raw += data
-            if parse(raw).events:
-                break
-    (event,) = parse(raw).events
-    assert event.type == "overview"
-    assert "<td>operators-user</td>" in event.data
+            events = parse(raw).events
+            for event in events[seen:]:
+                assert event.type == "overview"
+                yield event.data
+            seen = len(events)
+
+
+def test_the_page_is_live(chain: Chain) -> None:
+    with chain.stream("operators-user"):
+        assert "<td>operators-user</td>" in next(overviews(chain))
+
+
+def test_every_page_plots_the_same_samples_of_the_streams_and_events(chain: Chain) -> None:
+    with chain.stream("plotted") as stream:
+        chain.put(sns_envelope("1", user="plotted"))
+        stream.wait_for("1")
+        one, other = overviews(chain), overviews(chain)
+        for page in (one, other):
+            text = next(text for text in islice(page, 10) if "lowest ≤" in text)
+            assert re.search(r"Streams open, last 15 minutes. Now: [\d,]+; lowest \d+, highest [1-9]\d*\.", text)
+            assert re.search(r"Events delivered a second, last 15 minutes.* highest (0\.[1-9]|[1-9])", text)
+            assert re.search(r"Delay from publish to write, last 15 minutes.* highest ≤ \d", text)
+    # A page that is opened later, and without scripts, has them too.
+    assert "lowest ≤" in chain.client.get(f"{chain.admin}/").text
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8001", "127.0.0.1.evil.example", "", "[::"])
-def test_a_name_that_a_foreign_page_could_have_led_here_is_refused(chain: Chain, host: str) -> None:
+def test_a_host_name_is_refused_as_its_owner_could_point_it_here(chain: Chain, host: str) -> None:
     for path in ("/", "/live"):
         assert chain.client.get(f"{chain.admin}{path}", headers={"Host": host}).status_code in (400, 403)
 
 
-def test_a_test_event_cannot_be_sent_by_a_foreign_page(chain: Chain) -> None:
+def test_a_page_of_another_site_cannot_send_a_test_event(chain: Chain) -> None:
     for headers in ({}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "null"}):
         answer = chain.client.post(f"{chain.admin}/test", data=FORM, headers=headers)
         assert answer.status_code == 403
 
 
-def test_without_a_topic_there_is_no_test_event(chain: Chain) -> None:
-    assert "SSE_TOPIC_ARN is not set" in chain.client.get(f"{chain.admin}/").text
+def test_without_a_topic_no_test_event_can_be_sent(chain: Chain) -> None:
+    assert "<code>SSE_TOPIC_ARN</code> is not set" in chain.client.get(f"{chain.admin}/").text
     own = {"Sec-Fetch-Site": "same-origin"}
     answer = chain.client.post(f"{chain.admin}/test", data=FORM, headers=own)
     assert (answer.status_code, "SSE_TOPIC_ARN" in answer.json()["detail"]) == (409, True)
 
 
-def test_a_test_event_that_is_incomplete_too_large_or_not_taken_says_so() -> None:
+def test_a_test_event_that_is_incomplete_too_large_or_not_published_is_an_error() -> None:
     topic = "arn:aws:sns:us-east-1:123456789012:events"
     own = {"Sec-Fetch-Site": "same-origin"}
     with ExitStack() as stack:
@@ -73,19 +99,19 @@ def test_a_test_event_that_is_incomplete_too_large_or_not_taken_says_so() -> Non
         assert send(**FORM) == 502
 
 
-def test_an_origin_that_is_none_is_refused(chain: Chain) -> None:
+def test_a_malformed_origin_is_refused(chain: Chain) -> None:
     answer = chain.client.post(f"{chain.admin}/test", data=FORM, headers={"Origin": "http://["})
     assert answer.status_code == 403
     assert "Traceback" not in chain.process.output
 
 
-def test_a_client_that_goes_in_mid_body_is_no_error(queue: str) -> None:
+def test_a_client_that_leaves_in_the_middle_of_the_body_causes_no_error(queue: str) -> None:
     with service(queue, topic_arn="arn:aws:sns:us-east-1:123456789012:events") as running:
         at = urlsplit(running.admin)
         with socket.create_connection((at.hostname, at.port)) as client:
             head = f"POST /test HTTP/1.1\r\nHost: {at.netloc}\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 9\r\n"
             client.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
-            # It says so when it begins to read the body.
+            # The task answers 100 when it begins to read the body.
             assert client.recv(100).startswith(b"HTTP/1.1 100")
             client.sendall(b"user")
         assert running.client.get(f"{running.admin}/").status_code == 200
@@ -94,7 +120,7 @@ def test_a_client_that_goes_in_mid_body_is_no_error(queue: str) -> None:
         assert "Traceback" not in running.process.output
 
 
-def test_what_is_live_does_not_hold_up_the_end(queue: str) -> None:
+def test_an_open_page_does_not_delay_the_shutdown(queue: str) -> None:
     with service(queue) as running, running.client.stream("GET", f"{running.admin}/live") as live:
         assert live.status_code == 200
         running.process.signal(2)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sse_service.dev.emulator import Emulator
-from sse_service.dev.moto_server import Server
+from sse_service.dev.moto_server import MotoServer
 from tests.integration.chain import Chain, service
 from tests.integration.emulated import make
 
@@ -24,7 +24,7 @@ S3_RECORD = {
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    server = Server()
+    server = MotoServer()
     try:
         # Short, so that the redrive is quick.
         yield asyncio.run(make(Emulator(endpoint_url=server.url), visibility_seconds=1))

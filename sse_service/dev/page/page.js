@@ -1,25 +1,25 @@
-// The demo's page: shows jobs, and lets push.js keep them true.
+// The demo page: shows the jobs of one user. push.js keeps them up to date.
 import { follow } from "./push.js";
 
 const MAX_BYTES = 20 * 1024 * 1024;
-const RANK = { received: 0, processing: 1, done: 2, failed: 2 };
-const LABEL = { uploading: "Uploading", waiting: "Stored", refused: "Not stored", received: "Received", processing: "Processing", done: "Done", failed: "Failed" };
+// The first two states exist in this page only. A job's rank never falls.
+const RANK = { uploading: -1, refused: -1, waiting: 0, processing: 1, done: 2, failed: 2 };
+const LABEL = { uploading: "Uploading", refused: "Not uploaded", waiting: "Waiting", processing: "Processing", done: "Done", failed: "Failed" };
 const STATUS = { connecting: "Connecting…", live: "Live", reconnecting: "Reconnecting…", stopped: "Stopped" };
-const TYPES = ["upload.received", "upload.processing", "upload.done", "upload.failed"];
-// Not this page's events: what the printed lines publish, shown in the log below only.
+const TYPES = ["upload.waiting", "upload.processing", "upload.done", "upload.failed"];
+// Events of the commands that dev prints. The page shows them in its log only.
 const OTHERS = ["message", "greeting"];
 
 const $ = (id) => document.getElementById(id);
 const jobs = new Map(); // job id -> {job, row}
-const uploads = new Set(); // {key, name, row}: files on their way, until their job is known
 let user = null;
 let push = null;
 let seen = 0;
 
-// Requests. These, and the upload below, are all: nothing is ever polled.
+// Requests. Besides these there is only the upload below: the page never polls.
 
-function post(path) {
-  return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
+function post(path, body = {}) {
+  return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 }
 
 async function session() {
@@ -38,9 +38,9 @@ async function load() {
   const state = await answer.json();
   if (state.user !== user) return push?.reopen();
   const kept = new Set(state.jobs.map((job) => job.job));
-  for (const [id, { row }] of jobs) if (!kept.has(id)) jobs.delete(id), row.remove();
+  for (const [id, { job, row }] of jobs) if (!kept.has(id) && RANK[job.state] >= 0) jobs.delete(id), row.remove();
   for (const job of state.jobs.reverse()) show(job);
-  $("empty").hidden = jobs.size + uploads.size > 0;
+  $("empty").hidden = jobs.size > 0;
 }
 
 function apply(event) {
@@ -54,15 +54,12 @@ function apply(event) {
 
 function show(job) {
   const known = jobs.get(job.job);
-  // At least once and in any order: a bar never runs backwards, and done is final.
+  // Events may repeat and come in any order: progress never falls, and done is final.
   if (known && (RANK[known.job.state] === 2 || RANK[job.state] < RANK[known.job.state])) return false;
   if (known && RANK[job.state] === RANK[known.job.state] && job.progress <= known.job.progress) return false;
-  // A file's first event may be quicker than the upload's answer, which tells its key: till then its name must do.
-  const uploaded = known ? null : [...uploads].find(({ key, name }) => (key ? key === job.key : name === job.name));
-  uploads.delete(uploaded);
-  const row = known?.row ?? uploaded?.row ?? newRow(job.name);
+  const row = known?.row ?? newRow(job.name);
   row.dataset.job = job.job;
-  paint(row, job.state, job.progress, job.message);
+  paint(row, job);
   jobs.set(job.job, { job, row });
   return true;
 }
@@ -78,7 +75,7 @@ function newRow(name) {
   return row;
 }
 
-function paint(row, state, progress, message) {
+function paint(row, { state, progress, message }) {
   row.dataset.state = state;
   row.querySelector(".message").textContent = message;
   row.querySelector(".state").textContent = state === "processing" ? `${progress} %` : LABEL[state];
@@ -91,20 +88,22 @@ function paint(row, state, progress, message) {
 // Uploads
 
 async function upload(file) {
-  const row = newRow(file.name);
-  const entry = { key: null, name: file.name, row };
-  uploads.add(entry);
-  paint(row, "uploading", null, "On its way to the bucket");
-  const refuse = (why) => uploads.delete(entry) && paint(row, "refused", 0, why);
-  if (file.size > MAX_BYTES) return refuse("It has more than 20 MiB");
+  // The page chooses the id: the first event may come before the upload's answer.
+  const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const job = { job: id, name: file.name, state: "uploading", progress: null, message: "Uploading to the bucket" };
+  show(job);
+  const refuse = (message) => {
+    const known = jobs.get(id);
+    if (known?.job !== job) return; // an event was quicker: the file is stored
+    known.job = { ...job, state: "refused", progress: 0, message };
+    paint(known.row, known.job);
+  };
+  if (file.size > MAX_BYTES) return refuse("The file has more than 20 MiB.");
   try {
-    const answer = await fetch(`/demo/uploads/${encodeURIComponent(file.name)}`, { method: "PUT", body: file });
+    const answer = await fetch(`/demo/uploads/${id}/${encodeURIComponent(file.name)}`, { method: "PUT", body: file });
     const body = await answer.json();
     if (!answer.ok) return refuse(body.detail);
-    if (!uploads.has(entry)) return; // its first event was quicker
-    if ([...jobs.values()].some(({ job }) => job.key === body.key)) return uploads.delete(entry), row.remove();
-    entry.key = body.key;
-    paint(row, "waiting", null, "In the bucket, its notification is under way");
+    if (jobs.has(id)) show(body); // not after another user has signed in
   } catch {
     refuse("The connection broke. Try again.");
   }
@@ -127,7 +126,7 @@ for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
   });
 }
 
-// Who is signed in. The cookies are the whole profile's: a change in one window reaches the others as a storage event.
+// Sign-in. All windows of a browser share the cookies: a change in one window reaches the others as a storage event.
 
 function start(name) {
   user = name;
@@ -150,7 +149,6 @@ function end() {
 function clear() {
   for (const list of ["jobs", "wire"]) $(list).replaceChildren();
   jobs.clear();
-  uploads.clear();
   $("wire-count").textContent = seen = 0;
   $("empty").hidden = true;
 }
@@ -158,10 +156,10 @@ function clear() {
 function stranger(name) {
   if (name === null) {
     localStorage.removeItem("user");
-    tell("You are signed out. Sign in again to go on.");
+    tell("You were signed out. Sign in again to continue.");
     return end();
   }
-  tell(`This browser is now signed in as ${name}: that happened in another window. From here on you see the files of ${name}.`);
+  tell(`Another window signed in as ${name}. This window now shows the files of ${name}.`);
   start(name);
 }
 
@@ -190,17 +188,16 @@ function log(event) {
 $("signin-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   $("signin-error").textContent = "";
-  const body = JSON.stringify({ user: $("signin-user").value.trim() });
   try {
-    const answer = await fetch("/demo/login", { method: "POST", headers: { "Content-Type": "application/json" }, body });
-    const said = await answer.json();
-    if (!answer.ok) return void ($("signin-error").textContent = said.detail);
-    localStorage.setItem("user", said.user);
+    const answer = await post("/demo/login", { user: $("signin-user").value.trim() });
+    const body = await answer.json();
+    if (!answer.ok) return void ($("signin-error").textContent = body.detail);
+    localStorage.setItem("user", body.user);
     tell("");
-    start(said.user);
+    start(body.user);
     $("files").focus();
   } catch {
-    $("signin-error").textContent = "The server cannot be reached.";
+    $("signin-error").textContent = "The server does not answer. Try again.";
   }
 });
 $("logout").addEventListener("click", async () => {

@@ -1,12 +1,12 @@
-// Follows one user's event stream, so that the page always shows the true state. Made to be copied.
+// Follows one user's event stream and keeps the page's state correct. Copy this file into your own page.
 //
-// url             of the stream; that of another origin in full, as https://push.example.com/events
-// types           names of events: an EventSource hears a named event only through a listener of its own
-// session()       takes a token from one's own back end to POST /session; gives {user, expires_in}, null if signed out
-// load()          fetches the state from one's own back end and shows it
-// apply(event)    shows one event: idempotent and in any order, as queues deliver at least once
-// status(text)    "connecting", "live", "reconnecting", "stopped"
-// stranger(user)  the session, which all windows share, is another user's by now; null: nobody is signed in
+// url             URL of the stream, complete if it is on another origin: https://push.example.com/events
+// types           names of the events to receive: an EventSource ignores named events that have no listener
+// session()       sends a token of your back end to POST /session; returns {user, expires_in}, or null if signed out
+// load()          fetches the state from your back end and shows it
+// apply(event)    shows one event; events may repeat and come in any order, as queues deliver at least once
+// status(text)    is called with "connecting", "live", "reconnecting" or "stopped"
+// stranger(user)  is called when the session, which all windows share, became another user's; null: signed out
 export function follow({ url = "/events", types, session, load, apply, status, stranger }) {
   let source, user, held, loading = Promise.resolve(), lastId = "", turn = 0, failures = 0, ended = false;
   const timers = {};
@@ -28,9 +28,9 @@ export function follow({ url = "/events", types, session, load, apply, status, s
   async function open() {
     if (!(await renew().then(() => !ended, reopen))) return;
     source?.close();
-    // The cookie goes along to another origin too, of which same-site pages are let in by SSE_CORS_ORIGINS.
+    // Send the cookie to another origin of the same site too. SSE_CORS_ORIGINS must name the page's origin.
     source = new EventSource(lastId ? `${url}?lastEventId=${encodeURIComponent(lastId)}` : url, { withCredentials: true });
-    // It reconnects by itself, except after an answer that is not 200: then it is CLOSED for good.
+    // An EventSource reconnects by itself, except after an answer that is not 200: then it stays CLOSED.
     source.onerror = () => (source.readyState === EventSource.CLOSED ? reopen() : status("reconnecting"));
     for (const type of [...types, ...Object.keys(service)]) {
       source.addEventListener(type, (event) => {
@@ -57,13 +57,13 @@ export function follow({ url = "/events", types, session, load, apply, status, s
     "stream.cursor": () => {},
     "stream.close": (event) => JSON.parse(event.data).reconnect || reopen(),
   };
-  // One fetch serves a ready and a gap that come together; a gap during a fetch makes its answer too old.
+  // A ready and a gap that come together need one fetch only. A gap during a fetch makes its answer outdated.
   function refresh(delay = 50) {
     held ??= [];
     const mine = ++turn;
     later("load", delay, async () => {
       try {
-        // One after the other, or the answer to an older fetch could overwrite a newer one's.
+        // Fetch one after the other. An older answer must not overwrite a newer one.
         await (loading = loading.then(load, load));
       } catch {
         return mine === turn && !ended && refresh(backoff());

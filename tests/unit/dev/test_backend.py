@@ -1,4 +1,4 @@
-"""The demo's own back end: who may ask for what."""
+"""The demo's back end: sign-in, tokens, uploads, jobs, and who may use them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,15 +11,16 @@ from starlette.applications import Starlette
 from sse_service.auth.signing import TokenSigner
 from sse_service.auth.tokens import HS256Verifier
 from sse_service.dev.backend import MAX_UPLOAD_BYTES, Backend
-from sse_service.dev.jobs import Job, Jobs
+from sse_service.dev.jobs import Job, Jobs, State
 
 SECRET = "s" * 32
 SIGNER = TokenSigner(secret=SECRET)
-OWN = {"Sec-Fetch-Site": "same-origin"}
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
+ID = "0123456789abcdef" * 2
 
 
 class Bucket:
-    """Keeps what is put."""
+    """Keeps what is put into it."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -33,7 +34,7 @@ class Bucket:
 
 
 class Demo:
-    """A back end, and a browser's window on it."""
+    """A back end, and browsers on it."""
 
     def __init__(self) -> None:
         self.jobs, self.bucket = Jobs(), Bucket()
@@ -41,7 +42,9 @@ class Demo:
         self.transport = httpx.ASGITransport(Starlette(routes=backend.routes()))
 
     def browser(self, **headers: str) -> httpx.AsyncClient:
-        return httpx.AsyncClient(transport=self.transport, base_url="http://demo.test", headers={**OWN, **headers})
+        return httpx.AsyncClient(
+            transport=self.transport, base_url="http://demo.test", headers={**SAME_ORIGIN, **headers}
+        )
 
 
 Test = Callable[[Demo, httpx.AsyncClient], Awaitable[None]]
@@ -60,7 +63,7 @@ async def sign_in(browser: httpx.AsyncClient, user: str = "ann") -> httpx.Respon
     return await browser.post("/demo/login", json={"user": user})
 
 
-def test_signing_in_sets_a_cookie_that_no_script_reads() -> None:
+def test_signing_in_sets_a_cookie_that_scripts_cannot_read() -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         answer = await sign_in(browser)
         assert answer.json() == {"user": "ann"}
@@ -72,7 +75,7 @@ def test_signing_in_sets_a_cookie_that_no_script_reads() -> None:
     run(test)
 
 
-def test_a_signed_in_user_gets_a_token_that_the_push_service_takes() -> None:
+def test_a_signed_in_user_gets_a_token_that_the_push_service_accepts() -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         await sign_in(browser, "Zoë & co")
         answer = (await browser.post("/demo/token", json={})).json()
@@ -82,7 +85,7 @@ def test_a_signed_in_user_gets_a_token_that_the_push_service_takes() -> None:
     run(test)
 
 
-def test_a_push_token_is_no_session_of_the_back_end() -> None:
+def test_the_back_end_does_not_accept_a_push_token_as_its_session() -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         browser.cookies.set("demo_session", SIGNER.sign("ann"))
         assert (await browser.get("/demo/jobs")).status_code == 401
@@ -91,9 +94,9 @@ def test_a_push_token_is_no_session_of_the_back_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("POST", "/demo/token"), ("GET", "/demo/jobs"), ("PUT", "/demo/uploads/a.txt")]
+    ("method", "path"), [("POST", "/demo/token"), ("GET", "/demo/jobs"), ("PUT", f"/demo/uploads/{ID}/a.txt")]
 )
-def test_nobody_is_let_in_without_signing_in(method: str, path: str) -> None:
+def test_without_signing_in_nothing_is_allowed(method: str, path: str) -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         answer = await browser.request(method, path, json={})
         assert answer.status_code == 401
@@ -103,7 +106,7 @@ def test_nobody_is_let_in_without_signing_in(method: str, path: str) -> None:
     run(test)
 
 
-def test_signing_out_forgets_the_user() -> None:
+def test_signing_out_ends_the_session() -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         await sign_in(browser)
         assert (await browser.post("/demo/logout", json={})).status_code == 204
@@ -129,7 +132,7 @@ def test_a_bad_user_name_is_refused(body: Any) -> None:
     ("content", "kind", "status"),
     [(b"{", "application/json", 400), (b"{}", "text/plain", 415), (b" " * 5000, "application/json", 413)],
 )
-def test_what_is_no_small_json_is_refused(content: bytes, kind: str, status: int) -> None:
+def test_a_body_that_is_not_small_json_is_refused(content: bytes, kind: str, status: int) -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         answer = await browser.post("/demo/login", content=content, headers={"Content-Type": kind})
         assert answer.status_code == status
@@ -139,28 +142,37 @@ def test_what_is_no_small_json_is_refused(content: bytes, kind: str, status: int
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_another_sites_page_can_do_nothing_in_the_users_name(site: str) -> None:
+def test_a_page_of_another_site_can_do_nothing_in_the_users_name(site: str) -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         await sign_in(browser)
         foreign = {"Sec-Fetch-Site": site, "Origin": "https://evil.test"}
-        for method, path in (("PUT", "/demo/uploads/a"), ("POST", "/demo/login"), ("POST", "/demo/token")):
+        for method, path in (("PUT", f"/demo/uploads/{ID}/a"), ("POST", "/demo/login"), ("POST", "/demo/token")):
             assert (await browser.request(method, path, json={}, headers=foreign)).status_code == 403
         assert demo.bucket.objects == {}
 
     run(test)
 
 
-def test_an_upload_is_put_under_the_users_key_and_nothing_else_happens() -> None:
+def test_an_upload_is_stored_under_the_users_key_and_waits() -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         await sign_in(browser, "Zoë")
-        answer = await browser.put("/demo/uploads/a%20b%25%2B.txt", content=b"text")
+        answer = await browser.put(f"/demo/uploads/{ID}/a%20b%25%2B.txt", content=b"text")
         assert answer.status_code == 201
         [(key, content)] = demo.bucket.objects.items()
-        assert answer.json() == {"key": key, "name": "a b%+.txt"}
-        assert key.startswith("users/Zoë/")
-        assert key.endswith("/a b%+.txt")
-        assert content == b"text"
-        assert demo.jobs.of("Zoë") == []
+        assert (key, content) == (f"users/Zoë/{ID}/a b%+.txt", b"text")
+        [job] = (await browser.get("/demo/jobs")).json()["jobs"]
+        assert answer.json() == job
+        assert (job["job"], job["name"], job["state"]) == (ID, "a b%+.txt", "waiting")
+
+    run(test)
+
+
+def test_an_upload_whose_notification_was_quicker_does_not_wait_again() -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        await sign_in(browser)
+        demo.jobs.update(Job(id=ID, user="ann", name="a.txt", key="k", state=State.PROCESSING, progress=10))
+        assert (await browser.put(f"/demo/uploads/{ID}/a.txt", content=b"text")).status_code == 201
+        assert demo.jobs.of("ann")[0].state is State.PROCESSING
 
     run(test)
 
@@ -168,15 +180,15 @@ def test_an_upload_is_put_under_the_users_key_and_nothing_else_happens() -> None
 def test_two_uploads_of_one_name_do_not_replace_each_other() -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         await sign_in(browser)
-        for _ in range(2):
-            await browser.put("/demo/uploads/a.txt", content=b"text")
-        assert len(demo.bucket.objects) == 2
+        for number in "12":
+            await browser.put(f"/demo/uploads/{number * 32}/a.txt", content=b"text")
+        assert len(demo.bucket.objects) == len(demo.jobs.of("ann")) == 2
 
     run(test)
 
 
 @pytest.mark.parametrize("declared", [True, False])
-def test_a_file_over_the_limit_is_refused_whether_it_says_so_or_not(declared: bool) -> None:
+def test_a_file_over_the_limit_is_refused_with_and_without_its_length_declared(declared: bool) -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         async def chunks() -> Any:
             for _ in range(MAX_UPLOAD_BYTES // 2**20):
@@ -185,9 +197,10 @@ def test_a_file_over_the_limit_is_refused_whether_it_says_so_or_not(declared: bo
 
         await sign_in(browser)
         headers = {"Content-Length": str(MAX_UPLOAD_BYTES + 1)} if declared else {}
-        answer = await browser.put("/demo/uploads/a", content=chunks(), headers=headers)
+        answer = await browser.put(f"/demo/uploads/{ID}/a", content=chunks(), headers=headers)
         assert answer.status_code == 413
         assert demo.bucket.objects == {}
+        assert demo.jobs.of("ann") == []
 
     run(test)
 
@@ -196,21 +209,31 @@ def test_a_file_over_the_limit_is_refused_whether_it_says_so_or_not(declared: bo
 def test_a_bad_file_name_is_refused(name: str) -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         await sign_in(browser)
-        assert (await browser.put(f"/demo/uploads/{name}", content=b"x")).status_code == 400
+        assert (await browser.put(f"/demo/uploads/{ID}/{name}", content=b"x")).status_code == 400
 
     run(test)
 
 
-def test_an_absent_storage_is_told() -> None:
+@pytest.mark.parametrize("upload_id", ["1", "g" * 32, "0" * 33, "A" * 32])
+def test_a_bad_upload_id_is_refused(upload_id: str) -> None:
+    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
+        await sign_in(browser)
+        assert (await browser.put(f"/demo/uploads/{upload_id}/a.txt", content=b"x")).status_code == 400
+
+    run(test)
+
+
+def test_a_file_that_could_not_be_stored_is_an_error_and_no_job() -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         await sign_in(browser)
         demo.bucket.away = True
-        assert (await browser.put("/demo/uploads/a", content=b"x")).status_code == 502
+        assert (await browser.put(f"/demo/uploads/{ID}/a", content=b"x")).status_code == 502
+        assert demo.jobs.of("ann") == []
 
     run(test)
 
 
-def test_the_state_is_the_users_own() -> None:
+def test_a_user_gets_their_own_jobs_only() -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         for user in ("ann", "bob"):
             demo.jobs.update(Job(id=f"of-{user}", user=user, name="a.txt", key="k"))
@@ -223,7 +246,7 @@ def test_the_state_is_the_users_own() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/demo/page/page.css", "/demo/page/page.js", "/demo/page/push.js"])
-def test_the_page_lets_no_foreign_script_run(path: str) -> None:
+def test_the_page_allows_only_its_own_scripts(path: str) -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         answer = await browser.get(path)
         assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""What is printed can be pasted."""
+"""The printed commands work when they are pasted."""
 
 import json
 import re
@@ -18,12 +18,17 @@ EMULATOR = Emulator(
     bucket="demo-uploads",
 )
 TEXT = hints(
-    url="http://127.0.0.1:8000", token="a.b.c", emulator=EMULATOR, executable=["/opt/my tools/sse-service"], user="demo"
+    url="http://127.0.0.1:8000",
+    admin_url="http://127.0.0.1:41234",
+    token="a.b.c",
+    emulator=EMULATOR,
+    executable=["/opt/my tools/sse-service"],
+    user="demo",
 )
 
 
 def words(name: str) -> tuple[dict[str, str], list[str]]:
-    """The environment and the words of the line that runs a program."""
+    """The environment and the words of the line that contains ``name``."""
     for line in TEXT.splitlines():
         split = shlex.split(line, comments=True)
         split = split[split.index("|") + 1 :] if "|" in split else split
@@ -34,11 +39,16 @@ def words(name: str) -> tuple[dict[str, str], list[str]]:
     raise AssertionError(f"no line runs {name}")
 
 
-def test_the_page_stands_on_a_line_of_its_own() -> None:
-    assert "http://127.0.0.1:8000/" in TEXT.splitlines()
+@pytest.mark.parametrize(
+    ("address", "purpose"),
+    [("http://127.0.0.1:8000/", "demo page"), ("http://127.0.0.1:41234/", "operator's page")],
+)
+def test_the_address_of_each_page_stands_on_a_line_of_its_own_below_its_purpose(address: str, purpose: str) -> None:
+    lines = TEXT.splitlines()
+    assert purpose in lines[lines.index(address) - 1]
 
 
-def test_curl_carries_the_token_and_asks_for_what_is_held() -> None:
+def test_curl_sends_the_token_and_asks_for_the_history() -> None:
     _, line = words("curl")
     assert line == ["curl", "-N", "-H", "Authorization: Bearer a.b.c", "http://127.0.0.1:8000/events?since=all"]
 
@@ -53,12 +63,12 @@ def test_aws_publishes_to_the_user_with_the_emulators_credentials() -> None:
     assert json.loads(line[line.index("--message") + 1])
 
 
-def test_aws_uploads_behind_the_pages_back() -> None:
+def test_aws_uploads_a_file_without_the_page() -> None:
     _, line = words("s3 cp")
     assert line[-2:] == ["-", "s3://demo-uploads/users/demo/hello.txt"]
 
 
-def test_our_own_command_needs_nothing_from_the_terminals_environment() -> None:
+def test_our_own_command_needs_no_variables_of_the_terminal() -> None:
     env, line = words("sse-service")
     assert line[0] == "/opt/my tools/sse-service"
     assert line[1:4] == ["publish", "--user", "demo"]

@@ -1,4 +1,4 @@
-"""The state of a job only ever goes forward."""
+"""The state of a job only goes forward."""
 
 import itertools
 from dataclasses import replace
@@ -7,7 +7,7 @@ import pytest
 
 from sse_service.dev.jobs import Job, Jobs, State
 
-JOB = Job(id="j1", user="ann", name="a.txt", key="users/ann/a.txt")
+JOB = Job(id="j1", user="ann", name="a.txt", key="users/ann/a.txt", message="")
 STEPS = (
     JOB,
     replace(JOB, state=State.PROCESSING, progress=10),
@@ -27,21 +27,21 @@ def test_steps_in_any_order_end_done(order: tuple[Job, ...]) -> None:
     assert jobs.of("ann") == [STEPS[-1]]
 
 
-def test_a_repeated_step_is_no_news() -> None:
+def test_a_repeated_step_is_not_new() -> None:
     jobs = Jobs()
     assert jobs.update(STEPS[1])
     assert not jobs.update(STEPS[1])
 
 
 @pytest.mark.parametrize(("first", "second"), [(State.DONE, State.FAILED), (State.FAILED, State.DONE)])
-def test_what_is_final_stays(first: State, second: State) -> None:
+def test_a_job_that_has_ended_stays_as_it_is(first: State, second: State) -> None:
     jobs = Jobs()
     jobs.update(replace(JOB, state=first, progress=55))
     assert not jobs.update(replace(JOB, state=second, progress=100))
     assert jobs.of("ann")[0].state is first
 
 
-def test_a_user_sees_only_their_own_the_newest_first() -> None:
+def test_a_user_sees_only_their_own_jobs_newest_first() -> None:
     jobs = Jobs()
     for user, number in (("ann", "1"), ("bob", "2"), ("ann", "3")):
         jobs.update(replace(JOB, id=number, user=user))
@@ -65,7 +65,7 @@ def test_the_user_who_was_idle_the_longest_is_forgotten_first() -> None:
     assert (len(jobs.of("ann")), len(jobs.of("bob")), len(jobs.of("eve"))) == (2, 0, 1)
 
 
-def test_the_page_reads_what_an_event_carries() -> None:
+def test_a_job_is_json_for_the_page() -> None:
     assert STEPS[1].as_json() == {
         "job": "j1",
         "name": "a.txt",

@@ -1,24 +1,27 @@
-"""What the operator's page says of a task."""
+"""The operator's page shows what its task does."""
 
 from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
 
-from sse_service.operator.overview import USERS, Observer
-from sse_service.operator.page import duration, fragment, page
-from sse_service.operator.recent import KEPT, Recent
+from sse_service.operator.formats import duration
+from sse_service.operator.overview import MAX_USERS, Inspector
+from sse_service.operator.page import render_overview, render_page
+from sse_service.operator.recent_warnings import MAX_LINES, RecentWarnings
+from sse_service.operator.samples import Samples
 from sse_service.telemetry.health import Health
 from tests.unit.sinks import MemorySink
 from tests.unit.task import Task, settled
 
 
-def observer(task: Task, *, recent: Recent | None = None, trouble: str | None = None) -> Observer:
-    return Observer(
+def inspector(task: Task, *, warnings: RecentWarnings | None = None, trouble: str | None = None) -> Inspector:
+    return Inspector(
         streams=task.streams,
         health=Health(dependencies={"broker": lambda: trouble}),
         metrics=task.metrics,
-        recent=recent or Recent(),
+        samples=Samples(metrics=task.metrics),
+        warnings=warnings or RecentWarnings(),
     )
 
 
@@ -33,61 +36,57 @@ def test_streams_are_counted_by_user_most_first() -> None:
             await settled(lambda: all(stream.live for stream in streams))
             sinks[0].room = 1
             await task.publish("1", "2", channels=("user:ann",))
-            seen = observer(task).look()
+            seen = inspector(task).inspect()
             assert [(u.user, u.streams, u.behind) for u in seen.users] == [("ann", 3, 1), ("bob", 1, 0)]
-            assert (seen.streams, seen.behind, seen.users_not_shown) == (4, 1, 0)
+            assert (seen.streams, seen.behind, seen.user_count) == (4, 1, 2)
             assert seen.users[0].oldest_seconds >= seen.users[0].newest_seconds >= 0
 
     task.run(body)
 
 
-def test_only_those_with_the_most_streams_are_shown() -> None:
+def test_only_the_users_with_the_most_streams_are_listed() -> None:
     task = Task(max_streams=100)
 
     async def body() -> None:
         with ExitStack() as opened:
-            for number in range(USERS + 2):
+            for number in range(MAX_USERS + 2):
                 opened.enter_context(task.open(MemorySink(), user=f"u{number}"))
-            seen = observer(task).look()
-            assert len(seen.users) == USERS
-            assert "And 2 more users." in fragment(seen, None)
+            seen = inspector(task).inspect()
+            assert len(seen.users) == MAX_USERS
+            assert "And 2 more users." in render_overview(seen, None)
 
     task.run(body)
 
 
-def test_a_users_name_an_error_and_a_trouble_cannot_become_markup() -> None:
-    task, recent = Task(), Recent()
+def test_names_warnings_and_troubles_are_escaped() -> None:
+    task, warnings = Task(), RecentWarnings()
 
     async def body() -> None:
-        with task.open(MemorySink(), user="<script>1"), recent:
+        with task.open(MemorySink(), user="<script>1"), warnings:
             logging.getLogger("sse_service").error("<script>%d", 2)
-            text = page(
-                observer(task, recent=recent, trouble="<script>3").look(), topic="<script>4", notice="<script>5"
-            )
+            seen = inspector(task, warnings=warnings, trouble="<script>3").inspect()
+            text = render_page(seen, topic="<script>4", notice="<script>5")
             assert [f"&lt;script&gt;{number}" in text for number in range(1, 6)] == [True] * 5
             assert "<script>" not in text
 
     task.run(body)
 
 
-def test_rates_are_those_since_the_view_before() -> None:
+def test_rates_are_means_since_the_previous_overview() -> None:
     task = Task()
-    watch = observer(task)
-    before = watch.look()
+    watch = inspector(task)
+    before = watch.inspect()
     task.metrics.events_stored.inc(5)
-    task.metrics.publish_to_write_seconds.observe(0.04)
-    now = watch.look()
-    text = fragment(now, before)
+    now = watch.inspect()
     rate = 5 / (now.at - before.at)
-    assert f"<td>events stored</td><td>{rate:,.1f}</td><td>5</td>" in text
-    assert "half within 50 ms, 99 in 100 within 50 ms" in text
-    assert "<td>events stored</td><td>–</td><td>5</td>" in fragment(now, None)
+    assert f"<td>events stored</td><td>{rate:,.1f}</td><td>5</td>" in render_overview(now, before)
+    assert "<td>events stored</td><td>–</td><td>5</td>" in render_overview(now, None)
 
 
-def test_the_newest_warnings_are_kept_and_no_more_than_so_many() -> None:
+def test_only_the_newest_warnings_are_kept() -> None:
     log = logging.getLogger("sse_service")
-    with Recent() as recent:
-        for number in range(KEPT + 5):
+    with RecentWarnings() as warnings:
+        for number in range(MAX_LINES + 5):
             log.warning("warning %d", number)
         log.info("not this")
         try:
@@ -95,11 +94,11 @@ def test_the_newest_warnings_are_kept_and_no_more_than_so_many() -> None:
         except ValueError:
             log.exception("failed")
     log.warning("afterwards")
-    lines = recent.newest()
-    assert len(lines) == KEPT
+    lines = warnings.newest_first()
+    assert len(lines) == MAX_LINES
     assert lines[0].text == "failed (ValueError)"
-    assert lines[1].text == f"warning {KEPT + 4}"
-    assert "None since the start." not in fragment(observer(Task(), recent=recent).look(), None)
+    assert lines[1].text == f"warning {MAX_LINES + 4}"
+    assert "None since the start." not in render_overview(inspector(Task(), warnings=warnings).inspect(), None)
 
 
 def test_durations_have_the_unit_that_fits() -> None:

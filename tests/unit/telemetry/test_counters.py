@@ -1,34 +1,57 @@
-"""What is counted in plain numbers is shown as prometheus-client's own metrics are."""
+"""Plain counters and histograms are scraped as prometheus-client's own are, and give their quantiles."""
 
+import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 
-from sse_service.telemetry.counters import PlainCounter, PlainHistogram
+from sse_service.telemetry.counters import PlainCounter, PlainHistogram, added, quantile
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # as the service does
 
-EDGES = (0, 0.005, 1, 2.5, 10_000)
+BUCKETS = (0, 0.005, 1, 2.5, 10_000)
 
 
-def test_a_tally_is_shown_as_a_counter_is() -> None:
+def test_a_plain_counter_is_scraped_as_a_counter_is() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    tally, counter = PlainCounter("sse_events", "Events."), Counter("sse_events", "Events.", registry=theirs)
-    ours.register(tally)
+    plain, counter = PlainCounter("sse_events", "Events."), Counter("sse_events", "Events.", registry=theirs)
+    ours.register(plain)
     assert generate_latest(ours) == generate_latest(theirs)
     for amount in (1, 3):
-        tally.inc(amount)
+        plain.inc(amount)
         counter.inc(amount)
     assert generate_latest(ours) == generate_latest(theirs)
 
 
-def test_a_spread_is_shown_as_a_histogram_is_edges_included() -> None:
+def test_a_plain_histogram_is_scraped_as_a_histogram_is_bounds_included() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    spread, histogram = (
-        PlainHistogram("sse_s", "Seconds.", EDGES),
-        Histogram("sse_s", "Seconds.", buckets=EDGES, registry=theirs),
-    )
-    ours.register(spread)
+    plain = PlainHistogram("sse_s", "Seconds.", BUCKETS)
+    histogram = Histogram("sse_s", "Seconds.", buckets=BUCKETS, registry=theirs)
+    ours.register(plain)
     assert generate_latest(ours) == generate_latest(theirs)
     for amount in (0, 0.005, 0.0051, 1, 2.4, 2.5, 9_999, 10_000, 10_001, 0.25):
-        spread.observe(amount)
+        plain.observe(amount)
         histogram.observe(amount)
     assert generate_latest(ours) == generate_latest(theirs)
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.0001, 0.005), (0.5, 0.005), (0.51, 1), (0.98, 1), (0.99, float("inf"))]
+)
+def test_a_quantile_is_the_upper_bound_of_its_bucket(share: float, expected: float) -> None:
+    histogram = PlainHistogram("sse_s", "Seconds.", BUCKETS)
+    for amount in [0.001] * 50 + [0.5] * 48 + [20_000] * 2:
+        histogram.observe(amount)
+    assert quantile(histogram.bucket_counts(), share) == expected
+
+
+def test_without_observations_there_is_no_quantile() -> None:
+    histogram = PlainHistogram("sse_s", "Seconds.", BUCKETS)
+    assert quantile(histogram.bucket_counts(), 0.5) is None
+
+
+def test_bucket_counts_of_an_interval_are_those_added_since() -> None:
+    histogram = PlainHistogram("sse_s", "Seconds.", (1, 2))
+    histogram.observe(1)
+    before = histogram.bucket_counts()
+    histogram.observe(2)
+    histogram.observe(3)
+    assert added(histogram.bucket_counts(), before) == [(1, 0), (2, 1), (float("inf"), 1)]

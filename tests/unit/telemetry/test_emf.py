@@ -1,4 +1,4 @@
-"""One line a minute that CloudWatch Logs turns into metrics."""
+"""EmbeddedMetrics writes one line a minute, which CloudWatch Logs turns into metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sse_service.telemetry.metrics import Metrics
 
 
 class Reports:
-    """What is written for a task's metrics."""
+    """A task's metrics, and the records written for them."""
 
     def __init__(self) -> None:
         self.metrics = Metrics()
@@ -41,7 +41,7 @@ def test_a_record_names_each_of_its_values_as_a_metric_without_dimensions() -> N
     assert {"StreamsOpen", "Ready", "Gaps", "SlowReadersCut", "EventsStored", "MessagesRejected"} <= named
 
 
-def test_gauges_are_told_as_they_are_and_counters_since_the_last_record() -> None:
+def test_gauges_have_their_current_value_and_counters_their_increase_since_the_last_record() -> None:
     reports = Reports()
     reports.metrics.streams_open.set(7)
     reports.metrics.events_stored.inc(3)
@@ -50,12 +50,12 @@ def test_gauges_are_told_as_they_are_and_counters_since_the_last_record() -> Non
     reports.metrics.streams_closed.labels("client").inc(5)
     reports.metrics.streams_closed.labels("slow").inc()
     first, second = reports.next(), reports.next()
-    told = ("StreamsOpen", "EventsStored", "Gaps", "SlowReadersCut")
-    assert [first[name] for name in told] == [7, 3, 3, 1]
-    assert [second[name] for name in told] == [7, 0, 0, 0]
+    names = ("StreamsOpen", "EventsStored", "Gaps", "SlowReadersCut")
+    assert [first[name] for name in names] == [7, 3, 3, 1]
+    assert [second[name] for name in names] == [7, 0, 0, 0]
 
 
-def test_a_task_whose_store_is_away_or_that_ends_is_not_ready() -> None:
+def test_a_task_is_not_ready_while_its_store_is_away_or_it_drains() -> None:
     reports = Reports()
     assert reports.next()["Ready"] == 1
     reports.trouble = "away"
@@ -65,7 +65,7 @@ def test_a_task_whose_store_is_away_or_that_ends_is_not_ready() -> None:
     assert reports.next()["Ready"] == 0
 
 
-def test_latencies_keep_their_percentiles_however_many_there_are() -> None:
+def test_latencies_keep_their_percentiles_however_many_were_observed() -> None:
     reports = Reports()
     assert "PublishToWriteMilliseconds" not in reports.next()
     for number in range(10_000):
@@ -78,7 +78,7 @@ def test_latencies_keep_their_percentiles_however_many_there_are() -> None:
     assert "PublishToWriteMilliseconds" not in reports.next()
 
 
-def test_what_came_since_the_last_minute_is_told_at_the_end() -> None:
+def test_what_was_counted_since_the_last_minute_is_written_at_the_end() -> None:
     reports = Reports()
 
     async def body() -> None:

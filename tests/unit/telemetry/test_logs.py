@@ -1,4 +1,4 @@
-"""A record is one line, and holds nothing of what users and tokens say."""
+"""A log record is one line, and libraries log no tokens and no payloads."""
 
 import json
 import logging
@@ -14,9 +14,9 @@ CANARY = "canary-eyJhbGciOi"
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    """Logging is the process's: what a test sets up ends with it."""
+    """Logging is global to the process: undo what a test configures."""
     root = logging.getLogger()
-    names = (*logs.OURS, *logs.PINNED, "uvicorn", "uvicorn.error", "uvicorn.access")
+    names = (*logs.OWN_LOGGERS, *logs.QUIET_LOGGERS, "uvicorn", "uvicorn.error", "uvicorn.access")
     before = {name: (logging.getLogger(name).level, logging.getLogger(name).disabled) for name in names}
     level, handlers = root.level, root.handlers
     yield
@@ -65,7 +65,7 @@ def test_text_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("shape", ["json", "text"])
 def test_no_message_forges_a_second_line(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
-    # pytest's own would put half a surrogate pair into a report, in which it cannot travel.
+    # pytest's own handler would put half a surrogate pair into a report, which cannot be encoded.
     logging.getLogger().handlers = []
     logs.configure("info", "json" if shape == "json" else "text")
     text = "a\r\nb\x1b[31m\x85\u2028\x00\ud83d"
@@ -74,7 +74,7 @@ def test_no_message_forges_a_second_line(shape: str, capsys: pytest.CaptureFixtu
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\ud800-\udfff]", line)
 
 
-def test_text_indents_what_an_exception_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_indents_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "text")
     try:
         raise ValueError("x\n2026-01-01T00:00:00.000Z INFO forged\x1b")
@@ -87,7 +87,7 @@ def test_text_indents_what_an_exception_says(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize("level", ["debug", "DEBUG", "info", "error"])
-def test_a_level_is_for_our_own_loggers(level: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_level_applies_to_our_own_loggers(level: str, capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(level, "text")
     lowest = logging.getLevelNamesMapping()[level.upper()]
     for name in ("sse_service.a", "consumers.a"):
@@ -97,19 +97,19 @@ def test_a_level_is_for_our_own_loggers(level: str, capsys: pytest.CaptureFixtur
     assert written(capsys) == []
 
 
-def test_libraries_that_log_payloads_stay_silent_even_when_the_root_is_lowered(
+def test_libraries_that_log_payloads_stay_silent_even_when_the_root_logger_is_lowered(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logs.configure("debug", "json")
     logging.getLogger().setLevel(logging.DEBUG)
-    for name in (*logs.PINNED, "botocore.endpoint", "botocore.auth", "sse_starlette.sse", "uvicorn.asgi"):
+    for name in (*logs.QUIET_LOGGERS, "botocore.endpoint", "botocore.auth", "sse_starlette.sse", "uvicorn.asgi"):
         logging.getLogger(name).debug("Authorization: Bearer %s", CANARY)
     for name in ("uvicorn.access", "httpx", "werkzeug", "sse_starlette.sse", "botocore.endpoint"):
         logging.getLogger(name).info("GET /events?token=%s", CANARY)
     assert CANARY not in capsys.readouterr().err
 
 
-def test_what_is_wrong_in_a_library_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_of_libraries_are_written(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "text")
     logging.getLogger("botocore").warning("a")
     logging.getLogger("uvicorn.error").warning("b")

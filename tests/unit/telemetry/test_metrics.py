@@ -1,4 +1,4 @@
-"""What is counted is shown to Prometheus, zeros included."""
+"""Prometheus sees every metric under our prefix, zeros included."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -11,7 +11,7 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
     return {(s.name, tuple(s.labels.values())): s.value for family in families for s in family.samples}
 
 
-def test_all_names_are_ours() -> None:
+def test_all_names_have_our_prefix() -> None:
     found = samples(Metrics())
     assert found
     assert all(name.startswith("sse_") for name, _ in found)
@@ -19,14 +19,14 @@ def test_all_names_are_ours() -> None:
     assert CONTENT_TYPE.startswith("text/plain")
 
 
-def test_labels_that_are_known_show_their_zero() -> None:
+def test_series_with_known_labels_start_at_zero() -> None:
     found = samples(Metrics())
     assert {found["sse_gaps_total", (reason.value,)] for reason in GapReason} == {0}
     assert found["sse_messages_rejected_total", ("unrouted",)] == 0
     assert found["sse_streams_closed_total", ("client",)] == 0
 
 
-def test_a_consumer_reports_to_it() -> None:
+def test_a_consumer_reports_to_metrics() -> None:
     metrics = Metrics()
     metrics.received(0)
     metrics.received(10)
@@ -47,7 +47,7 @@ def test_two_services_in_one_process_do_not_mix() -> None:
     assert samples(two)["sse_streams_opened_total", ()] == 0
 
 
-def test_latencies_fall_into_buckets_up_to_a_minute() -> None:
+def test_latencies_are_counted_in_buckets_up_to_a_minute() -> None:
     metrics = Metrics()
     metrics.publish_to_write_seconds.observe(0.02)
     metrics.publish_to_write_seconds.observe(61)

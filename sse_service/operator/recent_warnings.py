@@ -1,4 +1,4 @@
-"""The last lines of the log that say what is wrong."""
+"""The last warnings and errors of the log."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Self
 
-KEPT = 20
+MAX_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One record."""
+class LogLine:
+    """One log record."""
 
     at: float
     """Seconds since 1970."""
@@ -20,29 +20,29 @@ class Line:
     text: str
 
 
-class Recent(logging.Handler):
-    """Keeps the newest warnings and errors; what no log may hold is not in them either."""
+class RecentWarnings(logging.Handler):
+    """A log handler that keeps the newest warnings and errors. Like the log, it gets no tokens and no payloads."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._lines: deque[Line] = deque(maxlen=KEPT)
+        self._lines: deque[LogLine] = deque(maxlen=MAX_LINES)
 
     def __enter__(self) -> Self:
-        """Listen to all loggers, until the end of the block."""
+        """Listen to all loggers until the end of the block."""
         logging.getLogger().addHandler(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Listen no more."""
+        """Stop listening."""
         logging.getLogger().removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record, of an exception only its last line."""
+        """Keep a record. Of an exception it keeps the class only: its text may quote a payload."""
         text = record.getMessage()
         if record.exc_info and record.exc_info[0] is not None:
             text += f" ({record.exc_info[0].__name__})"
-        self._lines.append(Line(record.created, record.levelname.lower(), text[:500]))
+        self._lines.append(LogLine(record.created, record.levelname.lower(), text[:500]))
 
-    def newest(self) -> list[Line]:
-        """Newest first."""
+    def newest_first(self) -> list[LogLine]:
+        """Give the kept lines."""
         return list(reversed(self._lines))
