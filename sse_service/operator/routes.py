@@ -54,6 +54,7 @@ class OperatorPage:
             Route("/live", by_address_only(self.live)),
             Route("/test", by_address_only(self.send), methods=["POST"]),
             Route("/page.css", _file("page.css", "text/css")),
+            Route("/plots.css", _file("plots.css", "text/css")),
             Route("/page.js", _file("page.js", "text/javascript")),
         ]
 

@@ -21,7 +21,7 @@ def test_the_page_loads_everything_from_the_task_itself(chain: Chain) -> None:
     answer = chain.client.get(f"{chain.admin}/")
     assert answer.status_code == 200
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-    for name in ("page.css", "page.js"):
+    for name in ("page.css", "plots.css", "page.js"):
         assert f'"/{name}"' in answer.text
         assert chain.client.get(f"{chain.admin}/{name}").status_code == 200
     assert "http" not in answer.text.replace("http-equiv", "")
