@@ -2,7 +2,6 @@
 
 ServiceError
 ├── Unavailable     the broker cannot be reached; what was being done may be tried again
-├── NotUnderstood   a message that no retry can help
 ├── InvalidSettings a setting that is wrong, missing, or contradicts another: the start is refused
 ├── InvalidToken    a token that does not hold: 401
 ├── Forbidden       a token that holds and asks too much: 403
@@ -23,14 +22,6 @@ class ServiceError(Exception):
 
 class Unavailable(ServiceError):  # noqa: N818  the word of the Broker contract
     """The broker cannot be reached now."""
-
-
-class NotUnderstood(ServiceError):  # noqa: N818  the vocabulary's word for the outcome
-    """A message that cannot be routed; ``reason`` is a metric's label, never text of the message."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class InvalidSettings(ServiceError):  # noqa: N818  one word for what is wrong, as its siblings

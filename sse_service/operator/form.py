@@ -9,8 +9,9 @@ from urllib.parse import parse_qs
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from sse_service.model.errors import NotUnderstood
-from sse_service.routing.values import data, word
+from consumers.errors import NotUnderstood
+from sse_service.model.reasons import RejectionReason
+from sse_service.routing.fields import data_text, one_line
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -31,8 +32,9 @@ async def read_form(request: Request) -> Form:
     """Read it; raises HTTPException for what could only become a dead letter."""
     given = parse_qs((await _body(request)).decode("utf-8", "replace"))
     try:
-        user, kind = (word(given.get(name, [""])[0], name) for name in ("user", "type"))
-        text = data(given.get("data", [""])[0])
+        user = one_line(given.get("user", [""])[0], RejectionReason.NAMES)
+        kind = one_line(given.get("type", [""])[0], RejectionReason.TYPE)
+        text = data_text(given.get("data", [""])[0])
     except NotUnderstood:
         raise HTTPException(400, "user and type must hold no control characters, and data no NUL") from None
     if not user or not text:

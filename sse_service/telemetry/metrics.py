@@ -16,7 +16,8 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
-from sse_service.model.reasons import CloseReason, GapReason, RefusalReason
+from consumers.errors import ConsumerReason
+from sse_service.model.reasons import CloseReason, DropReason, GapReason, RefusalReason, RejectionReason
 from sse_service.telemetry.counters import PlainCounter, PlainHistogram
 
 # A flag of the whole process: without it, each series has a second one that says when it was made.
@@ -27,13 +28,8 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 CLOSED = ("client", *CloseReason)
 """Why a stream ended: the client left, or a CloseReason."""
-REJECTED = (
-    *("attribute", "encoding", "envelope", "nul"),
-    *("broadcast", "data", "id", "names", "override", "s3", "size", "subject", "time", "type", "unrouted"),
-)
-"""Why a message was left to the dead-letter queue: its wrapper or text, then its routing."""
-DROPPED = ("unrouted", "misdirected")
-"""Why an event went to nobody: it names nobody, or the store has it where it was not published to."""
+REJECTED = (*ConsumerReason, *RejectionReason)
+"""Why a message was left to the dead-letter queue: the consumer's reasons, then routing's."""
 
 
 class Metrics:
@@ -55,7 +51,7 @@ class Metrics:
         )
         self.events_stored = self._counter("events_stored", "Events that the broker stored, duplicates left out.")
         self.events_delivered = self._counter("events_delivered", "Events handed to streams, once for each stream.")
-        self.events_dropped = self._labelled("events_dropped", "Events thrown away, by reason.", DROPPED)
+        self.events_dropped = self._labelled("events_dropped", "Events thrown away, by reason.", DropReason)
         self.messages_rejected = self._labelled(
             "messages_rejected",
             "Messages left to the dead-letter queue, by reason, at each time that they come.",
