@@ -1,4 +1,4 @@
-"""Reads S3's event notifications."""
+"""Reads S3's event notifications, and its events by way of EventBridge."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import re
 from typing import Any
 from urllib.parse import unquote_plus
 
-from sse_service.model.errors import NotUnderstood
+from consumers.errors import NotUnderstood
+from sse_service.model.reasons import RejectionReason
+from sse_service.routing.fields import has_control
+
+EVENTBRIDGE_SOURCE = "aws.s3"
+"""Who says to send an event that S3 sends by way of EventBridge."""
 
 _KEY_PART = re.compile(r"(\{user\}|\*)")
 
 
-def is_test(body: dict[str, Any]) -> bool:
-    """Whether the message is S3's own test of a new notification, which is for nobody and no fault."""
+def is_test_event(body: dict[str, Any]) -> bool:
+    """Whether S3 sent the message to test a new notification. It is for nobody, and nothing is wrong with it."""
     return body.get("Service") == "Amazon S3" and body.get("Event") == "s3:TestEvent"
 
 
@@ -26,21 +31,35 @@ def records(body: dict[str, Any]) -> list[dict[str, Any]] | None:
     return found
 
 
-def key(record: dict[str, Any]) -> str:
-    """The decoded key: notifications carry it URL-encoded, with ``+`` for a space. Raises NotUnderstood."""
+def record_key(record: dict[str, Any]) -> str:
+    """The decoded key of a record. Notifications URL-encode it, with ``+`` for a space. Raises NotUnderstood."""
     try:
         found = record["s3"]["object"]["key"]
     except (KeyError, TypeError):
-        raise NotUnderstood("s3") from None
+        raise NotUnderstood(RejectionReason.S3) from None
     if not isinstance(found, str):
-        raise NotUnderstood("s3")
+        raise NotUnderstood(RejectionReason.S3)
     return unquote_plus(found)
 
 
-def key_pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern as ``users/{user}/*``: ``{user}`` is one path segment, ``*`` any text.
+def bridged_key(detail: Any) -> str | None:
+    """The key in the detail of an EventBridge event, where it is not encoded; None if there is no object."""
+    try:
+        key, bucket = detail["object"]["key"], detail["bucket"]["name"]
+    except (KeyError, TypeError):
+        return None
+    return key if isinstance(key, str) and isinstance(bucket, str) else None
 
-    Raises ValueError unless ``{user}`` stands in the pattern exactly once.
+
+def subject(key: str) -> str | None:
+    """The key as a subject. A key with a control character gives none: the event itself is good."""
+    return None if has_control(key) else key
+
+
+def key_pattern(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern such as ``users/{user}/*``: ``{user}`` is one path segment, ``*`` any text.
+
+    Raises ValueError unless the pattern contains ``{user}`` exactly once.
     """
     if pattern.count("{user}") != 1:
         raise ValueError("must contain {user} exactly once")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sse_service.brokers.valkey.entries import decode, decode_message
 from sse_service.brokers.valkey.pipeline import send
 from sse_service.model.errors import Unavailable
+from sse_service.model.reasons import DropReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 def drop_misdirected(channel: str, metrics: Metrics) -> None:
     """Count and log an entry of a channel to which the service did not publish it. It must reach nobody."""
-    metrics.events_dropped.labels("misdirected").inc()
+    metrics.events_dropped.labels(DropReason.MISDIRECTED).inc()
     _log.error("dropped an entry of channel %s that was not published to it: something else writes to Valkey", channel)
 
 

@@ -71,7 +71,8 @@ ACCEPTED = {
     "jti": token(jti="j"),
     "any issuer": token(iss="anyone"),
     **{f"aud {aud!r}": token(aud=aud) for aud in (None, "", [])},
-    **{f"iat {iat!r}": token(iat=iat) for iat in (NOW + 5, NOW + 10**6, "x", None, [])},
+    **{f"iat {iat!r}": token(iat=iat) for iat in ("x", None, [])},
+    **{f"iat in {ahead} s": token(iat=NOW + ahead) for ahead in (5, 10**6)},
     **{f"exp {name}": token(exp=exp) for name, exp in (("fraction", NOW + 99.5), ("text", str(NOW + 99)))},
     **{f"nbf {name}": token(nbf=nbf) for name, nbf in (("past", NOW - 99.5), ("leeway", NOW + 50), ("text", "1"))},
 }
