@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from consumers.errors import NotUnderstood
+from consumers.errors import ConsumerReason, NotUnderstood
 
 _CUT_SNS = re.compile(r'\s*\{\s*"Type"\s*:\s*"Notification"')
 
@@ -50,10 +50,10 @@ def unwrap(
         try:
             body.encode()
         except UnicodeEncodeError:
-            raise NotUnderstood("encoding") from None
+            raise NotUnderstood(ConsumerReason.ENCODING) from None
     value = _parse(body)
     if value is _TEXT and _CUT_SNS.match(body):
-        raise NotUnderstood("envelope")
+        raise NotUnderstood(ConsumerReason.ENVELOPE)
     time = source = subject = None
     event_id = message_id
     if isinstance(value, dict) and value.get("Type") == "Notification" and "TopicArn" in value:
@@ -64,7 +64,7 @@ def unwrap(
     else:
         found = {}
     if "\0" in body:
-        raise NotUnderstood("nul")
+        raise NotUnderstood(ConsumerReason.NUL)
     if time is None and sent_ms is not None:
         time = _rfc3339(sent_ms)
     inner = _inner(value) if isinstance(value, dict) else None
@@ -76,7 +76,7 @@ def unwrap(
     try:
         text = as_text(cut)
     except TypeError:
-        raise NotUnderstood("data") from None
+        raise NotUnderstood(ConsumerReason.DATA) from None
     return Envelope(
         message_id=message_id,
         event_id=inner_id if isinstance(inner_id, str) and inner_id else event_id,
@@ -105,13 +105,13 @@ def _sns(value: dict[str, Any]) -> tuple[str, str | None, str, str | None, str, 
     message_id, message, topic = value.get("MessageId"), value.get("Message"), value["TopicArn"]
     time, subject, raw = value.get("Timestamp"), value.get("Subject"), value.get("MessageAttributes") or {}
     if not (isinstance(message_id, str) and isinstance(message, str) and isinstance(topic, str)):
-        raise NotUnderstood("envelope")
+        raise NotUnderstood(ConsumerReason.ENVELOPE)
     if not (time is None or isinstance(time, str)) or not (subject is None or isinstance(subject, str)):
-        raise NotUnderstood("envelope")
+        raise NotUnderstood(ConsumerReason.ENVELOPE)
     try:
         found = {name: _attribute(a.get("Type"), a.get("Value")) for name, a in raw.items()}
     except AttributeError:
-        raise NotUnderstood("envelope") from None
+        raise NotUnderstood(ConsumerReason.ENVELOPE) from None
     return message_id, time, topic, subject, message, found
 
 
@@ -121,7 +121,7 @@ def _attribute(kind: Any, value: Any) -> Any:
         return value
     parsed = _parse(value)
     if not isinstance(parsed, list):
-        raise NotUnderstood("attribute")
+        raise NotUnderstood(ConsumerReason.ATTRIBUTE)
     return parsed
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from consumers.base import Outcome
 from consumers.envelope import Envelope, unwrap
-from consumers.errors import CallFailed, NotUnderstood
+from consumers.errors import CallFailed, ConsumerReason, NotUnderstood
 from consumers.sqs.backoff import backoff
 from consumers.sqs.delete_batcher import DeleteBatcher
 from consumers.sqs.failures import explain
@@ -218,7 +218,7 @@ class SQSConsumer:
                 )
             except NotUnderstood as error:
                 self._observer.rejected(error.reason)
-                _log.warning("message %s was not understood (reason: %s)", message.message_id, error.reason)
+                _log.warning("message %s was not understood (%s)", message.message_id, error)
                 continue
             unwrapped.append((envelope, message.handle))
         return unwrapped
@@ -241,7 +241,7 @@ class SQSConsumer:
     def _give_up(self, held: list[tuple[Envelope, str]]) -> None:
         self._extender.remove(handle for _, handle in held)
         for envelope, _ in held:
-            self._observer.rejected("held_too_long")
+            self._observer.rejected(ConsumerReason.HELD_TOO_LONG)
             _log.warning(
                 "message %s was held for as long as SQS allows, and is left to the redrive policy", envelope.message_id
             )

@@ -2,7 +2,6 @@
 
 ServiceError
 ├── Unavailable       the broker cannot be reached; the operation may be tried again
-├── NotUnderstood     a message that cannot be routed, however often it is tried
 ├── InvalidSettings   a setting is wrong, missing, or contradicts another: the command does not start
 ├── InvalidToken      a credential is bad: 401
 │   └── MissingToken  a request has no credential: 401
@@ -24,14 +23,6 @@ class ServiceError(Exception):
 
 class Unavailable(ServiceError):  # noqa: N818  the word of the Broker contract
     """The broker cannot be reached now."""
-
-
-class NotUnderstood(ServiceError):  # noqa: N818  the vocabulary's word for the outcome
-    """A message that cannot be routed; ``reason`` is a metric's label, never text of the message."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class InvalidSettings(ServiceError):  # noqa: N818  named as its siblings are

@@ -50,3 +50,39 @@ class RefusalReason(StrEnum):
     """Overload: streams are being opened too fast."""
     DRAIN = "drain"
     """Overload: the task is ending."""
+
+
+class RejectionReason(StrEnum):
+    """Why a message cannot be routed, beside what the consumer finds wrong (``consumers.errors.ConsumerReason``)."""
+
+    BROADCAST = "broadcast"
+    """An override for ``broadcast`` gave neither a boolean nor a string."""
+    ID = "id"
+    """The event's id is missing, of another type, or contains a control character."""
+    NAMES = "names"
+    """A user or group is not a string or an integer, or there are more than 100."""
+    NOT_JSON = "not_json"
+    """The message names nobody. Its body is not JSON, so no names were looked for in it."""
+    OVERRIDE = "override"
+    """An override's expression failed on this message."""
+    S3 = "s3"
+    """An S3 record has no key."""
+    SIZE = "size"
+    """The encoded ``data:`` lines are longer than ``SSE_MAX_EVENT_BYTES``."""
+    SUBJECT = "subject"
+    """The subject is not a string, or contains a control character."""
+    TIME = "time"
+    """The ``eventTime`` of an S3 record is not a string, or contains a control character."""
+    TYPE = "type"
+    """The event's type is not a string, or contains a control character."""
+    UNROUTED = "unrouted"
+    """The message names nobody."""
+
+
+class DropReason(StrEnum):
+    """Why an event went to nobody."""
+
+    UNROUTED = "unrouted"
+    """It names nobody, and ``SSE_UNROUTED`` is ``discard``, or other records of its message name somebody."""
+    MISDIRECTED = "misdirected"
+    """The store holds it in a channel to which it was not published."""

@@ -9,8 +9,9 @@ from urllib.parse import parse_qs
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from sse_service.model.errors import NotUnderstood
-from sse_service.routing.values import data, word
+from consumers.errors import NotUnderstood
+from sse_service.model.reasons import RejectionReason
+from sse_service.routing.fields import data_text, one_line
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -31,8 +32,9 @@ async def read_form(request: Request) -> EventForm:
     """Read the form. Raises HTTPException for an event that routing would not understand."""
     fields = parse_qs((await _body(request)).decode("utf-8", "replace"))
     try:
-        user, kind = (word(fields.get(name, [""])[0], name) for name in ("user", "type"))
-        text = data(fields.get("data", [""])[0])
+        user = one_line(fields.get("user", [""])[0], RejectionReason.NAMES)
+        kind = one_line(fields.get("type", [""])[0], RejectionReason.TYPE)
+        text = data_text(fields.get("data", [""])[0])
     except NotUnderstood:
         raise HTTPException(
             400, "user and type must not contain control characters, and data must not contain U+0000"

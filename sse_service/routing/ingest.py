@@ -1,4 +1,4 @@
-"""The Handler given to a consumer: route, then publish."""
+"""The Handler that a consumer calls: route each message, then publish all their events."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from consumers.base import Outcome
-from sse_service.model.errors import NotUnderstood, Unavailable
+from sse_service.model.errors import Unavailable
+from sse_service.model.reasons import DropReason, RejectionReason
+from sse_service.routing.router import Rejection, Routing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,14 +16,14 @@ if TYPE_CHECKING:
     from consumers.envelope import Envelope
     from sse_service.brokers.base import Broker
     from sse_service.model.events import Route
-    from sse_service.routing.router import Router, Routing
+    from sse_service.routing.router import Router
     from sse_service.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
 
 class Ingest:
-    """Stores one receive's events in one call, so that their order is the queue's."""
+    """Stores the events of one receive with one call, so that they keep the queue's order."""
 
     def __init__(self, *, router: Router, broker: Broker, metrics: Metrics, discard_unrouted: bool = False) -> None:
         self._router = router
@@ -30,29 +32,15 @@ class Ingest:
         self._discard_unrouted = discard_unrouted
 
     async def __call__(self, envelopes: Sequence[Envelope]) -> list[Outcome]:
-        """Answer DONE only for what the broker has stored, or what is to be thrown away."""
+        """Answer DONE only for a message whose events the broker has stored, or that is to be discarded."""
         routings = [self._route(envelope) for envelope in envelopes]
-        stored = await self._store([route for routing in routings if routing for route in routing.routes])
-        outcomes = [self._answer(routing, stored) for routing in routings]
-        if _log.isEnabledFor(logging.DEBUG):
-            for envelope, routing, outcome in zip(envelopes, routings, outcomes, strict=True):
-                if routing and outcome is Outcome.DONE:
-                    _tell(envelope, routing)
-        return outcomes
+        stored = await self._store([route for routing in routings for route in routing.routes])
+        return [self._answer(envelope, routing, stored) for envelope, routing in zip(envelopes, routings, strict=True)]
 
-    def _route(self, envelope: Envelope) -> Routing | None:
-        """What the message comes to; None where it is left to the dead-letter queue."""
-        try:
-            routing = self._router.route(envelope)
-            if routing.unrouted and not routing.routes and not self._discard_unrouted:
-                raise NotUnderstood("unrouted")
-        except NotUnderstood as error:
-            self._metrics.rejected(error.reason)
-            # The id that the publisher was told is the event's; cut, for it may be the producer's text.
-            _log.warning(
-                "message %s (event %.100s) not understood: %s", envelope.message_id, envelope.event_id, error.reason
-            )
-            return None
+    def _route(self, envelope: Envelope) -> Routing:
+        routing = self._router.route(envelope)
+        if routing.unrouted and not (routing.routes or routing.rejections or self._discard_unrouted):
+            return routing._replace(rejections=(Rejection(RejectionReason.UNROUTED),))
         return routing
 
     async def _store(self, routes: list[Route]) -> bool:
@@ -62,18 +50,38 @@ class Ingest:
             return False
         return True
 
-    def _answer(self, routing: Routing | None, stored: bool) -> Outcome:
-        if routing is None:
-            return Outcome.NOT_UNDERSTOOD
+    def _answer(self, envelope: Envelope, routing: Routing, stored: bool) -> Outcome:
         if routing.routes and not stored:
             return Outcome.NOT_NOW
+        if _log.isEnabledFor(logging.DEBUG):
+            _log_routes(envelope, routing.routes)
+        if routing.rejections:
+            # The events that are understood are stored. They come again with the message until the redrive policy takes
+            # it, and are recognised as duplicates.
+            self._metrics.rejected(routing.rejections[0].reason)
+            for rejection in routing.rejections:
+                _warn(envelope, rejection)
+            return Outcome.NOT_UNDERSTOOD
         if routing.unrouted:
-            self._metrics.events_dropped.labels("unrouted").inc(routing.unrouted)
+            self._metrics.events_dropped.labels(DropReason.UNROUTED).inc(routing.unrouted)
+            _log.debug("message %s: %d events name nobody", envelope.message_id, routing.unrouted)
         return Outcome.DONE
 
 
-def _tell(envelope: Envelope, routing: Routing) -> None:
-    for route in routing.routes:
-        _log.debug("message %s: event %s to %d channels", envelope.message_id, route.event.id, len(route.channels))
-    if routing.unrouted:
-        _log.debug("message %s: %d events name nobody", envelope.message_id, routing.unrouted)
+def _warn(envelope: Envelope, rejection: Rejection) -> None:
+    record = "" if rejection.record is None else f" record {rejection.record}"
+    # The publisher knows the event's id, not the message's. It may be any text of the publisher's, so it is cut.
+    _log.warning(
+        "message %s (event %.100s)%s was not understood (reason: %s)",
+        envelope.message_id,
+        envelope.event_id,
+        record,
+        rejection.reason,
+    )
+
+
+def _log_routes(envelope: Envelope, routes: Sequence[Route]) -> None:
+    for route in routes:
+        _log.debug(
+            "message %s: stored event %s for %d channels", envelope.message_id, route.event.id, len(route.channels)
+        )

@@ -1,4 +1,4 @@
-"""Operators' own answers to whom a message is for and what is shown, as JMESPath."""
+"""An operator's own rules for whom a message is for and what they see, written in JMESPath."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
 
-from sse_service.model.errors import NotUnderstood
+from consumers.errors import NotUnderstood
+from sse_service.model.reasons import RejectionReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def compiled(expression: str) -> ParsedResult:
-    """Read an expression.
+    """Parse an expression.
 
-    Raises ValueError, in one line, for one that is no JMESPath or calls a function that JMESPath has not: the library
-    itself would say the latter only at the first message, and every message would go to the dead-letter queue.
+    Raises ValueError, with one line of text, if the expression is not JMESPath or calls an unknown function. JMESPath
+    itself reports an unknown function only when it evaluates the expression: every message would become a dead letter.
     """
     try:
         parsed = jmespath.compile(expression)
@@ -34,9 +35,9 @@ def compiled(expression: str) -> ParsedResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
-    """One optional expression a field; one that is set alone decides its field, without fallback.
+    """One optional expression for each field. A field with an expression has no fallback to the defaults.
 
-    A fallback that is wanted is JMESPath's own: ``body.job || id``.
+    JMESPath can express a fallback itself: ``body.job || id``.
     """
 
     user: str | None = None
@@ -49,7 +50,7 @@ class Overrides:
 
 
 class Evaluator:
-    """Overrides, compiled once, that are asked for each message."""
+    """Compiles Overrides once and evaluates them for each message."""
 
     def __init__(self, overrides: Overrides) -> None:
         """Raises ValueError for an expression that ``compiled`` refuses."""
@@ -61,15 +62,15 @@ class Evaluator:
         return bool(self._compiled)
 
     def values(self, view: Mapping[str, Any]) -> dict[str, Any]:
-        """What each overridden field's expression finds.
+        """Evaluate the expression of each overridden field.
 
-        Raises NotUnderstood where one cannot be evaluated over this message.
+        Raises NotUnderstood if one of them fails on this message.
         """
         try:
             return {name: expression.search(view) for name, expression in self._compiled.items()}
         except Exception:
-            # jmespath lets through what its functions raise: OverflowError, RecursionError and others (CWE-248).
-            raise NotUnderstood("override") from None
+            # JMESPath's functions raise OverflowError, RecursionError and others on some values (CWE-248).
+            raise NotUnderstood(RejectionReason.OVERRIDE) from None
 
 
 def _functions(node: Any) -> set[str]:

@@ -6,13 +6,14 @@ import re
 from typing import Any
 from urllib.parse import unquote_plus
 
-from sse_service.model.errors import NotUnderstood
+from consumers.errors import NotUnderstood
+from sse_service.model.reasons import RejectionReason
 
 _KEY_PART = re.compile(r"(\{user\}|\*)")
 
 
-def is_test(body: dict[str, Any]) -> bool:
-    """Whether the message is S3's own test of a new notification, which is for nobody and no fault."""
+def is_test_event(body: dict[str, Any]) -> bool:
+    """Whether S3 sent the message to test a new notification. It is for nobody, and nothing is wrong with it."""
     return body.get("Service") == "Amazon S3" and body.get("Event") == "s3:TestEvent"
 
 
@@ -26,21 +27,21 @@ def records(body: dict[str, Any]) -> list[dict[str, Any]] | None:
     return found
 
 
-def key(record: dict[str, Any]) -> str:
-    """The decoded key: notifications carry it URL-encoded, with ``+`` for a space. Raises NotUnderstood."""
+def record_key(record: dict[str, Any]) -> str:
+    """The decoded key of a record. Notifications URL-encode it, with ``+`` for a space. Raises NotUnderstood."""
     try:
         found = record["s3"]["object"]["key"]
     except (KeyError, TypeError):
-        raise NotUnderstood("s3") from None
+        raise NotUnderstood(RejectionReason.S3) from None
     if not isinstance(found, str):
-        raise NotUnderstood("s3")
+        raise NotUnderstood(RejectionReason.S3)
     return unquote_plus(found)
 
 
 def key_pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern as ``users/{user}/*``: ``{user}`` is one path segment, ``*`` any text.
+    """Compile a pattern such as ``users/{user}/*``: ``{user}`` is one path segment, ``*`` any text.
 
-    Raises ValueError unless ``{user}`` stands in the pattern exactly once.
+    Raises ValueError unless the pattern contains ``{user}`` exactly once.
     """
     if pattern.count("{user}") != 1:
         raise ValueError("must contain {user} exactly once")

@@ -16,7 +16,8 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
-from sse_service.model.reasons import CloseReason, GapReason, RefusalReason
+from consumers.errors import ConsumerReason
+from sse_service.model.reasons import CloseReason, DropReason, GapReason, RefusalReason, RejectionReason
 from sse_service.telemetry.counters import PlainCounter, PlainHistogram
 
 # This switch is global. Without it, every series has a second one with the time of its creation.
@@ -29,13 +30,8 @@ DELAY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 """Upper bounds, in seconds, of the delays from publish to write."""
 CLOSED = ("client", *CloseReason)
 """Why a stream ended: the client left, or the server ended it for a CloseReason."""
-REJECTED = (
-    *("attribute", "encoding", "envelope", "nul"),
-    *("broadcast", "data", "id", "names", "override", "s3", "size", "subject", "time", "type", "unrouted"),
-)
-"""Why a message was left to the dead-letter queue: its wrapper or text, then its routing."""
-DROPPED = ("unrouted", "misdirected")
-"""Why an event went to nobody: it names nobody, or the store has it where it was not published to."""
+REJECTED = (*ConsumerReason, *RejectionReason)
+"""Why a message was left to the dead-letter queue: the consumer's reasons, then routing's."""
 
 
 class Metrics:
@@ -61,7 +57,7 @@ class Metrics:
             "events_delivered", "Events handed to streams. An event counts once for each stream."
         )
         self.events_dropped = self._labelled_counter(
-            "events_dropped", "Events that were discarded, by reason.", DROPPED
+            "events_dropped", "Events that were discarded, by reason.", DropReason
         )
         self.messages_rejected = self._labelled_counter(
             "messages_rejected",

@@ -125,4 +125,4 @@ def test_what_is_not_understood_goes_to_the_dead_letter_queue_and_the_good_aroun
         stream.wait_for("before")
         stream.wait_for("after")
     assert [json.loads(body)["MessageId"] for body in asyncio.run(dead())] == [message_id]
-    assert f"(event {message_id}) not understood: unrouted" in chain.process.output
+    assert f"(event {message_id}) was not understood (reason: unrouted)" in chain.process.output

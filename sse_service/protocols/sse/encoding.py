@@ -58,11 +58,6 @@ def unchunk(coded: bytes) -> bytes:
     return coded[coded.index(b"\n") + 1 : -2]
 
 
-def data_size(data: str) -> int:
-    """Count the bytes of the ``data:`` lines."""
-    return len(_data(data).encode())
-
-
 def _data(data: str) -> str:
     if "\n" not in data and "\r" not in data:
         return f"data: {data}\n"

@@ -100,7 +100,7 @@ def test_at_debug_each_stored_event_has_one_line_with_its_ids_and_no_payload(
         Setup(away=True).take(body)
         Setup(discard=True).take(NOBODY)
     assert [record.getMessage() for record in caplog.records] == [
-        "message 1 (event 1) not understood: unrouted",
-        "message 0: event 0 to 2 channels",
+        "message 0: stored event 0 for 2 channels",
+        "message 1 (event 1) was not understood (reason: unrouted)",
         "message 0: 1 events name nobody",
     ]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sse_service.model.errors import NotUnderstood
+from consumers.errors import NotUnderstood
 from sse_service.routing.overrides import Evaluator, Overrides, compiled
 
 

@@ -1,0 +1,82 @@
+"""Checks the fields of an event: type, subject, id and data, as messages and overrides give them."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Any
+
+from consumers.envelope import as_text
+from consumers.errors import ConsumerReason, NotUnderstood
+from sse_service.model.reasons import RejectionReason
+
+LINE_BYTES = len("data: \n")
+"""Bytes that each line of the data takes in an event stream, beside its text."""
+
+# JSON's escapes can write a lone surrogate, UTF-8 cannot.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# A line end in a field would inject another field (CWE-93).
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def one_line(value: Any, reason: StrEnum) -> str | None:
+    """A string without control characters; None for null and for an empty string.
+
+    Raises NotUnderstood with the given reason.
+    """
+    if value is None or value == "":
+        return None
+    # isprintable() is fast and true for almost every text. It is false for some harmless characters too.
+    if not isinstance(value, str) or not (value.isprintable() or not has_control(value)):
+        raise NotUnderstood(reason)
+    return value
+
+
+def event_id(value: Any) -> str:
+    """A string or an integer. An id is required: without one, copies of the event could not be recognised."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    found = one_line(value, RejectionReason.ID)
+    if found is None:
+        raise NotUnderstood(RejectionReason.ID)
+    return found
+
+
+def data_text(value: Any) -> str:
+    """A string as it is, null as empty, anything else as compact JSON."""
+    try:
+        found = as_text(value)
+    except TypeError:  # orjson reads 1024 levels and writes 254, and writes integers of at most 64 bits
+        raise NotUnderstood(ConsumerReason.DATA) from None
+    if "\0" in found:
+        raise NotUnderstood(ConsumerReason.NUL)
+    if has_surrogate(found):
+        raise NotUnderstood(ConsumerReason.ENCODING)
+    return found
+
+
+def exceeds(text: str, max_bytes: int) -> bool:
+    """Whether the encoded ``data:`` lines are longer than the limit."""
+    # Most texts are short enough without a look at them: no character takes more bytes than a line end does.
+    return (len(text) + 1) * LINE_BYTES > max_bytes and encoded_size(text) > max_bytes
+
+
+def encoded_size(text: str) -> int:
+    """Bytes of the ``data:`` lines that an event stream needs for the text.
+
+    CRLF, LF and CR end a line, and nothing else does (WHATWG HTML §9.2.5).
+    """
+    ends = text.count("\n") + text.count("\r")
+    lines = ends - text.count("\r\n") + 1
+    characters = len(text) if text.isascii() else len(text.encode())
+    return characters - ends + lines * LINE_BYTES
+
+
+def has_control(text: str) -> bool:
+    """Whether the text contains a control character or a lone surrogate."""
+    return _CONTROL.search(text) is not None
+
+
+def has_surrogate(text: str) -> bool:
+    """Whether the text contains a lone surrogate."""
+    return not text.isascii() and _SURROGATE.search(text) is not None

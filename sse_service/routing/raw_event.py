@@ -1,0 +1,43 @@
+"""One event as its message gives it, and what it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from consumers.errors import NotUnderstood
+from sse_service.model.events import Event, Route
+from sse_service.model.reasons import RejectionReason
+from sse_service.routing.audience import Audience
+from sse_service.routing.fields import data_text, event_id, exceeds, one_line
+
+
+class RawEvent(NamedTuple):
+    """One event as the defaults find it. Its values are not checked yet: an overridden one never is."""
+
+    audience: Audience
+    type: Any
+    subject: Any
+    data: Any
+    id: Any
+    time: str | None
+    suffix: str = ""
+    """Tells the records of one message apart: ``#1`` of the second."""
+
+    def overridden(self, found: Mapping[str, Any]) -> RawEvent:
+        """Replace what overrides decide, and leave the rest."""
+        fields = {name: found[name] for name in ("type", "subject", "data", "id") if name in found}
+        return self._replace(audience=self.audience.overridden(found), **fields)
+
+    def route(self, max_event_bytes: int) -> Route:
+        """Check all values, and make the Route. Raises NotUnderstood."""
+        event = Event(
+            id=event_id(self.id) + self.suffix,
+            data=data_text(self.data),
+            type=one_line(self.type, RejectionReason.TYPE),
+            subject=one_line(self.subject, RejectionReason.SUBJECT),
+            time=self.time,
+        )
+        if exceeds(event.data, max_event_bytes):
+            raise NotUnderstood(RejectionReason.SIZE)
+        return Route(event, self.audience.channels())

@@ -1,0 +1,28 @@
+"""The size that routing computes is the size that an event stream writes."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sse_service.model.cursor import Cursor
+from sse_service.model.events import Event
+from sse_service.protocols.sse import frames
+from sse_service.routing.fields import encoded_size, exceeds
+
+UNICODE = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+LINES = st.lists(st.sampled_from(["\r", "\n", "\r\n", "a", "é", "😀", "\u2028", "\v"])).map("".join)
+
+
+def written(data: str) -> int:
+    block = frames.event(Event("e", data), Cursor("life", 1))
+    return sum(len(line) + len(b"\n") for line in block.split(b"\n") if line.startswith(b"data: "))
+
+
+@given(UNICODE | LINES)
+def test_the_size_is_that_of_the_data_lines_that_the_protocol_writes(data: str) -> None:
+    assert encoded_size(data) == written(data)
+
+
+@given(UNICODE | LINES)
+def test_only_a_text_above_the_limit_exceeds_it(data: str) -> None:
+    assert not exceeds(data, written(data))
+    assert exceeds(data, written(data) - 1)
