@@ -6,12 +6,14 @@ import re
 from enum import StrEnum
 from typing import Any
 
-from consumers.envelope import as_text
 from consumers.errors import ConsumerReason, NotUnderstood
+from consumers.text import as_text
 from sse_service.model.reasons import RejectionReason
 
 LINE_BYTES = len("data: \n")
 """Bytes that each line of the data takes in an event stream, beside its text."""
+
+_ID = RejectionReason.ID  # the lookup in the enum takes longer than the check
 
 # JSON's escapes can write a lone surrogate, UTF-8 cannot.
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -36,9 +38,9 @@ def event_id(value: Any) -> str:
     """A string or an integer. An id is required: without one, copies of the event could not be recognised."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    found = one_line(value, RejectionReason.ID)
+    found = one_line(value, _ID)
     if found is None:
-        raise NotUnderstood(RejectionReason.ID)
+        raise NotUnderstood(_ID)
     return found
 
 
