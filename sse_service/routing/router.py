@@ -42,7 +42,8 @@ class Router:
     """Routes by message attributes, else by what the body names. Overrides come before both.
 
     An override replaces its own field and leaves the other fields as they were. It is evaluated over
-    ``{attributes, body, subject, source, type, id, time}``. Overrides are evaluated for each record of an S3
+    ``{attributes, body, subject, source, type, id, time, wrapper}``. ``wrapper`` is the whole EventBridge event or
+    CloudEvent, null for other messages. Overrides are evaluated for each record of an S3
     notification: ``body`` is the record, ``type`` its ``eventName``, ``subject`` the decoded key.
     """
 
@@ -68,13 +69,23 @@ class Router:
                     return Routing()
                 if (records := s3.records(body)) is not None:
                     return self._route_records(envelope, records)
-            raw = _raw_event(envelope)
-            if self._overrides:
-                raw = raw.overridden(self._overrides.values(_view(envelope)))
-            route = raw.route(self._max_event_bytes)
+            route = self._route_one(envelope)
         except NotUnderstood as error:
             return Routing(rejections=(Rejection(error.reason),))
         return Routing((route,)) if route.channels else Routing(unrouted=1)
+
+    def _route_one(self, envelope: Envelope) -> Route:
+        attributes = envelope.attributes
+        named = audience.of_attributes(attributes) or audience.of_body(envelope.body)
+        if envelope.source == s3.EVENTBRIDGE_SOURCE and (key := s3.bridged_key(envelope.body)) is not None:
+            named = named or self._owner(key)
+            envelope = envelope._replace(subject=s3.subject(key))
+        kind = attributes.get("event_type") or envelope.type
+        subject = attributes.get("subject") or envelope.subject
+        raw = RawEvent(named or Audience(), kind, subject, envelope.text, _id(envelope), envelope.time)
+        if self._overrides:
+            raw = raw.overridden(self._overrides.values(_view(envelope)))
+        return raw.route(self._max_event_bytes)
 
     def _route_records(self, envelope: Envelope, records: list[dict[str, Any]]) -> Routing:
         routes, unrouted, rejections = [], 0, []
@@ -95,17 +106,18 @@ class Router:
 
     def _route_record(self, envelope: Envelope, record: dict[str, Any], named: Audience | None, suffix: str) -> Route:
         key, kind, time = s3.record_key(record), record.get("eventName"), record.get("eventTime")
+        subject = s3.subject(key)
         raw = RawEvent(
             audience=named or self._owner(key) or Audience(),
             type=kind,
-            subject=key,
+            subject=subject,
             data=record,
             id=_id(envelope),
             time=one_line(time, RejectionReason.TIME),
             suffix=suffix,
         )
         if self._overrides:
-            view = {**_view(envelope), "body": record, "type": kind, "subject": key, "time": time}
+            view = {**_view(envelope), "body": record, "type": kind, "subject": subject, "time": time}
             raw = raw.overridden(self._overrides.values(view))
         return raw.route(self._max_event_bytes)
 
@@ -115,23 +127,11 @@ class Router:
         return Audience((match["user"],)) if match else None
 
 
-def _raw_event(envelope: Envelope) -> RawEvent:
-    attributes = envelope.attributes
-    return RawEvent(
-        audience=audience.of_attributes(attributes) or audience.of_body(envelope.body) or Audience(),
-        type=attributes.get("event_type") or envelope.type,
-        subject=attributes.get("subject") or envelope.subject,
-        data=envelope.text,
-        id=_id(envelope),
-        time=envelope.time,
-    )
-
-
 def _id(envelope: Envelope) -> Any:
     return envelope.attributes.get("event_id") or envelope.event_id
 
 
 def _view(envelope: Envelope) -> Mapping[str, Any]:
     """What overrides are evaluated over."""
-    fields = ("attributes", "body", "subject", "source", "type", "time")
+    fields = ("attributes", "body", "subject", "source", "type", "time", "wrapper")
     return {"id": envelope.event_id, **{name: getattr(envelope, name) for name in fields}}

@@ -1,4 +1,4 @@
-"""Reads S3's event notifications."""
+"""Reads S3's event notifications, and its events by way of EventBridge."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from urllib.parse import unquote_plus
 
 from consumers.errors import NotUnderstood
 from sse_service.model.reasons import RejectionReason
+from sse_service.routing.fields import has_control
+
+EVENTBRIDGE_SOURCE = "aws.s3"
+"""Who says to send an event that S3 sends by way of EventBridge."""
 
 _KEY_PART = re.compile(r"(\{user\}|\*)")
 
@@ -36,6 +40,20 @@ def record_key(record: dict[str, Any]) -> str:
     if not isinstance(found, str):
         raise NotUnderstood(RejectionReason.S3)
     return unquote_plus(found)
+
+
+def bridged_key(detail: Any) -> str | None:
+    """The key in the detail of an EventBridge event, where it is not encoded; None if there is no object."""
+    try:
+        key, bucket = detail["object"]["key"], detail["bucket"]["name"]
+    except (KeyError, TypeError):
+        return None
+    return key if isinstance(key, str) and isinstance(bucket, str) else None
+
+
+def subject(key: str) -> str | None:
+    """The key as a subject. A key with a control character gives none: the event itself is good."""
+    return None if has_control(key) else key
 
 
 def key_pattern(pattern: str) -> re.Pattern[str]:
