@@ -30,6 +30,7 @@ class Ingest:
         self._broker = broker
         self._metrics = metrics
         self._discard_unrouted = discard_unrouted
+        self._comma_warned = False
 
     async def __call__(self, envelopes: Sequence[Envelope]) -> list[Outcome]:
         """Answer DONE only for a message whose events the broker has stored, or that is to be discarded."""
@@ -40,7 +41,17 @@ class Ingest:
     def _route(self, envelope: Envelope) -> Routing:
         routing = self._router.route(envelope)
         if routing.unrouted and not (routing.routes or routing.rejections or self._discard_unrouted):
-            return routing._replace(rejections=(Rejection(RejectionReason.UNROUTED),))
+            is_json = envelope.body != envelope.text
+            reason = RejectionReason.UNROUTED if is_json else RejectionReason.NOT_JSON
+            return routing._replace(rejections=(Rejection(reason),))
+        if not self._comma_warned and _has_comma(routing):
+            self._comma_warned = True
+            _log.warning(
+                "message %s (event %.100s) names a user or group with a comma in it. It was delivered to that one name. "
+                "To name several, send a String.Array or a JSON array. This is logged once",
+                envelope.message_id,
+                envelope.event_id,
+            )
         return routing
 
     async def _store(self, routes: list[Route]) -> bool:
@@ -66,6 +77,14 @@ class Ingest:
             self._metrics.events_dropped.labels(DropReason.UNROUTED).inc(routing.unrouted)
             _log.debug("message %s: %d events name nobody", envelope.message_id, routing.unrouted)
         return Outcome.DONE
+
+
+def _has_comma(routing: Routing) -> bool:
+    for route in routing.routes:
+        for channel in route.channels:
+            if "," in channel:
+                return True
+    return False
 
 
 def _warn(envelope: Envelope, rejection: Rejection) -> None:

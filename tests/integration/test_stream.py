@@ -209,7 +209,7 @@ def test_good_messages_around_bad_ones_are_delivered_in_order(chain: Chain) -> N
         (json.dumps({"user_id": [str(n) for n in range(101)]}), {}),
         (json.dumps({"user_id": 1.5}), {}),
     ]
-    rejected = chain.metric('sse_messages_rejected_total{reason="unrouted"}')
+    rejected = chain.metric('sse_messages_rejected_total{reason="not_json"}')
     with chain.stream(name) as stream:
         for number, message in enumerate(bad):
             chain.put(f"good {number}", user_id=name)
@@ -217,7 +217,7 @@ def test_good_messages_around_bad_ones_are_delivered_in_order(chain: Chain) -> N
         chain.put("last", user_id=name)
         stream.wait_for("last")
         assert stream.data == [*(f"good {n}" for n in range(len(bad))), "last"]
-    assert chain.metric('sse_messages_rejected_total{reason="unrouted"}') == rejected + 3
+    assert chain.metric('sse_messages_rejected_total{reason="not_json"}') == rejected + 3
     assert chain.metric('sse_messages_rejected_total{reason="size"}') == 1
     assert chain.get("/readyz").status_code == 200
 

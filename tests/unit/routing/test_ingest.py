@@ -1,6 +1,7 @@
 """A message is done only when its events are stored."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Sequence
 
@@ -17,6 +18,7 @@ from sse_service.routing.router import Router
 from sse_service.telemetry.metrics import Metrics
 
 GOOD, NOBODY, BROKEN = '{"user_id": "42"}', "{}", '{"user_id": 1.5}'
+NOT_JSON = '{"user_id": "42", "ratio": NaN}'
 S3_TEST = '{"Service": "Amazon S3", "Event": "s3:TestEvent"}'
 
 
@@ -85,6 +87,62 @@ def test_one_record_that_names_nobody_is_dropped_beside_one_that_does() -> None:
     assert setup.take(f'{{"Records": [{records}]}}') == [DONE]
     assert len(setup.live) == 1
     assert setup.counted('sse_events_dropped_total{reason="unrouted"} 1.0')
+
+
+def s3_message(*keys: str | None) -> str:
+    records = ({"eventSource": "aws:s3", "s3": {"object": {"key": key} if key else {}}} for key in keys)
+    return json.dumps({"Records": list(records)})
+
+
+def test_the_good_records_beside_a_bad_one_are_stored_once_and_the_message_is_left_to_the_dead_letter_queue(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    setup = Setup()
+    message = s3_message("users/1/a", None, "users/3/a")
+    assert [setup.take(message) for _ in range(2)] == [[BAD], [BAD]]
+    assert [entry.event.id for entry in setup.live] == ["0#0", "0#2"]
+    # A message is counted once each time that it comes, whatever the number of its records.
+    assert setup.counted('sse_messages_rejected_total{reason="s3"} 2.0')
+    assert caplog.messages == ["message 0 (event 0) record 1 was not understood (reason: s3)"] * 2
+
+
+def test_a_message_with_a_bad_record_is_held_while_its_good_ones_cannot_be_stored(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    setup = Setup(away=True)
+    assert setup.take(s3_message("users/1/a", None)) == [NOT_NOW]
+    # It is tried again every second: it is counted when it is given up.
+    assert setup.counted('sse_messages_rejected_total{reason="s3"} 0.0')
+    assert caplog.messages == []
+
+
+def test_a_record_that_is_not_understood_is_never_discarded() -> None:
+    assert Setup(discard=True).take(s3_message("nobody", None)) == [BAD]
+
+
+@pytest.mark.parametrize("body", ["for nobody", NOT_JSON])
+def test_a_message_that_is_not_json_and_names_nobody_has_a_reason_of_its_own(
+    body: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    setup = Setup()
+    assert setup.take(body) == [BAD]
+    assert caplog.messages == ["message 0 (event 0) was not understood (reason: not_json)"]
+    assert Setup(discard=True).take(body) == [DONE]
+
+
+@pytest.mark.parametrize("body", ['"a text in JSON"', "[]", "null", '"42"'])
+def test_json_that_names_nobody_is_unrouted(body: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert Setup().take(body) == [BAD]
+    assert caplog.messages == ["message 0 (event 0) was not understood (reason: unrouted)"]
+
+
+def test_a_comma_in_a_name_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
+    setup = Setup()
+    assert setup.take('{"user_id": "42,43"}', '{"user_id": "44,45"}') == [DONE, DONE]
+    assert [entry.channels for entry in setup.live] == [("user:42,43",), ("user:44,45",)]
+    [warning] = caplog.messages
+    assert warning.startswith("message 0 (event 0) names a user or group with a comma in it")
+    assert "42,43" not in warning
 
 
 def test_an_outage_of_the_broker_is_not_now_and_the_bad_stay_bad() -> None:
