@@ -47,7 +47,7 @@ class Ingest:
         if not self._comma_warned and _has_comma(routing):
             self._comma_warned = True
             _log.warning(
-                "message %s (event %.100s) names a user or group with a comma in it. It was delivered to that one name. "
+                "message %s (event %.100s) names a user or group with a comma in it, and goes to that one name. "
                 "To name several, send a String.Array or a JSON array. This is logged once",
                 envelope.message_id,
                 envelope.event_id,

@@ -59,6 +59,16 @@ def send(aws: Emulator, body: str) -> None:
     asyncio.run(call())
 
 
+async def dead(aws: Emulator) -> list[str]:
+    """Take what waits in the dead-letter queue, or comes within a long poll."""
+    async with aws.client("sqs") as sqs:
+        answer = await sqs.receive_message(QueueUrl=aws.dead_letter_queue_url, WaitTimeSeconds=20)
+        messages = answer.get("Messages", [])
+        for message in messages:
+            await sqs.delete_message(QueueUrl=aws.dead_letter_queue_url, ReceiptHandle=message["ReceiptHandle"])
+        return [message["Body"] for message in messages]
+
+
 def as_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
@@ -110,19 +120,35 @@ def test_each_record_of_an_s3_notification_is_an_event_of_the_user_in_its_key(aw
         assert json.loads(bob.wait_for("ObjectCreated:Put").data) == other
 
 
+def test_an_object_reaches_the_user_in_its_key_by_way_of_eventbridge_too(aws: Emulator, chain: Chain) -> None:
+    detail = {"version": "0", "bucket": {"name": "b"}, "object": {"key": "users/eve/a+b.pdf", "size": 1}}
+    event = {"version": "0", "id": "s3-1", "detail-type": "Object Created", "source": "aws.s3", "detail": detail}
+    with chain.stream("eve", subject="users/eve/a+b.pdf") as stream:
+        publish(aws, as_json(event))
+        assert json.loads(stream.wait_for("Object Created").data) == detail
+
+
 def test_what_is_not_understood_goes_to_the_dead_letter_queue_and_the_good_around_it_arrive(
     aws: Emulator, chain: Chain
 ) -> None:
-    async def dead() -> list[str]:
-        async with aws.client("sqs") as sqs:
-            answer = await sqs.receive_message(QueueUrl=aws.dead_letter_queue_url, WaitTimeSeconds=20)
-            return [message["Body"] for message in answer.get("Messages", [])]
-
     with chain.stream("careful") as stream:
         publish(aws, "before", user_id="careful")
         message_id = publish(aws, "for nobody")
         publish(aws, "after", user_id="careful")
         stream.wait_for("before")
         stream.wait_for("after")
-    assert [json.loads(body)["MessageId"] for body in asyncio.run(dead())] == [message_id]
-    assert f"(event {message_id}) was not understood (reason: unrouted)" in chain.process.output
+    assert [json.loads(body)["MessageId"] for body in asyncio.run(dead(aws))] == [message_id]
+    assert f"(event {message_id}) was not understood (reason: not_json)" in chain.process.output
+
+
+def test_a_bad_record_goes_to_the_dead_letter_queue_and_the_good_ones_beside_it_arrive_once(
+    aws: Emulator, chain: Chain
+) -> None:
+    good = {**S3_RECORD, "s3": {"object": {"key": "users/fay/line%0Dend"}}}
+    with chain.stream("fay") as stream:
+        message_id = publish(aws, as_json({"Records": [{"eventSource": "aws:s3"}, good]}))
+        assert [json.loads(body)["MessageId"] for body in asyncio.run(dead(aws))] == [message_id]
+        publish(aws, "last", user_id="fay")
+        stream.wait_for("last")
+        assert [json.loads(data) for data in stream.data[:-1]] == [good]
+    assert f"(event {message_id}) record 0 was not understood (reason: s3)" in chain.process.output

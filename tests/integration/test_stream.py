@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from base64 import b64encode
 
 import pytest
 
 from tests.conformance.parser import parse
 from tests.integration.chain import Chain
+
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:events"
+
+
+def cloudevent(name: str, **data: str) -> str:
+    return json.dumps({"specversion": "1.0", "id": name, "source": "/s", "type": "a.b", **data})
 
 
 def user() -> str:
@@ -204,6 +211,8 @@ def test_good_messages_around_bad_ones_are_delivered_in_order(chain: Chain) -> N
         ('{"user_id":NaN}', {}),
         (deep, {}),
         ("x", {"user_id": name, "event_type": "a\nb"}),
+        (cloudevent(name, data_base64="not base64"), {"user_id": name}),
+        ('{"Type":"SubscriptionConfirmation","TopicArn":"' + TOPIC + '","Token":"t"}', {"user_id": name}),
         ("x", {"user_id": name, "event_id": "a\rb"}),
         ("x" * 300_000, {"user_id": name}),
         (json.dumps({"user_id": [str(n) for n in range(101)]}), {}),
@@ -219,7 +228,30 @@ def test_good_messages_around_bad_ones_are_delivered_in_order(chain: Chain) -> N
         assert stream.data == [*(f"good {n}" for n in range(len(bad))), "last"]
     assert chain.metric('sse_messages_rejected_total{reason="not_json"}') == rejected + 3
     assert chain.metric('sse_messages_rejected_total{reason="size"}') == 1
+    assert chain.metric('sse_messages_rejected_total{reason="data"}') == 1
+    assert chain.metric('sse_messages_rejected_total{reason="subscription"}') == 1
+    assert f"SNS asks to confirm that {TOPIC} may send to this queue" in chain.process.output
     assert chain.get("/readyz").status_code == 200
+
+
+def test_base64_data_of_a_cloudevent_is_shown_decoded(chain: Chain) -> None:
+    name = user()
+    data = '{ "user_id": "' + name + '", "text": "é" }'
+    with chain.stream(name) as stream:
+        chain.put(cloudevent(name, data_base64=b64encode(data.encode()).decode()))
+        assert stream.wait_for("a.b").data == data
+
+
+def test_nobody_in_a_group_sees_an_event_that_names_a_user_beside_it(chain: Chain) -> None:
+    name, other = user(), user()
+    body = json.dumps({"user_id": name, "group": "g-" + other, "balance": 1})
+    with chain.stream(name) as stream, chain.stream(other, groups=["g-" + other]) as bystander:
+        chain.put(body)
+        chain.put("last", user_id=f'["{name}", " {other}"]')
+        stream.wait_for("last")
+        bystander.wait_for("last")
+        assert stream.data == [body, "last"]
+        assert bystander.data == ["last"]
 
 
 def test_text_that_is_no_json_is_delivered_to_the_letter_when_its_attributes_say_for_whom(chain: Chain) -> None:
