@@ -61,6 +61,7 @@ def of_attributes(attributes: Mapping[str, Any]) -> Audience | None:
     for name, value in attributes.items():
         if type(value) is bytes and name in _OWN:
             raise NotUnderstood(ConsumerReason.ATTRIBUTE)
+    # A body may say userId for user_id, so a producer may write it here too.
     get = attributes.get
     user, alias, group, broadcast = get("user_id"), get("userId"), get("group"), get("broadcast") == "true"
     users = (_listed(user),) if alias is None else (_listed(user), _listed(alias))

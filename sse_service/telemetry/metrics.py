@@ -31,7 +31,7 @@ DELAY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 CLOSED = ("client", *CloseReason)
 """Why a stream ended: the client left, or the server ended it for a CloseReason."""
 REJECTED = (*ConsumerReason, *RejectionReason)
-"""Why a message was left for the dead-letter queue: the consumer's reasons, then routing's."""
+"""Why a message was left to the dead-letter queue: the consumer's reasons, then routing's."""
 
 
 class Metrics:

@@ -2,7 +2,8 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sse_service.model.reasons import GapReason
+from consumers.errors import ConsumerReason
+from sse_service.model.reasons import DropReason, GapReason, RejectionReason
 from sse_service.telemetry.metrics import CONTENT_TYPE, Metrics
 
 
@@ -22,7 +23,9 @@ def test_all_names_have_our_prefix() -> None:
 def test_series_with_known_labels_start_at_zero() -> None:
     found = samples(Metrics())
     assert {found["sse_gaps_total", (reason.value,)] for reason in GapReason} == {0}
-    assert found["sse_messages_rejected_total", ("unrouted",)] == 0
+    for reason in (*ConsumerReason, *RejectionReason):
+        assert found["sse_messages_rejected_total", (reason.value,)] == 0
+    assert {found["sse_events_dropped_total", (reason.value,)] for reason in DropReason} == {0}
     assert found["sse_streams_closed_total", ("client",)] == 0
 
 
