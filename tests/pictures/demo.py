@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from playwright.sync_api import FloatRect, Page, sync_playwright
+from playwright.sync_api import FilePayload, FloatRect, Page, sync_playwright
 
 from tests.e2e.conftest import launch
 from tests.integration.process import Process
@@ -46,7 +46,7 @@ def take(page: Page, url: str) -> None:
     page.locator("#status", has_text="Live").wait_for()
     page.locator("details summary").first.click()
     for name, size in FILES:
-        file = {"name": name, "mimeType": "application/octet-stream", "buffer": bytes(size)}
+        file = FilePayload(name=name, mimeType="application/octet-stream", buffer=bytes(size))
         page.get_by_label("Choose files").set_input_files(file)
         # A step of the demo takes a second: each file is then at another step.
         page.wait_for_timeout(BETWEEN_MS)
