@@ -56,11 +56,14 @@ def prose(path: Path) -> tuple[Line, ...]:
 
 
 def links(path: Path) -> list[tuple[int, str]]:
-    """The targets of links and pictures, with their lines."""
+    """The targets of links and pictures, each with the line in which it ends."""
+    lines = prose(path)
+    # As one text: the words of a link may go on in the next line.
+    text = "\n".join(_CODE.sub("code", line.text) for line in lines)
     return [
-        (line.number, target)
-        for line in prose(path)
-        for target in (*_LINK.findall(_CODE.sub("code", line.text)), *_IMAGE.findall(line.text))
+        (lines[text.count("\n", 0, match.end())].number, match[1])
+        for pattern in (_LINK, _IMAGE)
+        for match in pattern.finditer(text)
     ]
 
 
