@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sse_service.brokers.valkey.requirements import ACL_RULES
 from sse_service.dev.assets import PAGE
 from sse_service.model.reasons import CloseReason, GapReason, RefusalReason
 from sse_service.settings import settings
@@ -98,6 +99,10 @@ def test_every_reason_of_a_refusal_is_described() -> None:
 def test_the_glossary_lists_every_reason(term: str, reasons: Iterable[str]) -> None:
     [row] = [line for line in GLOSSARY.splitlines() if line.startswith(f"| {term} |")]
     assert not {reason for reason in quoted(reasons) if reason not in row}
+
+
+def test_the_rights_that_valkeys_user_needs_are_those_that_it_is_asked_for() -> None:
+    assert ACL_RULES in OPERATE
 
 
 def test_the_recipe_has_the_length_that_the_readme_says() -> None:
