@@ -1,4 +1,4 @@
-"""What the README tells to paste works as it stands there."""
+"""What ``deploy/README.md`` tells to paste works as it stands there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 from tests.conformance.parser import parse
@@ -15,14 +14,14 @@ from tests.integration.valkey import free_port
 ROOT = Path(__file__).parents[2]
 
 
-def block(heading: str) -> str:
-    """The indented lines under a heading."""
-    text = (ROOT / "README.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    return textwrap.dedent("\n".join(line for line in text.splitlines() if not line or line.startswith("    ")))
+def block(page: str, heading: str) -> str:
+    """The first block of commands under a heading."""
+    text = (ROOT / page).read_text().split(f"# {heading}\n")[1]
+    return text.split("```sh\n")[1].split("```")[0]
 
 
 def test_two_tasks_share_a_queue_and_a_stream_goes_on_at_the_other(tmp_path: Path) -> None:
-    script = block("One task or many")
+    script = block("deploy/README.md", "Two tasks on one machine")
     assert script.count(".venv/bin/pip install") == 1
     script = "\n".join(line for line in script.splitlines() if ".venv/bin/pip install" not in line)
     for port in ("6379", "5000", "8001", "8002"):
