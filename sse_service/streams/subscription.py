@@ -84,7 +84,7 @@ class Subscription:
         # Whether events may have been lost since the catch-up began to read its page.
         self._lost = False
         self._possible_losses = PossibleLosses()
-        # Where the stream last joined live. What is offered at or below is the overlap of replay and live.
+        # Where the stream last joined live: at or below is the overlap of replay and live.
         self._joined = 0
         # Events read from History since the stream was last live.
         self._replayed = 0
@@ -124,9 +124,7 @@ class Subscription:
             return True
         else:
             # The body of _write_frame: a call for each stream of a large broadcast shows in its cost.
-            self.last = frame.cursor
-            self.last_id = frame.offset
-            self._written_to = True
+            self.last, self.last_id, self._written_to = frame.cursor, frame.offset, True
             if not self.sink.write(frame):
                 self.held = True
         return False
@@ -136,14 +134,13 @@ class Subscription:
         if self.held:
             return
         if (frame := self._unwritten) is not None:
-            # The body of _write_frame, as in ``offer``.
             self._unwritten = None
-            self.last_id = frame.offset
-            self._written_to = True
-            if not self.sink.write(frame):
-                self.held = True
-        if self._backlog is not None:
-            self._write_backlog(self._backlog)
+            self._write_frame(frame)
+        while self._backlog and not self.held:
+            self._write_frame(self._backlog.take())
+        if not self._backlog:
+            # A stream that was slow for a moment does not keep a queue for hours.
+            self._backlog = None
 
     def fall_behind(self, complete: Mapping[str, int] | None = None) -> None:
         """Go on from History. What is queued is written first, and a page that is being read is not the last one.
@@ -196,7 +193,7 @@ class Subscription:
             # The two come from two lives of the store. Only another page can tell which one goes on.
             self._noted = None
             return False
-        if self._noted is not None and upto.offset < self._noted.offset:
+        if self._noted is not None and self._noted.offset > upto.offset:
             return False
         self.last = upto
         self._joined = upto.offset
@@ -236,10 +233,7 @@ class Subscription:
         self.tell(position)
 
     def heartbeat(self, *, silent_seconds: float) -> None:
-        """Write what keeps a silent stream open, and count its silence from ``silent_seconds`` on.
-
-        It is no sign of life to the client, so it does not count as written.
-        """
+        """Write what keeps a silent stream open, and count its silence from ``silent_seconds`` on."""
         if not self.held and not self.sink.heartbeat():
             self.held = True
         self.silent_seconds = silent_seconds
@@ -273,11 +267,7 @@ class Subscription:
         self.sink.end()
 
     def _offered_again(self, cursor: Cursor, last: Cursor) -> None:
-        """Take a position that is not above the last one.
-
-        That is legal for an event that comes by a second channel, and in the overlap of replay and live. Anything else
-        breaks the order, so the stream reads from History.
-        """
+        """Read from History, unless the event came by a second channel or in the overlap of replay and live."""
         if cursor.epoch != last.epoch or cursor.offset > self._joined:
             self.fall_behind()
             self._note(cursor)
@@ -296,13 +286,6 @@ class Subscription:
         self.held = False
         self.flush()
         self._ask_for_more()
-
-    def _write_backlog(self, backlog: Backlog) -> None:
-        while backlog and not self.held:
-            self._write_frame(backlog.take())
-        if not backlog:
-            # A stream that was slow for a moment does not keep a queue for hours.
-            self._backlog = None
 
     def _write_frame(self, frame: Frame) -> None:
         self.last_id = frame.offset
