@@ -71,7 +71,6 @@ class Subscription:
         """Why the server ended the stream; None while it is open, and where the client left."""
         self.held = False
         """Whether the Sink holds back."""
-        # Frames that wait while the Sink holds back.
         self._backlog: Backlog | None = None
         # A Frame that was offered for later and is not written yet. It comes before the backlog.
         self._unwritten: Frame | None = None
@@ -86,7 +85,6 @@ class Subscription:
         self._possible_losses = PossibleLosses()
         # Where the stream last joined live: at or below is the overlap of replay and live.
         self._joined = 0
-        # Events read from History since the stream was last live.
         self._replayed = 0
         # Whether anything was written since the timer's last tick.
         self._written_to = True
