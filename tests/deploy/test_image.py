@@ -208,7 +208,7 @@ def test_the_commands_install_just_what_is_pinned(venv: Path) -> None:
             assert f"=={installed.pop(name)}" == str(requirement.specifier)
     assert installed == {}
     assert not list((venv / "bin").glob("pip*"))
-    assert (packages / "sse_service" / "brokers" / "valkey_publish.lua").is_file()
+    assert (packages / "sse_service" / "brokers" / "valkey" / "publish.lua").is_file()
 
 
 def test_the_entrypoint_serves_as_its_user_where_nothing_can_be_written(venv: Path) -> None:
