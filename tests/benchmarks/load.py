@@ -58,6 +58,11 @@ class Load:
             raise RuntimeError(f"load ended at {command}")
         return json.loads(answer)
 
+    def rate(self) -> float:
+        """Events a second since the last ``reset``."""
+        figures = self("figures")
+        return float(figures["events"] / figures["seconds"])
+
     def __enter__(self) -> Self:
         return self
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from tests.benchmarks.bench import Bench
+from tests.benchmarks.bench import PATIENCE, Bench
 from tests.benchmarks.delivery import spent
 from tests.benchmarks.load import Load
 from tests.benchmarks.measured import Measured, by_turns
@@ -15,7 +15,6 @@ from tests.benchmarks.wire import call
 LATENCY_RATIO = 2
 CHAIN_RATIO = 0.2
 PER_SECOND = 1_000
-PATIENCE = 60
 
 
 def latency(bench: Bench) -> list[Row]:
@@ -100,9 +99,8 @@ class _Source:
             call(self._feed, path, first=0, users=self._users, count=count, **query)
             self._load("await", 0, self._users, self._had, PATIENCE)
             self._bench.left(self._feed)
-        figures = self._load("figures")
-        own = figures["own"]
-        return Through(own["p50"] / 1000, own["p99"] / 1000, figures["events"] / figures["seconds"], used.us(count))
+        own = self._load("figures")["own"]
+        return Through(own["p50"] / 1000, own["p99"] / 1000, self._load.rate(), used.us(count))
 
     def check(self) -> None:
         """Count what is missing."""

@@ -7,14 +7,12 @@ import time
 from collections.abc import Iterator
 from itertools import groupby
 
-from tests.benchmarks.bench import Bench
+from tests.benchmarks.bench import PATIENCE, Bench
 from tests.benchmarks.load import Load
 from tests.benchmarks.measured import Measured
 from tests.benchmarks.quota import Quota
 from tests.benchmarks.rate import Trial
 from tests.benchmarks.wire import call
-
-PATIENCE = 60
 
 
 class Source:
@@ -36,8 +34,7 @@ class Source:
         self._load("reset")
         call(self._feed, "/burst", **self._round_robin(count))
         self._arrive()
-        figures = self._load("figures")
-        return float(figures["events"] / figures["seconds"])
+        return self._load.rate()
 
     def pace(self, per_second: int, seconds: int) -> Trial:
         """Send at a rate for so long."""

@@ -163,6 +163,22 @@ def test_the_load_counts_every_fault(tmp_path: Path, faulty: int) -> None:
     }
 
 
+def test_one_event_alone_has_a_rate(tmp_path: Path) -> None:
+    """On a busy machine a whole burst comes in one read: between its first and its last event no time passes."""
+    block = b'data: {"t":0,"n":0,"u":0}\n\n'
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
+        accepted = threads.submit(listener.accept)
+        with Load(build(tmp_path), listener.getsockname()[1], ["/ "]) as load:
+            opened = threads.submit(load, "open", 0, 1, 1)
+            with accepted.result()[0] as connection:
+                connection.sendall(HEAD)
+                opened.result()
+                load("reset")
+                connection.sendall(b"%x\r\n%b\r\n" % (len(block), block))
+                load("await", 0, 1, 1, 30)
+                assert 0 < load.rate() < float("inf")
+
+
 def test_a_row_says_whether_its_bar_is_kept() -> None:
     runs = [Row("a", "µs", ours, reference, "x", 2) for ours, reference in ((1, 1), (9, 3), (10, 5))]
     row = median(runs)
