@@ -1,4 +1,4 @@
-"""Calls to AWS: an answer, or a Fault in place of it."""
+"""Calls to AWS that return a ``Fault`` instead of raising."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 from aiobotocore.config import AioConfig
@@ -15,6 +14,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as ConnectionFault
 
 from consumers.sqs.failures import AWS_ERRORS, CREDENTIAL_CODES
+from sse_service.doctor.clock import clock_skew
 
 _DENIED = frozenset(
     {"403", "AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException"}
@@ -24,9 +24,9 @@ _ABSENT = frozenset(
     {"404", "AWS.SimpleQueueService.NonExistentQueue", "NotFound", "NotFoundException", "QueueDoesNotExist"}
 )
 
-_CREDENTIALS = (
-    "unset AWS_CONTAINER_CREDENTIALS_FULL_URI, and AWS_CONTAINER_AUTHORIZATION_TOKEN with it: ECS needs neither; else "
-    "they must be this host's or the platform's"
+_FIX_CREDENTIALS = (
+    "unset AWS_CONTAINER_CREDENTIALS_FULL_URI and AWS_CONTAINER_AUTHORIZATION_TOKEN, which ECS does not need; on "
+    "another platform they must point to this host or to the platform"
 )
 
 
@@ -37,8 +37,8 @@ class Fault:
     code: str
     unreachable: bool = False
     """Nothing answered."""
-    do: str = ""
-    """What mends it, where the environment is to blame, and nobody was asked."""
+    fix: str = ""
+    """How to fix the environment, where it prevented the call."""
 
     @property
     def denied(self) -> bool:
@@ -47,20 +47,20 @@ class Fault:
 
     @property
     def absent(self) -> bool:
-        """Whether what was asked for is not there."""
+        """Whether the resource does not exist."""
         return self.code in _ABSENT
 
     @property
     def credentials(self) -> bool:
-        """Whether there are no credentials, or none that AWS takes."""
-        return self.code in CREDENTIAL_CODES or self.do == _CREDENTIALS
+        """Whether there are no credentials, or none that AWS accepts."""
+        return self.code in CREDENTIAL_CODES or self.fix == _FIX_CREDENTIALS
 
 
 Answer = Mapping[str, Any] | Fault
 
 
 class Calls:
-    """Asks AWS with the credentials of this process; ``skew`` comes with the first answer that has a date."""
+    """Calls AWS with the credentials of this process."""
 
     def __init__(self, region: str) -> None:
         self._region = region
@@ -68,34 +68,34 @@ class Calls:
         self._clients: dict[str, Any] = {}
         self._stack = AsyncExitStack()
         self.skew: float | None = None
-        """Seconds that the local clock is ahead of AWS's."""
+        """Seconds that the local clock is ahead of AWS's; None until an answer has a date."""
 
     async def ask(self, service: str, operation: str, **parameters: Any) -> Answer:
-        """Call an operation by its name in botocore; every fault is a Fault."""
+        """Call an operation by its name in botocore."""
         sent = time.time()
         try:
             client = await self._client(service)
             answer: Mapping[str, Any] = await getattr(client, operation)(**parameters)
         except ClientError as error:
-            self._date(error.response, sent)
+            self._read_date(error.response, sent)
             return fault(error)
         except (*AWS_ERRORS, RuntimeError) as error:
             return fault(error)
         except ValueError as error:
-            return Fault(type(error).__name__, do=await self._mending(service))
-        self._date(answer, sent)
+            return Fault(type(error).__name__, fix=await self._fix(service))
+        self._read_date(answer, sent)
         return answer
 
-    async def _mending(self, service: str) -> str:
-        """What to do about a ValueError, with which botocore takes none of what it was set up with."""
+    async def _fix(self, service: str) -> str:
+        """Say how to fix a ValueError, which botocore raises for an environment that it cannot use."""
         try:
             await self._session.get_credentials()
         except ValueError:
-            return _CREDENTIALS
+            return _FIX_CREDENTIALS
         if service in self._clients:
-            return "look for stray characters in AWS_SECRET_ACCESS_KEY and its companions"
+            return "check AWS_SECRET_ACCESS_KEY and the other AWS_ variables for stray characters"
         name = f"AWS_ENDPOINT_URL_{service.upper()}"
-        return f"unset {name} and AWS_ENDPOINT_URL, or set them to an address as https://vpce.example.com"
+        return f"unset {name} and AWS_ENDPOINT_URL, or set them to an address such as https://vpce.example.com"
 
     async def _client(self, service: str) -> Any:
         if service not in self._clients:
@@ -110,10 +110,10 @@ class Calls:
             self._clients[service] = await self._stack.enter_async_context(made)
         return self._clients[service]
 
-    def _date(self, answer: Mapping[str, Any], sent: float) -> None:
+    def _read_date(self, answer: Mapping[str, Any], sent: float) -> None:
         date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if self.skew is None and date:
-            self.skew = skew(str(date), sent=sent, received=time.time())
+            self.skew = clock_skew(str(date), sent=sent, received=time.time())
 
     async def __aenter__(self) -> Self:
         return self
@@ -123,18 +123,7 @@ class Calls:
 
 
 def fault(error: Exception) -> Fault:
-    """What an exception of botocore says."""
+    """Translate an exception of botocore."""
     if isinstance(error, ClientError):
         return Fault(str(error.response.get("Error", {}).get("Code") or "no code"))
     return Fault(type(error).__name__, unreachable=isinstance(error, ConnectionFault | HTTPClientError | OSError))
-
-
-def skew(date: str, *, sent: float, received: float) -> float | None:
-    """Seconds that the local clock is ahead; 0 where the date lies within the call, to the second that it tells."""
-    try:
-        theirs = parsedate_to_datetime(date).timestamp()
-    except ValueError:
-        return None
-    if received < theirs:
-        return received - theirs
-    return max(sent - (theirs + 1), 0.0)
