@@ -26,6 +26,7 @@ from sse_service.routing.router import Router
 from tests.e2e.conftest import NewPage, browser, new_page  # noqa: F401  fixtures
 from tests.e2e.test_recipe import Service, block, ready
 from tests.integration.emulated import make
+from tests.integration.process import DEADLINE
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
 TEMPLATES = sorted(EXAMPLES.glob("*.yaml"))
@@ -77,7 +78,7 @@ def arriving(aws: Emulator, count: int) -> list[Route]:
     routes: list[Route] = []
 
     async def receive() -> None:
-        async with aws.client("sqs") as sqs, asyncio.timeout(20):
+        async with aws.client("sqs") as sqs, asyncio.timeout(DEADLINE):
             while len(routes) < count:
                 answer = await sqs.receive_message(QueueUrl=aws.queue_url, WaitTimeSeconds=1, MaxNumberOfMessages=10)
                 for message in answer.get("Messages", []):

@@ -16,6 +16,7 @@ import httpx
 from sse_service.auth.signing import TokenSigner
 from tests.faults.mass import Peer
 from tests.integration.chain import SECRET
+from tests.integration.process import DEADLINE
 
 
 @dataclass(kw_only=True)
@@ -43,7 +44,7 @@ class Target:
             {"body": text, "attributes": {"user_id": {"DataType": "String", "StringValue": user}}}
             for user, text in events
         ]
-        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=DEADLINE) as http:
             for start in range(0, len(put), 500):
                 (await http.post(f"{self.queue}/put", json=put[start : start + 500])).raise_for_status()
 

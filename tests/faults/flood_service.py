@@ -14,7 +14,7 @@ import httpx
 from aiohttp import web
 
 from tests.integration.chain import AWS, SECRET
-from tests.integration.process import Process
+from tests.integration.process import DEADLINE, Process
 from tests.integration.sqs_stub import SQSStub
 from tests.integration.valkey import Valkey
 
@@ -102,6 +102,6 @@ async def service(
         process = stack.enter_context(Process(*program, "serve", "--host", host, "--port", "0", env=env))
         url = (await asyncio.to_thread(process.wait_for, r"listening on (http://[^\s,]+)"))[1]
         admin = (await asyncio.to_thread(process.wait_for, r"metrics on (http://\S+)/metrics"))[1]
-        http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=30))
+        http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=DEADLINE))
         stack.push_async_callback(stub.hurry)
         yield Service(stub=stub, queue=queue, process=process, port=int(url.rpartition(":")[2]), admin=admin, http=http)
