@@ -1,4 +1,4 @@
-"""Clients by the thousand in one process: each a protocol of a few hundred bytes, without a task of its own."""
+"""Thousands of clients in one process: each is a protocol of a few hundred bytes, without a task of its own."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from collections.abc import Iterable, Iterator
 NO_LINGER = struct.pack("ii", 1, 0)
 
 CONNECTS = 500
-"""Connections that are being made at one time."""
+"""Connections that are opened at the same time."""
 
 
 class Peer(asyncio.Protocol):
-    """Sends one text as soon as it is connected, and notes how it was answered and how it ended."""
+    """Sends its payload when it is connected, and records the answer and how the connection ended."""
 
     __slots__ = ("_ended", "_head", "end", "payload", "status", "transport")
 
     def __init__(self, payload: bytes = b"") -> None:
         self.payload = payload
         self.status = 0
-        """Of the first answer; 0 where there is none."""
+        """The status of the first answer; 0 if there is none."""
         self.end = ""
-        """How the connection ended: ``closed``, ``reset``, ``refused``, or ``left`` by itself."""
+        """How the connection ended: ``closed``, ``reset``, ``refused``, or ``left`` if this side ended it."""
         self.transport: asyncio.Transport | None = None
         self._head = b""
         self._ended: asyncio.Future[None] | None = None
@@ -35,7 +35,7 @@ class Peer(asyncio.Protocol):
         """One word for what the service did."""
         return str(self.status) if self.status else self.end or "nothing"
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as it is called
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio passes a Transport
         self.transport = transport
         if self.payload:
             transport.write(self.payload)
@@ -52,7 +52,7 @@ class Peer(asyncio.Protocol):
             self.body(rest)
 
     def body(self, data: bytes) -> None:
-        """What came behind the head of the first answer."""
+        """Handle bytes after the head of the first answer."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.end = self.end or ("reset" if exc is not None else "closed")
@@ -60,7 +60,7 @@ class Peer(asyncio.Protocol):
             self._ended.set_result(None)
 
     async def ended(self, seconds: float) -> bool:
-        """Whether the service ends the connection in that time."""
+        """Whether the service ends the connection within ``seconds``."""
         if not self.end:
             if self._ended is None:
                 self._ended = asyncio.get_running_loop().create_future()
@@ -69,7 +69,7 @@ class Peer(asyncio.Protocol):
         return bool(self.end)
 
     def send(self, data: bytes) -> bool:
-        """Send more, unless the service takes no more; False once the connection has ended."""
+        """Send more, unless too much is waiting; False once the connection has ended."""
         if self.transport is None or self.end:
             return False
         if self.transport.get_write_buffer_size() < 2**20:
@@ -77,7 +77,7 @@ class Peer(asyncio.Protocol):
         return True
 
     def leave(self, *, reset: bool = False) -> None:
-        """Close, or break off."""
+        """Close the connection, or reset it."""
         if self.transport is None or self.end:
             return
         self.end = "left"
@@ -87,7 +87,7 @@ class Peer(asyncio.Protocol):
 
 
 class Stream(Peer):
-    """Reads an event stream of HTTP/1.1: the size of a chunk is to it a field that it does not know."""
+    """Reads an event stream. It ignores the sizes of HTTP/1.1 chunks, which look like unknown fields."""
 
     __slots__ = ("_rest", "closed", "heard", "last_id", "ready", "retry")
 
@@ -95,11 +95,11 @@ class Stream(Peer):
         super().__init__(payload)
         self._rest = b""
         self.heard = 0.0
-        """Monotonic seconds of the last sign of life."""
+        """When the last bytes came, in monotonic seconds."""
         self.ready = False
         self.last_id = ""
         self.retry = 3.0
-        """Seconds after which the service wants it to come back."""
+        """The reconnect delay that the service sent, in seconds."""
         self.closed = ""
         """Data of ``stream.close``."""
 
@@ -131,11 +131,11 @@ class Stream(Peer):
         self.event(kind, data)
 
     def event(self, kind: str, data: str) -> None:
-        """One dispatch; all data that is sent here has one line."""
+        """Handle one event. The data in these tests has one line."""
 
 
 def request(token: str = "", *, last_id: str = "", path: str = "/events", more: bytes = b"") -> bytes:
-    """What opens a stream."""
+    """The request for a stream; ``more`` is sent right behind it."""
     lines = [f"GET {path} HTTP/1.1", "Host: push", "Accept: text/event-stream"]
     if token:
         lines.append(f"Authorization: Bearer {token}")
@@ -145,7 +145,7 @@ def request(token: str = "", *, last_id: str = "", path: str = "/events", more: 
 
 
 async def connect(port: int, peer: Peer, host: str = "127.0.0.1") -> None:
-    """Connect one; where that is refused, it has ended."""
+    """Connect one peer; if that is refused, it has ended."""
     try:
         await asyncio.get_running_loop().create_connection(lambda: peer, host, port)
     except OSError:
@@ -153,7 +153,7 @@ async def connect(port: int, peer: Peer, host: str = "127.0.0.1") -> None:
 
 
 async def connect_all(port: int, peers: Iterable[Peer], host: str = "127.0.0.1") -> None:
-    """Connect them as fast as it goes."""
+    """Connect peers as fast as possible."""
     waiting: Iterator[Peer] = iter(peers)
 
     async def work() -> None:

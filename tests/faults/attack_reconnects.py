@@ -1,4 +1,4 @@
-"""Attacks by coming back: all at once, or to a long history that is read slowly."""
+"""Attacks by reconnecting: all at once, or to a long history that is read slowly."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import time
 from contextlib import suppress
 
 from tests.faults.attack_target import Outcome, Target
-from tests.faults.mass import Peer, Stream, connect, connect_all, request
+from tests.faults.raw_clients import Peer, Stream, connect, connect_all, request
 from tests.integration.until import until
 
 PATIENCE = 180.0
-"""Seconds in which all must have been served: an overload answer sends them away for up to a minute."""
+"""Seconds within which all must be served: an overload answer sends a client away for up to a minute."""
 
 
 class _Counting(Stream):
-    """Expects numbers from 1."""
+    """Expects events that are numbered from 1."""
 
     __slots__ = ("bad", "number")
 
@@ -36,7 +36,7 @@ class _Counting(Stream):
 
 
 class _Returning(_Counting):
-    """Tells when it has so many, or can get no more."""
+    """Reports when it has all events, or can get no more."""
 
     __slots__ = ("events", "over")
 
@@ -48,19 +48,19 @@ class _Returning(_Counting):
     def event(self, kind: str, data: str) -> None:
         super().event(kind, data)
         if self.bad or self.number == self.events:
-            self._tell()
+            self._report()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if not self.over.done():
             self.over.set_result(None)
 
 
 async def storm(target: Target, outcome: Outcome) -> None:
-    """Streams of many users come back at once, each to a history of its own, and do as they are told."""
+    """Streams of many users come back at once, each with events to replay, and obey the service's ``retry``."""
     users, each, events = target.count(250), 20, 20
     tokens = [target.token(f"storm {number}") for number in range(users)]
     seeds = [_Counting(request(token)) for token in tokens]
@@ -73,7 +73,7 @@ async def storm(target: Target, outcome: Outcome) -> None:
     await until(lambda: all(seed.number == events for seed in seeds), seconds=PATIENCE, every=0.1)
     for seed in seeds:
         seed.leave()
-    # They are gone when the service says so; one that is still counted would send one of its user's away for a minute.
+    # The service needs a moment to notice: a stream that it still counts would send one of its user away for a minute.
     await asyncio.sleep(1)
     outcome.begin()
     began = time.monotonic()
@@ -103,7 +103,7 @@ async def storm(target: Target, outcome: Outcome) -> None:
     )
     took = time.monotonic() - began
     outcome.sent = f"{users * each} streams of {users} users, {events} events each, at once"
-    outcome.answers.update({"complete": len(came), "told to come back": turned_away})
+    outcome.answers.update({"complete": len(came), "sent away for a while": turned_away})
     outcome.notes.append(f"all complete after {took:.1f} s")
     if len(came) != users * each:
         outcome.wrong.append(f"{len(came)} of {users * each} were served")
@@ -112,7 +112,7 @@ async def storm(target: Target, outcome: Outcome) -> None:
 
 
 class _Slow(_Counting):
-    """Reads a little ten times a second, until it hurries."""
+    """Reads a little ten times a second, until ``hurries`` is set."""
 
     __slots__ = ("hurries",)
 
@@ -132,7 +132,7 @@ class _Slow(_Counting):
 
 
 async def backlog(target: Target, outcome: Outcome) -> None:
-    """One user with a long history, which all of the user's streams replay while they read slowly."""
+    """One user with a long history, which all streams of the user replay while they read slowly."""
     events = target.count(10_000)
     token = target.token("backlog")
     seed = _Counting(request(token))
@@ -167,7 +167,7 @@ async def backlog(target: Target, outcome: Outcome) -> None:
 async def _connect_with_a_small_window(port: int, peer: Peer) -> None:
     loop = asyncio.get_running_loop()
     sock = socket.socket()
-    # Before the connection is made: the window is agreed on then.
+    # Before connecting: the window is negotiated then.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     sock.setblocking(False)
     await loop.sock_connect(sock, ("127.0.0.1", port))

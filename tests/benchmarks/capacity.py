@@ -1,4 +1,4 @@
-"""What a task of one size carries."""
+"""Measures how many events a second a task of one size can handle."""
 
 from __future__ import annotations
 
@@ -7,53 +7,53 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.queue_load import QueueLoad
 from tests.benchmarks.quota import Quota
 from tests.benchmarks.rate import Trial, highest, using
-from tests.benchmarks.source import Source
 
 TARGET = 0.6
-"""What autoscaling is told to keep to."""
+"""The share of the CPU at which autoscaling keeps a task."""
 TRIES = 7
 GENTLY = 20
-"""Streams that wait for their answer at one time, when nothing hurries."""
+"""Streams that are opened at the same time when there is no hurry."""
 BROADCASTS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Carried:
-    """One size's figures."""
+class Capacity:
+    """The figures of one size."""
 
     cpus: float
     streams: int
     opened_s: float
-    """Until they were open, a few at a time."""
+    """Time to open all streams, a few at a time."""
     memory_mb: float
-    """PSS of the process with them."""
+    """PSS of the process with its streams."""
     tried: list[Trial]
-    """Rates, of events for one user each."""
+    """All rates that were tried, with events for one user each."""
     part: Trial
-    """TARGET of the highest rate."""
+    """TARGET times the highest rate."""
     target: Trial
-    """The rate that uses TARGET of the quota: fewer events a second come in smaller receives, and cost more each."""
+    """The rate that uses TARGET of the quota. At lower rates receives are smaller, so an event costs more."""
     broadcast_ms: float
-    """Until it was at the last stream, median."""
+    """Time until a broadcast reached the last stream, median."""
     back_s: float
-    """Until all were open again, who left and came back at once."""
+    """Time until all streams were open again after all had left and come back at once."""
 
     @property
     def most(self) -> Trial | None:
-        """The highest rate that was held, if any was."""
+        """The highest rate that the task kept up with, if any."""
         held = [trial for trial in self.tried if trial.held]
         return max(held, key=lambda trial: trial.per_second, default=None)
 
     @property
     def load_limits(self) -> bool:
-        """Whether a task may carry more than the load could ask of it."""
+        """Whether the load generator may have been the limit, not the task."""
         return any(trial.load_limits for trial in self.tried if not trial.held or trial is self.most)
 
 
-def carried(bench: Bench, cpus: float, *, seconds: int, tries: int = TRIES) -> Carried:
-    """Measure a task with so many cores; a rate is tried for so many seconds."""
+def measure_capacity(bench: Bench, cpus: float, *, seconds: int, tries: int = TRIES) -> Capacity:
+    """Measure a task with a quota of ``cpus`` cores; each rate is tried for ``seconds``."""
     size = bench.size
     streams = min(round(size.many * cpus), bench.most)
     with (
@@ -65,7 +65,7 @@ def carried(bench: Bench, cpus: float, *, seconds: int, tries: int = TRIES) -> C
         opened = load("open", 0, streams, GENTLY)["seconds"]
         time.sleep(size.settle)
         memory = server.memory()
-        source = Source(bench, quota, server, load, feed, streams)
+        source = QueueLoad(bench, quota, server, load, feed, streams)
         start = source.burst(round(size.events * cpus))
         attempt = partial(source.pace, seconds=seconds)
         tried = highest(attempt, start, tries)
@@ -79,7 +79,7 @@ def carried(bench: Bench, cpus: float, *, seconds: int, tries: int = TRIES) -> C
         back = time.monotonic() - began
         source.burst(streams)
         source.check()
-    return Carried(
+    return Capacity(
         cpus=cpus,
         streams=streams,
         opened_s=opened,

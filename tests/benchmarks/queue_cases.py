@@ -1,4 +1,4 @@
-"""Cases that go the whole way, from the queue to the sockets, beside the floor that reads the same feed."""
+"""Cases from the queue to the sockets, next to the floor, which reads the same feed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.benchmarks.bench import PATIENCE, Bench
-from tests.benchmarks.delivery import spent
+from tests.benchmarks.delivery_cases import spent
+from tests.benchmarks.http_messages import call
 from tests.benchmarks.load import Load
-from tests.benchmarks.measured import Measured, by_turns
-from tests.benchmarks.row import Row, median
-from tests.benchmarks.wire import call
+from tests.benchmarks.pinned_process import PinnedProcess, by_turns
+from tests.benchmarks.table import Row, median
 
 LATENCY_RATIO = 2
 CHAIN_RATIO = 0.2
@@ -18,7 +18,7 @@ PER_SECOND = 1_000
 
 
 def latency(bench: Bench) -> list[Row]:
-    """Events at a rate."""
+    """Delays of events that are sent at a rate."""
     count = PER_SECOND * max(bench.size.seconds // 3, 1)
     rows = [
         (
@@ -31,7 +31,7 @@ def latency(bench: Bench) -> list[Row]:
 
 
 def chain(bench: Bench) -> list[Row]:
-    """Events as fast as they are read."""
+    """Throughput of events that are sent as fast as they are read."""
     rows = [
         (
             Row("events a second", "1/s", ours.rate, floor.rate, "floor", CHAIN_RATIO, at_least=True),
@@ -47,19 +47,19 @@ def _row(name: str, unit: str, ours: float, floor: float, bar: float | None = No
 
 
 @dataclass
-class Through:
-    """What came through."""
+class Throughput:
+    """How events arrived."""
 
     p50_ms: float
     p99_ms: float
     rate: float
     """Events a second."""
     us: float
-    """CPU per event, its deletion included."""
+    """CPU time per event, with its deletion."""
 
 
-def _both(bench: Bench, path: str, count: int, **query: int) -> list[list[Through]]:
-    """By turns, our service and the floor, each with a feed of its own."""
+def _both(bench: Bench, path: str, count: int, **query: int) -> list[list[Throughput]]:
+    """Measure our service and the floor in turns, each with a feed of its own."""
     users = bench.size.few
     with (
         bench.fed("ours") as (ours, our_feed),
@@ -79,20 +79,20 @@ def _both(bench: Bench, path: str, count: int, **query: int) -> list[list[Throug
 
 
 class _Source:
-    """A feed, and what reads it."""
+    """A feed and the server that reads it."""
 
-    def __init__(self, bench: Bench, server: Measured, load: Load, feed: int) -> None:
+    def __init__(self, bench: Bench, server: PinnedProcess, load: Load, feed: int) -> None:
         self.server = server
         self._bench, self._load, self._feed, self._users = bench, load, feed, bench.size.few
         self._had = 0
 
     def warm_up(self) -> None:
-        """Open the streams, and send a little."""
+        """Open the streams and send a few events."""
         self._bench.open(self._load, 0, self._users)
         self.send("/burst", self._users * 2)
 
-    def send(self, path: str, count: int, **query: int) -> Through:
-        """Send round robin, and wait until all is there and deleted."""
+    def send(self, path: str, count: int, **query: int) -> Throughput:
+        """Send events round robin, and wait until all have arrived and are deleted."""
         self._load("reset")
         self._had += count // self._users
         with spent(self.server) as used:
@@ -100,9 +100,9 @@ class _Source:
             self._load("await", 0, self._users, self._had, PATIENCE)
             self._bench.left(self._feed)
         own = self._load("figures")["own"]
-        return Through(own["p50"] / 1000, own["p99"] / 1000, self._load.rate(), used.us(count))
+        return Throughput(own["p50"] / 1000, own["p99"] / 1000, self._load.rate(), used.us(count))
 
     def check(self) -> None:
-        """Count what is missing."""
+        """Count missing events."""
         self._load("check", 0, self._users, self._had, 0)
         self._bench.faults["undeleted"] += self._bench.left(self._feed)

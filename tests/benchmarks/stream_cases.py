@@ -1,4 +1,4 @@
-"""Cases about streams themselves: what one costs to hold, to open, and to bring back."""
+"""Cases about streams themselves: the cost of an idle one, of opening one, and of many that come back at once."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from functools import partial
 from threading import Thread
 
 from tests.benchmarks.bench import Bench
-from tests.benchmarks.delivery import BATCH, spent
+from tests.benchmarks.delivery_cases import BATCH, spent
+from tests.benchmarks.http_messages import call
 from tests.benchmarks.load import Load
-from tests.benchmarks.measured import Measured, by_turns
-from tests.benchmarks.row import Row, median
-from tests.benchmarks.wire import call
+from tests.benchmarks.pinned_process import PinnedProcess, by_turns
+from tests.benchmarks.table import Row, median
 
 IDLE_KB = 12
 OPEN_RATIO = 0.45
 HEARTBEAT = 2
-"""Seconds; short, so that several fall into a storm."""
+"""Seconds; short, so that several are due during a storm."""
 LATE = 0.5
-"""Seconds that a heartbeat may be late, a tick of the load's machine included."""
+"""Seconds that a heartbeat may be late."""
 STORM_MS = 250
 EACH = 20
-"""Events that everyone in the storm has missed."""
+"""Events that each stream of the storm has missed."""
 ABREAST = 1_000
-"""Connections of the storm that wait for their answer at one time."""
+"""Connections of the storm that wait for an answer at the same time."""
 
 
 def memory(bench: Bench) -> list[Row]:
-    """An idle stream, authenticated, beside Nchan's."""
+    """Memory of an idle, authenticated stream, next to Nchan's."""
     size = bench.size
     steps = (size.many, bench.most)
     with bench.driven() as (server, _), bench.ours(server, bench.most) as load:
@@ -39,15 +39,15 @@ def memory(bench: Bench) -> list[Row]:
             theirs = _growth(bench, server, load, steps)
     rows = []
     for number, streams in enumerate(steps):
-        # The bar is in kilobytes; what Nchan takes is there to compare.
+        # The bar is in kilobytes; the figure of Nchan is for comparison.
         rows.append(Row(f"memory of one of {streams:,} idle streams", "kB", ours[number], bar=IDLE_KB))
         if theirs:
             rows.append(Row(f"the same beside Nchan, {streams:,}", "kB", ours[number], theirs[number], "Nchan"))
     return rows
 
 
-def _growth(bench: Bench, server: Measured, load: Load, steps: tuple[int, ...]) -> list[float]:
-    """Kilobytes of each stream when so many are open."""
+def _growth(bench: Bench, server: PinnedProcess, load: Load, steps: tuple[int, ...]) -> list[float]:
+    """Kilobytes per stream, at each number of open streams."""
     before, found, opened = server.memory(), [], 0
     for streams in steps:
         bench.open(load, opened, streams - opened)
@@ -57,7 +57,7 @@ def _growth(bench: Bench, server: Measured, load: Load, steps: tuple[int, ...]) 
 
 
 def opening(bench: Bench) -> list[Row]:
-    """Open streams, a few at a time, beside the textbook app."""
+    """Open streams, a few at a time, next to the textbook app."""
     size = bench.size
     count, streams = size.opened // size.turns, size.opened
     with (
@@ -75,15 +75,15 @@ def opening(bench: Bench) -> list[Row]:
     return [median([Row(name, "µs", our_us, their_us, than, OPEN_RATIO) for our_us, their_us in turns])]
 
 
-def _open(bench: Bench, load: Load, server: Measured, count: int, firsts: Iterator[int]) -> float:
-    """Open the next so many; CPU of each in microseconds, with what follows at once."""
+def _open(bench: Bench, load: Load, server: PinnedProcess, count: int, firsts: Iterator[int]) -> float:
+    """Open the next streams; return the CPU time of each in microseconds, with the work that follows at once."""
     with spent(server) as used:
         bench.open(load, next(firsts), count, abreast=20)
     return used.us(count)
 
 
 def storm(bench: Bench) -> list[Row]:
-    """Many come back at once with events to replay; others have live events meanwhile, or wait for heartbeats."""
+    """Many streams come back at once with events to replay, while others get live events or wait for heartbeats."""
     size = bench.size
     away, others, quiet = size.opened, size.others * 2, size.others
     sent = others * 2 * size.seconds

@@ -1,4 +1,4 @@
-"""The service with few file descriptors: ``python -m tests.faults.flood_limited 256 serve …``."""
+"""Runs the service with a limit of file descriptors: ``python -m tests.faults.few_descriptors 256 serve …``."""
 
 from __future__ import annotations
 

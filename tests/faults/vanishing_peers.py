@@ -1,6 +1,6 @@
-"""Peers that vanish: their streams are open, and then their link is down, without a FIN or a reset.
+"""Opens streams and takes their network link down, so that the peers vanish without a FIN or a reset.
 
-A program for a network namespace of its own, in which it may make more. It prints what it saw as one line of JSON.
+A program for a network namespace of its own, in which it makes another one. It prints its findings as a line of JSON.
 """
 
 from __future__ import annotations
@@ -15,47 +15,51 @@ from pathlib import Path
 from typing import Any
 
 from sse_service.auth.signing import TokenSigner
-from tests.faults import namespace
-from tests.faults.flood_service import Service, service
-from tests.faults.flood_witnesses import Witnesses
-from tests.faults.mass import Stream, connect_all, request
+from tests.faults import network_namespace
+from tests.faults.attacked_service import Service, service
+from tests.faults.bystanders import Bystanders
+from tests.faults.raw_clients import Stream, connect_all, request
 from tests.integration.chain import SECRET
 from tests.integration.until import until
 
 HEARTBEAT_SECONDS = 5
-"""A peer is known to be gone only where bytes wait for it: to a silent one these are the next heartbeat's."""
+"""The service notices a vanished peer only by unacknowledged bytes: on a silent stream those of the next heartbeat."""
 
 WATCH_SECONDS = 60.0
 
 NEAR, FAR = "10.99.0.1", "10.99.0.2"
 
 USERS = ("far and busy", "far and silent")
-"""To the first, events go all the time."""
+"""The first gets events all the time."""
 
 EACH = 20
 
 
 async def stay(port: int) -> None:
-    """The far side: open the streams, say so, and read on."""
+    """The far side: open the streams, report it, and go on reading."""
     tokens = TokenSigner(secret=SECRET)
     streams = [Stream(request(tokens.sign(user))) for user in USERS for _ in range(EACH)]
     await connect_all(port, streams, NEAR)
-    await until(lambda: all(stream.ready for stream in streams), "all streams are greeted")
+    await until(lambda: all(stream.ready for stream in streams), "all streams are ready")
     print("open", flush=True)
     await asyncio.Event().wait()
 
 
 async def vanish() -> dict[str, Any]:
-    """The near side: the service, witnesses on a path of their own, and what happens when the link goes down."""
-    namespace.ip("link", "set", "lo", "up")
+    """The near side: run the service and bystanders that do not use the link, and take the link down."""
+    network_namespace.ip("link", "set", "lo", "up")
     settings: dict[str, Any] = {"heartbeat_seconds": str(HEARTBEAT_SECONDS)}
     async with service(host="0.0.0.0", **settings) as running:
-        witnesses = Witnesses(running, users=4, streams=2, silent=2, heartbeat=HEARTBEAT_SECONDS)
-        async with witnesses.watching(rate=20):
+        bystanders = Bystanders(running, users=4, streams=2, silent=2, heartbeat=HEARTBEAT_SECONDS)
+        async with bystanders.watching(rate=20):
             await running.metrics()
             before = running.descriptors
             far = await asyncio.create_subprocess_exec(
-                *("unshare", "--net", *namespace.python("tests.faults.attack_vanish", "--port", str(running.port))),
+                *(
+                    "unshare",
+                    "--net",
+                    *network_namespace.python("tests.faults.vanishing_peers", "--port", str(running.port)),
+                ),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
             )
@@ -65,12 +69,12 @@ async def vanish() -> dict[str, Any]:
                 with contextlib.suppress(ProcessLookupError):
                     far.kill()
                 await far.wait()
-            await witnesses.all_seen()
-            witnesses.begin()
+            await bystanders.all_seen()
+            bystanders.begin()
             return {
                 **seen,
                 "descriptors": [before, running.descriptors],
-                "witnesses": witnesses.wrong,
+                "bystanders": bystanders.wrong,
                 "traceback": "Traceback" in running.process.output,
             }
 
@@ -78,17 +82,17 @@ async def vanish() -> dict[str, Any]:
 async def _watch(running: Service, far: asyncio.subprocess.Process) -> dict[str, Any]:
     assert far.stdin is not None
     assert far.stdout is not None
-    # It has its own namespace by the time that it says anything.
+    # Once it prints anything, it has its own namespace.
     assert await far.stdout.readline() == b"here\n"
-    namespace.ip("link", "add", "near", "type", "veth", "peer", "name", "far", "netns", str(far.pid))
+    network_namespace.ip("link", "add", "near", "type", "veth", "peer", "name", "far", "netns", str(far.pid))
     for name, address, of in (("near", NEAR, None), ("far", FAR, far.pid)):
-        namespace.ip("addr", "add", f"{address}/24", "dev", name, of=of)
-        namespace.ip("link", "set", name, "up", of=of)
+        network_namespace.ip("addr", "add", f"{address}/24", "dev", name, of=of)
+        network_namespace.ip("link", "set", name, "up", of=of)
     far.stdin.write(b"go\n")
     assert await far.stdout.readline() == b"open\n"
     streams = len(USERS) * EACH
     opened = kernel_sockets(running.port)
-    namespace.ip("link", "set", "far", "down", of=far.pid)
+    network_namespace.ip("link", "set", "far", "down", of=far.pid)
     began = time.monotonic()
     cut: list[float] = []
     while len(cut) < streams and (gone := time.monotonic() - began) < WATCH_SECONDS:
@@ -106,7 +110,7 @@ async def _watch(running: Service, far: asyncio.subprocess.Process) -> dict[str,
 
 
 def kernel_sockets(port: int) -> int:
-    """How many sockets of this port lead to the far side, in whatever state (proc_net_tcp(5))."""
+    """The number of sockets between this port and the far side, in any state (proc_net_tcp(5))."""
     far = bytes(map(int, reversed(FAR.split(".")))).hex().upper()
     found = 0
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:

@@ -1,4 +1,4 @@
-"""Well-behaved streams that notice when somebody else's behaviour hurts them: by a lost event, a delay, a silence."""
+"""Well-behaved streams that notice when an attack affects them: by a lost event, a delay or a missing heartbeat."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from sse_service.auth.signing import TokenSigner
-from tests.faults.flood_service import Service
-from tests.faults.mass import Stream, connect, request
+from tests.faults.attacked_service import Service
+from tests.faults.raw_clients import Stream, connect, request
 from tests.integration.chain import SECRET
+from tests.integration.process import DEADLINE
 from tests.integration.until import until
 
 HEARTBEAT_ALLOWANCE = 2.0
@@ -21,34 +22,34 @@ HEARTBEAT_ALLOWANCE = 2.0
 
 @dataclass(slots=True)
 class Window:
-    """What all witnesses felt in a while."""
+    """What all bystanders saw during some time."""
 
     began: float = field(default_factory=time.monotonic)
     delays: list[float] = field(default_factory=list)
-    """Seconds from putting an event into the queue to seeing it, of those that were put there since it began."""
+    """Seconds from putting an event into the queue to seeing it, for events of this window."""
     silence: float = 0.0
-    """The longest of any silent stream."""
+    """The longest silence of any silent stream, in seconds."""
 
     def delay(self, part: float) -> float:
-        """The delay within which that part of the events was seen; 0 where there were none."""
+        """The delay within which this share of the events was seen; 0 if there were none."""
         ordered = sorted(self.delays)
         return ordered[min(int(part * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 
 
-class Witnesses:
-    """Some streams each of some users who get numbered events, and some of one to whom nothing is sent."""
+class Bystanders:
+    """Streams of users who get numbered events, and of one user who gets nothing."""
 
     def __init__(self, service: Service, *, users: int, streams: int, silent: int, heartbeat: float) -> None:
         self._service = service
         self._tokens = TokenSigner(secret=SECRET)
-        self._users = [f"witness {number}" for number in range(users)]
+        self._users = [f"bystander {number}" for number in range(users)]
         self._each = streams
         self._silent = silent
         self._heartbeat = heartbeat
         self.published: Counter[str] = Counter()
         self.window = Window()
         self.wrong: list[str] = []
-        """What should not have happened."""
+        """Everything that should not have happened."""
         self._hearing: list[_Hearing] = []
         self._listening: list[_Silent] = []
 
@@ -60,16 +61,16 @@ class Witnesses:
 
     @asynccontextmanager
     async def watching(self, rate: float) -> AsyncIterator[None]:
-        """Keep the streams open, and publish so many events a second, until the block ends."""
+        """Keep the streams open and publish ``rate`` events a second until the block ends."""
         for user in self._users:
             token = self.token(user)
             self._hearing += [_Hearing(self, user, token) for _ in range(self._each)]
-        token = self.token("silent witness")
+        token = self.token("silent bystander")
         self._listening = [_Silent(self, token) for _ in range(self._silent)]
         streams: list[Stream] = [*self._hearing, *self._listening]
         for stream in streams:
             await connect(self._service.port, stream)
-        await until(lambda: all(stream.ready for stream in streams), "all witnesses are greeted")
+        await until(lambda: all(stream.ready for stream in streams), "all bystanders are ready")
         publishing = asyncio.create_task(self._publish(rate))
         try:
             yield
@@ -80,14 +81,14 @@ class Witnesses:
                 stream.leave()
 
     def begin(self) -> Window:
-        """Begin a new window, and give the one that ends."""
+        """Begin a new window and return the old one."""
         for stream in self._listening:
             stream.note_silence()
         old, self.window = self.window, Window()
         return old
 
-    async def all_seen(self, seconds: float = 60.0) -> None:
-        """Wait for what was published until now."""
+    async def all_seen(self, seconds: float = DEADLINE) -> None:
+        """Wait until all events published so far are seen."""
         wanted = dict(self.published)
         for _ in range(int(seconds * 10)):
             late = [w for w in self._hearing if w.number < wanted.get(w.user, 0)]
@@ -97,7 +98,7 @@ class Witnesses:
         self.wrong += [f"lost: a stream of {w.user} saw {w.number} of {wanted[w.user]} events" for w in late]
 
     async def _publish(self, rate: float) -> None:
-        """At the rate on average, however late this task is woken."""
+        """Keep the rate on average, however late the task is woken."""
         due, last, turn = 0.0, time.monotonic(), 0
         while True:
             await asyncio.sleep(0.02)
@@ -112,12 +113,12 @@ class Witnesses:
             await self._service.stub.tell()
 
     def saw(self, published: float) -> None:
-        """A stream saw an event that was put into the queue then."""
+        """Record that a stream saw an event; ``published`` is when it was put into the queue."""
         if published >= self.window.began:
             self.window.delays.append(time.monotonic() - published)
 
     def silent_for(self, seconds: float) -> None:
-        """A silent stream heard nothing for so long."""
+        """Record that a silent stream got nothing for ``seconds``."""
         self.window.silence = max(self.window.silence, seconds)
         if seconds > self._heartbeat + HEARTBEAT_ALLOWANCE:
             into = time.monotonic() - self.window.began
@@ -125,20 +126,20 @@ class Witnesses:
 
 
 class _Hearing(Stream):
-    """Expects the numbers of its user from 1."""
+    """Expects the events of its user, numbered from 1."""
 
     __slots__ = ("_all", "number", "user")
 
-    def __init__(self, witnesses: Witnesses, user: str, token: str) -> None:
+    def __init__(self, bystanders: Bystanders, user: str, token: str) -> None:
         super().__init__(request(token))
-        self._all = witnesses
+        self._all = bystanders
         self.user = user
         self.number = 0
 
     def event(self, kind: str, data: str) -> None:
         if kind.startswith("stream."):
             if kind not in ("stream.ready", "stream.cursor"):
-                self._all.wrong.append(f"a stream of {self.user} was told {kind} {data}")
+                self._all.wrong.append(f"a stream of {self.user} got {kind} {data}")
             return
         number, _, at = data.partition(" ")
         self._all.saw(float(at))
@@ -154,13 +155,13 @@ class _Hearing(Stream):
 
 
 class _Silent(Stream):
-    """Hears heartbeats."""
+    """Expects heartbeats only."""
 
     __slots__ = ("_all",)
 
-    def __init__(self, witnesses: Witnesses, token: str) -> None:
+    def __init__(self, bystanders: Bystanders, token: str) -> None:
         super().__init__(request(token))
-        self._all = witnesses
+        self._all = bystanders
 
     def body(self, data: bytes) -> None:
         if self.heard:

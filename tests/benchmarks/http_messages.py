@@ -1,4 +1,4 @@
-"""HTTP/1.1 as far as the benchmarks' own processes speak it."""
+"""The part of HTTP/1.1 that the benchmarks' own processes speak."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ANSWER = b"HTTP/1.1 %d X\r\nContent-Type: application/x-amz-json-1.0\r\nContent
 
 
 class Messages(asyncio.Protocol):
-    """Cuts a connection into messages, requests or answers alike, each with a ``Content-Length`` or without a body."""
+    """Splits a connection into messages, each with a ``Content-Length`` or without a body."""
 
     transport: asyncio.Transport
 
@@ -35,22 +35,22 @@ class Messages(asyncio.Protocol):
         self._came = data
 
     def message(self, head: bytes, body: bytes) -> None:
-        """Take one."""
+        """Handle one message."""
         raise NotImplementedError
 
     def answer(self, body: bytes = b"{}", status: int = 200) -> None:
-        """Send an answer with a body of JSON."""
+        """Send an answer with a JSON body."""
         self.transport.write(_ANSWER % (status, len(body), body))
 
 
 def target(head: bytes) -> tuple[str, dict[str, int]]:
-    """The path of a request, and its query, of integers."""
+    """The path of a request, and its query as integers."""
     path, _, query = head.split(b" ", 2)[1].decode().partition("?")
     return path, {name: int(value) for name, value in (pair.split("=") for pair in query.split("&") if pair)}
 
 
 def call(port: int, path: str, **query: int) -> Any:
-    """POST a command to a process of the benchmarks, and give its answer."""
+    """POST a command to a process of the benchmarks and return its answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request("POST", f"{path}?{'&'.join(f'{name}={value}' for name, value in query.items())}", body=b"")

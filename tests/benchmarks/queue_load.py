@@ -1,4 +1,4 @@
-"""Events from the queue to the sockets of a service with a quota, and what comes of them."""
+"""Sends events through the queue to a service with a CPU quota, and measures how they arrive."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from tests.benchmarks.bench import PATIENCE, Bench
+from tests.benchmarks.http_messages import call
 from tests.benchmarks.load import Load
-from tests.benchmarks.measured import Measured
+from tests.benchmarks.pinned_process import PinnedProcess
 from tests.benchmarks.quota import Quota
 from tests.benchmarks.rate import Trial
-from tests.benchmarks.wire import call
 
 
-class Source:
-    """A feed of events for each of the streams, and what comes of them."""
+class QueueLoad:
+    """A feed of events, and the service that reads it."""
 
-    def __init__(self, bench: Bench, quota: Quota, server: Measured, load: Load, feed: int, users: int) -> None:
+    def __init__(self, bench: Bench, quota: Quota, server: PinnedProcess, load: Load, feed: int, users: int) -> None:
         self._bench, self._quota, self._server, self._load = bench, quota, server, load
         self._feed = feed
         self._had = [0] * users
         self._broadcasts = 0
 
     def broadcast(self, count: int) -> float:
-        """To everyone, each when all have the last; milliseconds until it is at the last stream, median."""
+        """Send broadcasts one after the other; return the median time to the last stream in ms."""
         self._broadcasts += count
         return float(self._load("broadcast", self._feed, "/all", count, 0)["last"]["p50"]) / 1000
 
     def burst(self, count: int) -> float:
-        """Send as fast as it is read; events a second."""
+        """Send events as fast as they are read; return events a second."""
         self._load("reset")
         call(self._feed, "/burst", **self._round_robin(count))
         self._arrive()
         return self._load.rate()
 
     def pace(self, per_second: int, seconds: int) -> Trial:
-        """Send at a rate for so long."""
+        """Send events at a rate for ``seconds``."""
         self._load("reset")
         query, stats = self._round_robin(per_second * seconds), call(self._feed, "/stats")
         count = query["count"]
@@ -65,20 +65,20 @@ class Source:
         )
 
     def check(self) -> None:
-        """Count what is missing; everyone has had so many broadcasts."""
+        """Count missing events."""
         for first, users, had in self._alike():
             self._load("check", first, users, had, self._broadcasts)
         self._bench.faults["undeleted"] += self._bench.left(self._feed)
 
     def _round_robin(self, count: int) -> dict[str, int]:
-        """So many or a few less, as many for each of as many users as can have one."""
+        """Spread about ``count`` events evenly over as many users as possible."""
         rounds = math.ceil(count / len(self._had))
         users = count // rounds
         self._had[:users] = [had + rounds for had in self._had[:users]]
         return {"first": 0, "users": users, "count": users * rounds}
 
     def _alike(self) -> Iterator[tuple[int, int, int]]:
-        """Users side by side who have had as many events: the first, how many users, and events."""
+        """Groups of neighbouring users with the same number of events: the first user, the users, the events."""
         first = 0
         for had, users in groupby(self._had):
             count = len([*users])

@@ -1,4 +1,4 @@
-"""A process whose cost is measured, on a core of its own."""
+"""Runs a process on one CPU core and measures its CPU time and memory."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
-DEADLINE = 30.0
-"""Seconds that a start may take."""
+DEADLINE = 120.0
+"""Seconds after which a start counts as failed."""
 
 
 def free_port() -> int:
@@ -30,8 +30,8 @@ def free_port() -> int:
     return port
 
 
-class Measured:
-    """Runs a command in the foreground, pinned, before other work on the machine where that is allowed."""
+class PinnedProcess:
+    """Runs a command pinned to one core, with priority over other work if that is allowed."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Measured:
         port: int = 0,
         ready: str = "",
     ) -> None:
-        """It has started when it listens on ``port`` and, where a path is given as ``ready``, answers 200 there."""
+        """The start is over when it listens on ``port`` and, if ``ready`` names a path, answers 200 there."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("SSE_", "AWS_"))}
         self._command, self._core, self._env = command, core, {**clean, **(env or {})}
         self.port = port
@@ -55,7 +55,7 @@ class Measured:
         return [pid, *map(int, children)]
 
     def cpu(self) -> float:
-        """Seconds of user and system time so far, to the nanosecond: the clocks of clock_getcpuclockid(3)."""
+        """Seconds of user and system time so far, in nanosecond resolution (clock_getcpuclockid(3))."""
         return sum(time.clock_gettime((~pid << 3) | 2) for pid in self.pids)
 
     def memory(self) -> float:
@@ -66,16 +66,16 @@ class Measured:
         )
 
     def pause(self) -> None:
-        """Let it do nothing until ``resume``."""
+        """Stop the process until ``resume``."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Continue the process."""
         self._signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
         self._log = tempfile.TemporaryFile()
-        # A child begins where its parent is; what it starts before it could be moved would stay behind.
+        # A child inherits its parent's core. Moved later, the threads that it had started would stay behind.
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {self._core})
         try:
@@ -99,7 +99,7 @@ class Measured:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # What has been measured need not end in order, which may take as long as a long poll.
+        # An orderly end is not needed here and may take as long as a long poll.
         if self._process.poll() is None:
             self._signal(signal.SIGKILL)
         self._process.wait()
@@ -128,8 +128,8 @@ class Measured:
             return False
 
 
-def by_turns(turns: int, *measured: tuple[Measured, Callable[[], T]]) -> list[list[T]]:
-    """Measure each again and again, while the others are paused: what disturbs the machine meets all alike."""
+def by_turns(turns: int, *measured: tuple[PinnedProcess, Callable[[], T]]) -> list[list[T]]:
+    """Measure each in turn while the others are paused, so that disturbances of the machine affect all alike."""
     for server, _ in measured:
         server.pause()
     found = []
@@ -146,14 +146,14 @@ def by_turns(turns: int, *measured: tuple[Measured, Callable[[], T]]) -> list[li
 
 
 def prefer(pid: int) -> None:
-    """Let a process that leads its own session go before others; the scheduler looks at sessions (autogroup) first."""
+    """Raise the priority of a process that leads its own session. The scheduler compares sessions (autogroup) first."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, pid, -10)
         Path(f"/proc/{pid}/autogroup").write_text("-10")
 
 
 def stolen() -> float:
-    """Seconds that a hypervisor has taken from the two cores so far."""
+    """Seconds that the hypervisor has taken from the two cores so far."""
     names = {f"cpu{SERVER_CORE}", f"cpu{LOAD_CORE}"}
     rows = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
     return sum(int(row[8]) for row in rows if row[0] in names) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""The attack by not reading: sockets whose owner takes nothing while large events are sent to them."""
+"""The attack by not reading: sockets that take nothing while large events are sent to them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import time
 from pathlib import Path
 
 from tests.faults.attack_target import Outcome, Target
-from tests.faults.mass import request
+from tests.faults.raw_clients import request
 
 CUT_SECONDS = 45.0
-"""How long a reader that has stalled may stay."""
+"""How long a stalled reader may stay."""
 
 FILL_SECONDS = 5.0
-"""In which what is sent has filled the kernel's buffers, so that nothing is acknowledged any more."""
+"""Time to fill the kernel's buffers, so that nothing is acknowledged any more."""
 
 EVENT_BYTES = 100_000
 
 
 async def never_read(target: Target, outcome: Outcome) -> None:
-    """200 sockets, ten users'."""
+    """200 sockets of ten users."""
     loop = asyncio.get_running_loop()
     users = [f"never reads {number}" for number in range(10)]
     socks = [_small_socket() for _ in range(target.count(200))]
@@ -48,7 +48,7 @@ async def never_read(target: Target, outcome: Outcome) -> None:
 
 
 def kept_by_kernel(port: int, peers: set[int]) -> int:
-    """How many sockets of the service's port to these ports the kernel has (proc_net_tcp(5))."""
+    """The number of sockets between the service's port and these ports, in any state (proc_net_tcp(5))."""
     found = 0
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         local, remote = (int(address.rpartition(":")[2], 16) for address in line.split()[1:3])
@@ -57,17 +57,17 @@ def kept_by_kernel(port: int, peers: set[int]) -> int:
 
 
 def _hung_up(socks: list[socket.socket]) -> list[socket.socket]:
-    """Those that the service has cut, as the kernel says: nothing is read."""
+    """The sockets that the service has cut. Asks the kernel and reads nothing."""
     by_number = {sock.fileno(): sock for sock in socks}
     poll = select.poll()
     for number in by_number:
-        poll.register(number, 0)  # errors and hang-ups are always told
+        poll.register(number, 0)  # errors and hang-ups are always reported
     return [by_number[number] for number, _ in poll.poll(0)]
 
 
 def _small_socket() -> socket.socket:
     sock = socket.socket()
-    # Before the connection is made: the window is agreed on then.
+    # Before connecting: the window is negotiated then.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.setblocking(False)
     return sock

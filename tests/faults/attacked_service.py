@@ -1,4 +1,4 @@
-"""One real service process on a stub of SQS in this loop, and what it takes of the machine."""
+"""Runs one real service process on an SQS stub, and measures what it uses of the machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.integration.valkey import Valkey
 
 @dataclass(kw_only=True)
 class Service:
-    """What runs, and the ways to look at it."""
+    """A running service and ways to look at it."""
 
     stub: SQSStub
     queue: str
@@ -47,12 +47,12 @@ class Service:
         return found
 
     def memory(self, what: str = "VmRSS") -> int:
-        """Resident bytes now, or ``VmHWM``: at most since ``forget_peak``."""
+        """Resident bytes now, or with ``VmHWM`` the peak since ``forget_peak``."""
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(text.partition(f"{what}:")[2].split()[0]) * 1024
 
     def forget_peak(self) -> None:
-        """Let VmHWM begin anew (proc(5), clear_refs)."""
+        """Reset VmHWM (proc(5), clear_refs)."""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     async def metrics(self) -> dict[str, float]:
@@ -61,7 +61,7 @@ class Service:
         return {name: float(value) for name, _, value in samples}
 
     def publish(self, user: str, *bodies: str) -> None:
-        """Put events into the queue; ``await stub.tell()`` lets them go."""
+        """Put events into the queue; ``await stub.tell()`` delivers them."""
         attributes = {"user_id": {"DataType": "String", "StringValue": user}}
         for body in bodies:
             self.stub.send(f"here-{next(self._numbers)}", body, MessageAttributes=attributes)
@@ -71,10 +71,10 @@ class Service:
 async def service(
     *, host: str = "127.0.0.1", valkey: bool = False, descriptors: int = 0, **settings: str
 ) -> AsyncIterator[Service]:
-    """Run one until the block ends; ``descriptors`` is the limit of what it may have open."""
+    """Run a service until the block ends; ``descriptors`` limits its file descriptors."""
     async with AsyncExitStack() as stack:
         stub = SQSStub()
-        # A dedupe window of a minute is enough for it, so that what the window takes comes to an end.
+        # Short enough for a dedupe window of a minute, so that the memory of the window stops growing.
         stub.attributes["VisibilityTimeout"] = "10"
         app = web.Application(client_max_size=2**30)
         app.router.add_post("/put", stub.put)
@@ -91,14 +91,14 @@ async def service(
             "AWS_ENDPOINT_URL": queue,
             "SSE_QUEUE_URL": f"{queue}/000000000000/events",
             "SSE_JWT_SECRET": SECRET,
-            # Two polls side by side may swap what came a moment apart.
+            # Two polls at the same time may swap messages that came one after the other.
             "SSE_SQS_POLLERS": "1",
             "SSE_DRAIN_SECONDS": "1",
             "SSE_ADMIN_PORT": "0",
             "SSE_LOG_FORMAT": "text",
             **{f"SSE_{name.upper()}": value for name, value in settings.items()},
         }
-        program = ("tests.faults.flood_limited", str(descriptors)) if descriptors else ("sse_service",)
+        program = ("tests.faults.few_descriptors", str(descriptors)) if descriptors else ("sse_service",)
         process = stack.enter_context(Process(*program, "serve", "--host", host, "--port", "0", env=env))
         url = (await asyncio.to_thread(process.wait_for, r"listening on (http://[^\s,]+)"))[1]
         admin = (await asyncio.to_thread(process.wait_for, r"metrics on (http://\S+)/metrics"))[1]

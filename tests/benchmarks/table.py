@@ -1,4 +1,4 @@
-"""One figure of the table."""
+"""The rows of the result table."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A figure of ours, beside a reference or not, against a bar or not."""
+    """One figure of ours, with a reference and a bar if there are any."""
 
     name: str
     unit: str
     ours: float
     reference: float | None = None
     than: str = ""
-    """What the reference is."""
+    """The name of the reference."""
     bar: float | None = None
-    """At most so many times the reference, or so much where there is none."""
+    """The limit: a multiple of the reference, or of the unit if there is none."""
     at_least: bool = False
-    """The bar is a least, not a most."""
+    """The bar is a minimum, not a maximum."""
     ratio: float | None = None
-    """Ours by the reference, of one run."""
+    """Ours divided by the reference, within one run."""
 
     def __post_init__(self) -> None:
         if self.ratio is None and self.reference:
@@ -30,12 +30,12 @@ class Row:
 
     @property
     def measure(self) -> float:
-        """What is compared with the bar."""
+        """The figure that is compared with the bar."""
         return self.ours if self.ratio is None else self.ratio
 
     @property
     def used(self) -> float | None:
-        """How much of the bar is used: up to 1 it is kept."""
+        """The used share of the bar; it is kept up to 1."""
         if self.bar is None:
             return None
         if not self.at_least:
@@ -49,7 +49,7 @@ class Row:
 
 
 def median(rows: Sequence[Row]) -> Row:
-    """One of several runs; the ratio is the median of ratios, each taken within a run."""
+    """The medians of several runs; the ratio is the median of the runs' ratios."""
     references = [row.reference for row in rows if row.reference is not None]
     ratios = [row.ratio for row in rows if row.ratio is not None]
     return replace(

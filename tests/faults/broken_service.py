@@ -1,6 +1,6 @@
-"""Services that break one promise each, to see that the checker catches them.
+"""Services that break one guarantee each, to show that the checker catches them.
 
-``python -m tests.faults.broken KIND serve`` is ``sse-service serve`` with that flaw.
+``python -m tests.faults.broken_service KIND serve`` runs ``sse-service serve`` with that flaw.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from sse_service.streams.hub import Hub
 
 
 def no_catch_up() -> None:
-    """Pub/sub as it is: what it loses is lost."""
-    Hub.lost = lambda self, channel: None  # type: ignore[method-assign]  # it is to be broken
+    """Messages that pub/sub loses are not replayed."""
+    Hub.lost = lambda self, channel: None  # type: ignore[method-assign]  # breaks it on purpose
 
 
 def dedupe_per_process() -> None:
-    """Each task knows only what it has stored itself."""
+    """Each task knows only the events that it stored itself."""
     shared = broker.dedupe_key
 
     def own(route: Route) -> bytes:
@@ -35,7 +35,7 @@ def dedupe_per_process() -> None:
 
 
 def ack_before_publish() -> None:
-    """A message is done as soon as it was read; it is stored a little later."""
+    """A message is deleted as soon as it was read, and stored a little later."""
     store = Ingest.__call__
     kept: set[asyncio.Future[object]] = set()
 
@@ -49,7 +49,7 @@ def ack_before_publish() -> None:
         work.add_done_callback(kept.discard)
         return [Outcome.DONE] * len(envelopes)
 
-    Ingest.__call__ = answer  # type: ignore[method-assign]  # it is to be broken
+    Ingest.__call__ = answer  # type: ignore[method-assign]  # breaks it on purpose
 
 
 KINDS: dict[str, Callable[[], None]] = {

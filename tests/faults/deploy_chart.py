@@ -1,4 +1,4 @@
-"""Draws the reconnects of a rolling deploy over time, as an SVG that needs nothing else."""
+"""Draws the reconnects of a rolling deploy over time, as a self-contained SVG."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#1f2328">
 <rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>"""
 
 
-def picture(figures: Figures) -> str:
-    """Bars of one second; a band for each old task, from SIGTERM to its end; and its even spread, dashed."""
+def chart(figures: Figures) -> str:
+    """Draw a bar per second, a band per old task from SIGTERM to its end, and its even spread as a dashed line."""
     start = figures.replaced[0].told - 5
     bars = Counter(int(at - start) for at in figures.reconnects)
     seconds = max(max(bars), math.ceil(figures.replaced[-1].ended - start)) + 3
@@ -83,7 +83,7 @@ def _legend(text: str) -> list[str]:
 
 
 def _step(least: float) -> int:
-    """The next of 1, 2, 5, 10, 20, …"""
+    """The smallest of 1, 2, 5, 10, 20, … that is at least ``least``."""
     return int(next(step for power in range(9) for step in (10**power, 2 * 10**power, 5 * 10**power) if step >= least))
 
 

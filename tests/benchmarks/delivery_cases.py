@@ -1,4 +1,4 @@
-"""Cases that publish to the broker: what an event costs from there to the sockets."""
+"""Cases that publish to the broker: the cost of an event from the broker to the sockets."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from functools import partial
 from threading import Thread
 
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.http_messages import call
 from tests.benchmarks.load import Load
-from tests.benchmarks.measured import Measured, by_turns
-from tests.benchmarks.row import Row, median
-from tests.benchmarks.wire import call
+from tests.benchmarks.pinned_process import PinnedProcess, by_turns
+from tests.benchmarks.table import Row, median
 
 BATCH = 10
-"""Events of one receive."""
+"""Events in one receive."""
 WARM = 3
 OTHERS_MS = 50
-"""The longest that a broadcast may hold up another user's event."""
+"""The longest that a broadcast may delay another user's event."""
 NOBODY = 1_000_000
-"""The first of the users that have no stream."""
+"""The first of the users without a stream."""
 
 
 @dataclass
 class Fan:
-    """What a broadcast costs."""
+    """The cost of a broadcast."""
 
     us: float
     """CPU per delivery."""
     last_ms: float
-    """Until it was at the last stream, median."""
+    """Time until it reached the last stream, median."""
 
 
-def fan(load: Load, server: Measured, port: int, path: str, *, streams: int, count: int) -> Fan:
-    """Broadcast, each when all have the last, after some to warm up."""
+def fan(load: Load, server: PinnedProcess, port: int, path: str, *, streams: int, count: int) -> Fan:
+    """Send broadcasts after a warm-up; each one waits until all streams have the one before."""
     load("broadcast", port, path, WARM, 0)
     with spent(server) as used:
         last = load("broadcast", port, path, count, 0)["last"]
@@ -44,18 +44,18 @@ def fan(load: Load, server: Measured, port: int, path: str, *, streams: int, cou
 
 @dataclass
 class Spent:
-    """CPU seconds of servers while a block ran."""
+    """CPU seconds that servers used while a block ran."""
 
     seconds: list[float] = field(default_factory=list)
 
     def us(self, events: int, server: int = 0) -> float:
-        """Microseconds for each event."""
+        """Microseconds per event."""
         return self.seconds[server] / events * 1e6
 
 
 @contextmanager
-def spent(*servers: Measured) -> Iterator[Spent]:
-    """Take the CPU time of a block."""
+def spent(*servers: PinnedProcess) -> Iterator[Spent]:
+    """Measure the servers' CPU time while the block runs."""
     spent = Spent()
     before = [server.cpu() for server in servers]
     yield spent
@@ -63,16 +63,16 @@ def spent(*servers: Measured) -> Iterator[Spent]:
 
 
 class Unicast:
-    """Events for users with a stream each, round robin, as fast as the service takes them."""
+    """Sends events round robin to users with one stream each, as fast as the service accepts them."""
 
-    def __init__(self, load: Load, control: int, *servers: Measured, users: int, count: int) -> None:
-        """The servers are those whose CPU is taken."""
+    def __init__(self, load: Load, control: int, *servers: PinnedProcess, users: int, count: int) -> None:
+        """``servers`` are those whose CPU time is measured."""
         self._load, self._control, self._servers, self._users, self._count = load, control, servers, users, count
         self.had = 0
-        """Events that each user has had."""
+        """Events that each user should have received so far."""
 
     def __call__(self) -> Spent:
-        """Publish them all, and wait until they are there."""
+        """Publish the events and wait until all have arrived."""
         self.had += self._count // self._users
         call(self._control, "/prepare", first=0, users=self._users, count=self._count)
         with spent(*self._servers) as used:
@@ -81,7 +81,7 @@ class Unicast:
         return used
 
     def for_nobody(self) -> Spent:
-        """Publish as many for users who have no stream."""
+        """Publish as many events for users without a stream."""
         call(self._control, "/prepare", first=NOBODY, users=self._users, count=self._count)
         with spent(*self._servers) as used:
             call(self._control, "/go", batch=BATCH)
@@ -89,7 +89,7 @@ class Unicast:
 
 
 def fanout(bench: Bench) -> list[Row]:
-    """Broadcasts to few and many streams, beside Nchan; and what those to many do to other users' events."""
+    """Broadcasts to few and many streams, next to Nchan; and how broadcasts to many delay other users' events."""
     size = bench.size
     return [
         *_fanout(bench, size.few, size.broadcasts // size.turns),
@@ -129,7 +129,7 @@ def _fan_rows(name: str, ours: Fan, theirs: Fan | None = None) -> list[Row]:
 
 
 def _others(bench: Bench, load: Load, control: int, had: int) -> list[Row]:
-    """Two broadcasts a second to many, while others have events of their own; each stream had some before."""
+    """Two broadcasts a second to many streams, which had ``had`` before, while other users get events."""
     size = bench.size
     sent, broadcasts = size.others * size.seconds, size.seconds * 2
     bench.open(load, size.many, size.others)
@@ -151,7 +151,7 @@ def _others(bench: Bench, load: Load, control: int, had: int) -> list[Row]:
 
 
 def one_to_each(bench: Bench) -> list[Row]:
-    """An event for one user, beside a delivery of a broadcast by the same service."""
+    """An event for one user, next to one delivery of a broadcast by the same service."""
     size = bench.size
     count, broadcasts = size.events // size.turns, size.broadcasts // size.turns
     with bench.driven() as (server, control), bench.ours(server, size.few) as load:
@@ -165,13 +165,13 @@ def one_to_each(bench: Bench) -> list[Row]:
 
 
 CAUGHT_UP = 0.2
-"""Seconds in which a server that was paused makes up for the heartbeats that were due meanwhile."""
+"""Seconds for a server that was paused to send the heartbeats that are overdue."""
 
 
 def growth(bench: Bench) -> list[Row]:
-    """The same events with few streams and with as many as there may be, and events for users who have none.
+    """The same events with few streams and with as many as possible, and events for users without a stream.
 
-    What streams cost while nothing comes is a figure of its own, and falls between the measurements.
+    The cost of idle streams is a figure of its own and is not part of the others.
     """
     size = bench.size
     count = size.events // size.turns
@@ -209,13 +209,13 @@ def growth(bench: Bench) -> list[Row]:
 
 
 def _caught_up(publish: Callable[[], Spent]) -> Spent:
-    """Publish when the heartbeats are written that were due while the server was paused, and before the next are."""
+    """Publish after the overdue heartbeats and before the next ones."""
     time.sleep(CAUGHT_UP)
     return publish()
 
 
 def valkey(bench: Bench) -> list[Row]:
-    """History in Valkey: published alone, delivered too, and a broadcast beside the memory broker's."""
+    """History in Valkey: publishing alone, publishing with delivery, and a broadcast next to the memory broker's."""
     size = bench.size
     count, broadcasts = size.events // size.turns, size.broadcasts // size.turns
     with (

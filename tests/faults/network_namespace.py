@@ -1,4 +1,4 @@
-"""Network namespaces that live no longer than the programs in them, so that nothing is left to clean up."""
+"""Runs programs in network namespaces that end with them, so that nothing is left to clean up."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import sys
 
 HOW = (
     "this test needs network namespaces: `ip` (apt-get install iproute2), `unshare` and `nsenter` (apt-get install "
-    "util-linux), and leave to make them: as root with CAP_SYS_ADMIN and CAP_NET_ADMIN, or as anybody where user "
+    "util-linux), and the right to create them: as root with CAP_SYS_ADMIN and CAP_NET_ADMIN, or as any user if user "
     "namespaces are allowed (sysctl user.max_user_namespaces, and kernel.apparmor_restrict_unprivileged_userns=0)"
 )
 
-# The first asks for no privilege.
+# The first needs no privilege.
 _WAYS = (("unshare", "--user", "--map-root-user", "--net"), ("unshare", "--net"))
 
 
 class NotAllowedError(Exception):
-    """No namespace can be made here; says what to do."""
+    """No namespace can be created here; the message says what to do."""
 
 
 def inside(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module of the tests in a namespace of its own, where it may make more of them."""
+    """The command that runs a module of the tests in a new namespace, where it may create more of them."""
     if missing := [name for name in ("ip", "unshare", "nsenter") if shutil.which(name) is None]:
         raise NotAllowedError(f"{', '.join(missing)} not found: {HOW}")
     said = []
@@ -40,6 +40,6 @@ def python(module: str, *arguments: str) -> list[str]:
 
 
 def ip(*arguments: str, of: int | None = None) -> None:
-    """Change this namespace's network, or that of another process."""
+    """Change the network of this namespace, or of another process."""
     there = [] if of is None else ["nsenter", "--target", str(of), "--net"]
     subprocess.run([*there, "ip", *arguments], check=True)
