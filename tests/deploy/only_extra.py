@@ -1,4 +1,4 @@
-"""``python -m tests.deploy.only_extra EXTRA ARGUMENT…``: the command line where only one extra is installed.
+"""``python -m tests.deploy.only_extra EXTRA ARGUMENT…``: runs the command line as if only one extra were installed.
 
 Modules of every other package look as if they were missing. The packages are those of the current environment, their
 requirements those of pyproject.toml.

@@ -21,7 +21,7 @@ import yaml
 
 from tests.deploy.only_extra import installed_with
 from tests.deploy.template import ROOT
-from tests.integration.process import DEADLINE, Process
+from tests.integration.process import DEADLINE, PROGRAM_DEADLINE, Process
 
 PACKAGES = ("consumers", "sse_service")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -33,7 +33,13 @@ def run(*command: str, cwd: Path, **environment: str) -> str:
     # PYTHONPATH would show the checkout to the program that must find the installed package.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        command, cwd=cwd, env={**env, **environment}, capture_output=True, text=True, timeout=300, check=False
+        command,
+        cwd=cwd,
+        env={**env, **environment},
+        capture_output=True,
+        text=True,
+        timeout=PROGRAM_DEADLINE,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

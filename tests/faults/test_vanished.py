@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.faults import network_namespace
-from tests.integration.process import DEADLINE
+from tests.integration.process import PROGRAM_DEADLINE
 
 CUT_SECONDS = 45
 """How long a vanished peer may stay. With a heartbeat every 5 s, as here, this is true for silent streams as well."""
@@ -22,7 +22,7 @@ def seen() -> dict[str, Any]:
         command = network_namespace.inside("tests.faults.vanishing_peers")
     except network_namespace.NotAllowedError as error:
         pytest.fail(str(error), pytrace=False)
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE * 3)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_DEADLINE)
     assert ran.returncode == 0, ran.stderr
     found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
     return found

@@ -15,6 +15,9 @@ from typing import Self
 DEADLINE = 120.0
 """Seconds after which a condition counts as failed. Generous, so that no test fails because the machine is busy."""
 
+PROGRAM_DEADLINE = 600.0
+"""The same for programs that need much CPU time themselves: linters, package builders, whole fault runs."""
+
 
 class Process:
     """Runs ``python -m …`` and remembers what it prints."""
