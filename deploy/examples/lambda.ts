@@ -1,4 +1,4 @@
-// A Lambda on a queue of jobs: works on each, and tells its user's page that it is done.
+// A Lambda on a queue of jobs. It works on each job and tells the page of the job's user about each step.
 // The event source mapping needs FunctionResponseTypes: [ReportBatchItemFailures].
 import { PublishCommand, SNSClient } from "@aws-sdk/client-sns";
 import type { SQSBatchResponse, SQSEvent } from "aws-lambda";
@@ -15,7 +15,7 @@ export async function handler(event: SQSEvent): Promise<SQSBatchResponse> {
       const job = JSON.parse(record.body) as Job;
       await tell(job, { step: 1, state: "working" });
       await work(job);
-      // The state first, then the event: a page that fetches the state on hearing of it must find it there.
+      // Save first, then publish: a page that fetches the state because of the event must find it.
       await save(job, "done");
       await tell(job, { step: 2, state: "done" });
     } catch (error) {
@@ -35,7 +35,7 @@ async function tell({ user, job }: Job, { step, state }: Step): Promise<void> {
         user_id: text(user),
         event_type: text(`job.${state}`),
         subject: text(`job/${job}`),
-        // One id for each step. A retry sends the same ids, and the page hears of each step once.
+        // One id per step: if a retry publishes a step again, the page still gets it once.
         event_id: text(`${job}-${step}`),
       },
     }),

@@ -1,4 +1,4 @@
-"""A Lambda on the bucket's notifications: works on each uploaded file, and tells its user's page of each step."""
+"""A Lambda on a bucket's notifications. It works on each file and tells the page of its user about each step."""
 
 import json
 import os
@@ -10,27 +10,27 @@ sns = boto3.client("sns")
 
 
 def handler(event, context):
-    """Take keys as users/42/7/report.pdf: the user, the job, the file."""
+    """Handle keys such as users/42/7/report.pdf, which name the user, the job and the file."""
     for record in event["Records"]:
         bucket, key = record["s3"]["bucket"]["name"], unquote_plus(record["s3"]["object"]["key"])
         parts = key.split("/", 3)
         if len(parts) < 4 or not all(parts):
-            continue  # no job's file, as a folder's marker; to fail on it would fail the others too
+            continue  # not a job's file, for example a folder's marker; an error would also retry the other records
         _, user, job, _ = parts
         tell(user, job, step=1, state="working")
         work(bucket, key)
-        # The state first, then the event: a page that fetches the state on hearing of it must find it there.
+        # Save first, then publish: a page that fetches the state because of the event must find it.
         save(user, job, state="done")
         tell(user, job, step=2, state="done")
 
 
 def tell(user, job, *, step, state):
-    """Publish one step; a failure to do so is raised, and the Lambda's retry tells again."""
+    """Publish one step. If that fails, the exception makes Lambda retry."""
     attributes = {
         "user_id": user,
         "event_type": f"job.{state}",
         "subject": f"job/{job}",
-        # One id for each step. A retry sends the same ids, and the page hears of each step once.
+        # One id per step: if a retry publishes a step again, the page still gets it once.
         "event_id": f"{job}-{step}",
     }
     sns.publish(

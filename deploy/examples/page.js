@@ -1,5 +1,5 @@
 // A page that lists its user's jobs: <title></title><ul id="jobs"></ul><script type="module" src="page.js"></script>
-// Copy push.js, jobs.js and this.
+// Copy push.js, jobs.js and this file.
 import { changed, fetchJobs, PUSH, session, TYPES } from "./jobs.js";
 import { follow } from "./push.js";
 
@@ -19,9 +19,9 @@ follow({
   url: `${PUSH}/events`,
   types: TYPES,
   session,
-  // When a stream did not resume, and on a gap; events are held back until it is done.
+  // Called when a stream did not resume, and on a gap. Events wait until it is done.
   load: async () => show(await fetchJobs()),
   apply: (event) => show(changed(jobs, JSON.parse(event.data))),
   status: (text) => (document.title = text), // connecting, live, reconnecting, stopped
-  stranger: () => location.reload(), // the cookie is another user's by now, or nobody is signed in
+  stranger: () => location.reload(), // the cookie is another user's now, or nobody is signed in
 });

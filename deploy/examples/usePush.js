@@ -1,4 +1,4 @@
-// A React hook whose state is kept true by pushed events. Copy push.js, jobs.js and this.
+// A React hook that keeps its state up to date with pushed events. Copy push.js, jobs.js and this file.
 //
 //   const JOBS = { url: `${PUSH}/events`, types: TYPES, session, load: fetchJobs, apply: changed, stranger: () => location.reload() };
 //
@@ -10,9 +10,9 @@
 import { useEffect, useState } from "react";
 import { follow } from "./push.js";
 
-// options: url, types, session and stranger as in push.js; load() gives the state; apply(state, data) gives the next one.
+// options: url, types, session and stranger as in push.js; load() returns the state, apply(state, data) the next one.
 export function usePush(options) {
-  // The first render's: an object made anew by each render would open a stream for each.
+  // The options of the first render: new objects in each render would open a stream for each render.
   const [{ url, types, session, load, apply, stranger }] = useState(options);
   const [state, setState] = useState(null);
   const [status, setStatus] = useState("connecting");
@@ -23,7 +23,7 @@ export function usePush(options) {
       session,
       stranger,
       status: setStatus,
-      // When a stream did not resume, and on a gap; events are held back until it is done.
+      // Called when a stream did not resume, and on a gap. Events wait until it is done.
       load: async () => setState(await load()),
       apply: (event) => setState((known) => apply(known ?? {}, JSON.parse(event.data))),
     });

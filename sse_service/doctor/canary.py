@@ -1,37 +1,52 @@
-"""One event, published for a user that nobody is, and waited for on that user's stream."""
+"""``canary``: one event, published for a reserved user and awaited on that user's stream."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from consumers.sqs.failures import AWS_ERRORS
+from sse_service import aws
+from sse_service.doctor.aws_calls import fault
 from sse_service.doctor.report import Finding, fail, ok, skip
+from sse_service.doctor.stream import Stream
+from sse_service.task import signer_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sse_service.doctor.calls import Fault
-    from sse_service.doctor.stream import Heard, Opening
+    from sse_service.doctor.aws_calls import Fault
+    from sse_service.doctor.stream import OpenResult, WaitResult
     from sse_service.settings.settings import Settings
 
 USER = "sse-service-doctor"
-"""Reserved: no real user may have this id, or would be shown every canary of the last ``SSE_HISTORY_SECONDS``."""
+"""Reserved: a real user with this id would be shown every canary of the last ``SSE_HISTORY_SECONDS``."""
+
+WAIT_SECONDS = 30.0
+"""For the canary to arrive."""
+
+READY_SECONDS = 10.0
+"""For the stream to start."""
+
+TOKEN_SECONDS = 120
 
 _OVERRIDES = ("route_user", "route_group", "route_broadcast", "route_id", "route_data")
-"""What would send it elsewhere, to everybody at worst, or make another event of it."""
+"""Settings that would send the canary to others, in the worst case to everybody, or change its id or data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """The event; its id is in its data, by which it is known on the stream."""
+    """The event. Its data holds its id, by which the stream's reader finds it."""
 
     id: str
 
     @property
     def message(self) -> str:
-        """What SNS is given."""
+        """The message for SNS."""
         return json.dumps(self.body)
 
     @property
@@ -45,61 +60,82 @@ class Canary:
         return {"user_id": USER, "event_type": USER, "event_id": self.id}
 
 
-def make() -> Canary:
-    """One that no other is like."""
+def new_canary() -> Canary:
+    """Make a canary with an id of its own."""
     return Canary(f"{USER}-{secrets.token_hex(8)}")
 
 
-def judge_overrides(settings: Settings) -> Finding | None:
-    """A finding where the canary must not be sent."""
+async def check_canary(
+    settings: Settings, canary: Canary, *, url: str, suspects: Sequence[str], wait_seconds: float = WAIT_SECONDS
+) -> Finding:
+    """Publish the canary and wait for it; ``suspects`` are the earlier checks that warned or failed."""
+    if finding := check_overrides(settings):
+        return finding
+    if not settings.jwt_secret:
+        return skip("canary", "there is no SSE_JWT_SECRET to sign a token with")
+    token = signer_of(settings).sign(USER, ttl_seconds=TOKEN_SECONDS)
+    with Stream(url, token) as stream:
+        opened = await asyncio.to_thread(stream.open, ready_seconds=READY_SECONDS)
+        if finding := check_opened(url, opened):
+            return finding
+        began = time.monotonic()
+        try:
+            message_id = await aws.publish(settings.topic_arn, canary.message, canary.attributes)
+        except (*AWS_ERRORS, RuntimeError, ValueError) as error:
+            return explain_publish(fault(error))
+        waited = await asyncio.to_thread(stream.wait, canary.id, seconds=wait_seconds)
+    if waited.seconds is not None:
+        waited = replace(waited, seconds=time.monotonic() - began)
+    return check_received(waited, message_id=message_id, seconds=wait_seconds, suspects=suspects)
+
+
+def check_overrides(settings: Settings) -> Finding | None:
+    """A finding if the canary must not be sent; None if it may be."""
     named = [f"SSE_{name.upper()}" for name in _OVERRIDES if getattr(settings, name) is not None]
     if not named:
         return None
-    return skip(
-        "canary", f"{', '.join(named)} decides what becomes of events: publish one of yours, and watch it by curl"
-    )
+    text = f"{', '.join(named)} changes how events are routed: publish an event of your own and watch it with curl"
+    return skip("canary", text)
 
 
-def judge_opening(url: str, opening: Opening) -> Finding | None:
-    """Why there is no stream to wait on; None where there is."""
-    if opening.status is None:
-        do = "start `serve`, or give its address by --url"
-        return fail("canary", f"nothing answers at {url} ({opening.detail})", do)
-    if opening.status == 401:
-        do = "give it and this command the same SSE_JWT_SECRET, _ISSUER and _AUDIENCE, and start it again"
-        return fail("canary", "401: the service takes no token signed with the first SSE_JWT_SECRET", do)
-    if opening.status == 503:
-        do = "try again; where it stays so, see sse_requests_refused_total (deploy/README, Watching it)"
-        return fail("canary", f"503: the service takes no stream now ({opening.detail or 'it does not say why'})", do)
-    if opening.status != 200 or opening.detail == "no event stream":
-        said = f": {opening.detail}" if opening.detail else ""
-        return fail("canary", f"{url}/events answers {opening.status}{said}", "give the service's address by --url")
-    if not opening.ready:
-        why = f" ({opening.detail})" if opening.detail else ""
-        return fail(
-            "canary", f"the stream opened, but was not ready in time{why}", f"see store above, and {url}/readyz"
-        )
+def check_opened(url: str, opened: OpenResult) -> Finding | None:
+    """A finding if there is no stream to wait on; None if there is one."""
+    if opened.status is None:
+        fix = "start `serve`, or give its address with --url"
+        return fail("canary", f"nothing answers at {url} ({opened.detail})", fix)
+    if opened.status == 401:
+        fix = "give `serve` and this command the same SSE_JWT_SECRET, _ISSUER and _AUDIENCE, and restart `serve`"
+        return fail("canary", "401: the service refuses a token that is signed with the first SSE_JWT_SECRET", fix)
+    if opened.status == 503:
+        text = f"503: the service accepts no stream now ({opened.detail or 'it does not say why'})"
+        return fail("canary", text, "try again; if it stays so, look at sse_requests_refused_total")
+    if opened.status != 200 or opened.detail == "no event stream":
+        said = f": {opened.detail}" if opened.detail else ""
+        return fail("canary", f"{url}/events answers {opened.status}{said}", "give the service's address with --url")
+    if not opened.ready:
+        why = f" ({opened.detail})" if opened.detail else ""
+        text = f"the stream opened, but was not ready in time{why}"
+        return fail("canary", text, f"see store above, and {url}/readyz")
     return None
 
 
-def judge_publish(fault: Fault) -> Finding:
-    """SNS did not take it."""
-    do = "look at SSE_TOPIC_ARN"
+def explain_publish(fault: Fault) -> Finding:
+    """Say why SNS did not accept the canary."""
+    fix = "check SSE_TOPIC_ARN"
     if fault.denied:
-        do = "allow the role sns:Publish on the topic, and kms:GenerateDataKey* and kms:Decrypt where it is encrypted"
+        fix = "allow the role sns:Publish on the topic, and kms:GenerateDataKey* and kms:Decrypt if it is encrypted"
     elif fault.unreachable:
-        do = "give the subnet a NAT or a VPC endpoint for sns"
-    return fail("canary", f"publishing was refused ({fault.code})", do)
+        fix = "give the subnet a NAT gateway or a VPC endpoint for sns"
+    return fail("canary", f"publishing was refused ({fault.code})", fix)
 
 
-def judge_heard(heard: Heard, *, message_id: str, seconds: float, suspects: Sequence[str]) -> Finding:
-    """``suspects`` are the checks that found something before."""
-    if heard.seconds is not None:
-        return ok("canary", f"published and received after {heard.seconds:.2f} s")
-    what = f"published as {message_id}, and not received within {seconds:.0f} s"
-    if heard.ended:
-        what = f"published as {message_id}, and the stream ended before it came ({heard.ended})"
+def check_received(waited: WaitResult, *, message_id: str, seconds: float, suspects: Sequence[str]) -> Finding:
+    """Judge whether the canary came; ``suspects`` are the earlier checks that warned or failed."""
+    if waited.seconds is not None:
+        return ok("canary", f"published and received after {waited.seconds:.2f} s")
+    text = f"published as {message_id}, and not received within {seconds:.0f} s"
+    if waited.ended:
+        text = f"published as {message_id}, and the stream ended before it came ({waited.ended})"
     if suspects:
-        return fail("canary", what, f"see {', '.join(suspects)} above")
-    do = "look for a second reader of the queue, and go by deploy/README, My event did not arrive"
-    return fail("canary", what, do)
+        return fail("canary", text, f"see {', '.join(suspects)} above")
+    return fail("canary", text, 'look for a second reader of the queue, then see "My event did not arrive" in deploy/')

@@ -1,50 +1,49 @@
-"""The key with which the queue is encrypted: SNS must be allowed to use it."""
+"""``key``: the KMS key that encrypts the queue, which SNS must be allowed to use."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sse_service.doctor.calls import Fault
-from sse_service.doctor.openness import CONDITION
+from sse_service.doctor.aws_calls import Fault
+from sse_service.doctor.policy_statements import ONLY_THIS_TOPIC, read_statements
 from sse_service.doctor.report import Finding, fail, ok, skip, warn
-from sse_service.doctor.statements import read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sse_service.doctor.calls import Answer
+    from sse_service.doctor.aws_calls import Answer
 
 _ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")
 _MANAGED = "alias/aws/sqs"
 _ALLOW = (
     'allow Principal {"Service": "sns.amazonaws.com"} kms:GenerateDataKey* and kms:Decrypt in the key\'s policy with '
-    f"{CONDITION}"
+    f"{ONLY_THIS_TOPIC}"
 )
 
 
 def customer_key(attributes: Mapping[str, str]) -> str | None:
-    """The id of a key that is to be asked about: the queue has one, and by its name it is not AWS's own."""
+    """The id of the queue's key, to ask KMS about it; None if there is none or its name says that it is AWS's own."""
     name = attributes.get("KmsMasterKeyId") or None
     return None if name is None or name.endswith(_MANAGED) else name
 
 
-def judge_key(
+def check_key(
     attributes: Mapping[str, str], described: Answer | None, policy: Answer | None, topic_arn: str | None
 ) -> Finding:
-    """From the queue's attributes, and kms:DescribeKey and kms:GetKeyPolicy of ``customer_key``.
+    """Judge the queue's attributes, and the answers to kms:DescribeKey and kms:GetKeyPolicy of ``customer_key``.
 
-    Without a topic, as it failed, nothing is said of the key's policy.
+    Without a topic, because its check failed, the key's policy is not judged.
     """
     name = attributes.get("KmsMasterKeyId")
     if not name:
         by_sqs = attributes.get("SqsManagedSseEnabled") == "true"
-        return ok("key", "encrypted by SQS itself (SSE-SQS)" if by_sqs else "not encrypted by a key")
+        return ok("key", "encrypted by SQS itself (SSE-SQS)" if by_sqs else "not encrypted with a key")
     if customer_key(attributes) is None:
         return _managed()
     if isinstance(described, Fault):
         if described.absent:
-            return fail("key", f"{name} is not there ({described.code})", "encrypt the queue with another key")
-        return _unseen(name, described)
+            return fail("key", f"{name} does not exist ({described.code})", "encrypt the queue with another key")
+        return _not_checked(name, described)
     found = (described or {}).get("KeyMetadata", {})
     if found.get("KeyManager") == "AWS":
         return _managed()
@@ -52,31 +51,31 @@ def judge_key(
         text = f"{name} is {found['KeyState']}: nothing can be sent or received"
         return fail("key", text, "enable it, or cancel its deletion")
     if isinstance(policy, Fault):
-        return _unseen(name, policy)
+        return _not_checked(name, policy)
     if topic_arn is None:
         return skip("key", "the topic failed")
     try:
         text = str((policy or {}).get("Policy", ""))
         missing = [action for action in _ACTIONS if not _allows(text, action, topic_arn)]
     except ValueError:
-        return warn("key", f"the policy of {name} cannot be read", f"see that it does: {_ALLOW}")
+        return warn("key", f"the policy of {name} cannot be read", f"make sure that you {_ALLOW}")
     if missing:
         return fail("key", f"the policy of {name} does not let SNS use it for {', '.join(missing)}", _ALLOW)
     return ok("key", f"{name}, enabled, and SNS may use it")
 
 
 def _allows(policy: str, action: str, topic_arn: str) -> bool:
-    statements = read(policy, action=action)
-    return any(each.allows and each.sns and (not topic_arn or each.covers(topic_arn)) for each in statements)
+    statements = read_statements(policy, action=action)
+    return any(each.allows and each.sns and (not topic_arn or each.applies_to(topic_arn)) for each in statements)
 
 
 def _managed() -> Finding:
-    do = f"use SSE-SQS (SqsManagedSseEnabled), or a key of your own, and {_ALLOW}"
-    return fail("key", f"the queue is encrypted with {_MANAGED}, whose policy does not let SNS use it", do)
+    fix = f"use SSE-SQS (SqsManagedSseEnabled), or a key of your own, and {_ALLOW}"
+    return fail("key", f"the queue is encrypted with {_MANAGED}, whose policy does not let SNS use it", fix)
 
 
-def _unseen(name: str, fault: Fault) -> Finding:
-    if fault.do:
-        return fail("key", f"KMS cannot be asked ({fault.code})", fault.do)
-    do = f"allow the task's role kms:DescribeKey and kms:GetKeyPolicy, or see yourself that you {_ALLOW}"
-    return warn("key", f"{name} could not be looked at ({fault.code})", do)
+def _not_checked(name: str, fault: Fault) -> Finding:
+    if fault.fix:
+        return fail("key", f"KMS cannot be asked ({fault.code})", fault.fix)
+    fix = f"allow the task's role kms:DescribeKey and kms:GetKeyPolicy, or make sure that you {_ALLOW}"
+    return warn("key", f"{name} could not be checked ({fault.code})", fix)

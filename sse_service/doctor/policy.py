@@ -1,58 +1,111 @@
-"""The queue's policy, by which the topic may send to it."""
+"""``policy``: the queue's policy, which must let the topic send to it, and should let nobody else."""
 
 from __future__ import annotations
 
-from sse_service.doctor.openness import CONDITION, openness, outsiders
+from sse_service.doctor.policy_statements import ONLY_THIS_TOPIC, Statement, matches_pattern, read_statements
 from sse_service.doctor.report import Finding, fail, ok, warn
-from sse_service.doctor.statements import Statement, read
 
-_ALLOW = f'allow Principal {{"Service": "sns.amazonaws.com"}} sqs:SendMessage on it with {CONDITION}'
+_ALLOW = f'allow Principal {{"Service": "sns.amazonaws.com"}} sqs:SendMessage on it with {ONLY_THIS_TOPIC}'
 _HARMLESS = frozenset({"aws:securetransport", "s3:tlsversion"})
-"""Conditions of a Deny that SNS, which sends by TLS, never meets."""
+"""Conditions of a Deny that SNS never meets, because it sends over TLS."""
+
+_ACCOUNT, _NAME = 4, 5
+"""The positions of account and name in a topic's ARN."""
 
 
-def judge_policy(policy: str | None, queue_arn: str, topic_arn: str) -> list[Finding]:
-    """From the queue's attribute ``Policy``; the topic needs it in its own account, too."""
+def check_policy(policy: str | None, queue_arn: str, topic_arn: str) -> list[Finding]:
+    """Judge the queue's ``Policy`` attribute. A topic of the queue's own account needs it as well."""
     if not policy:
-        return [fail("policy", "the queue has none, so SNS may not send to it", _ALLOW)]
+        return [fail("policy", "the queue has no policy, so SNS may not send to it", _ALLOW)]
     try:
-        statements = read(policy, action="sqs:SendMessage", resource=queue_arn)
+        statements = read_statements(policy, action="sqs:SendMessage", resource=queue_arn)
     except ValueError:
-        return [fail("policy", "the queue's cannot be read", _ALLOW)]
+        return [fail("policy", "it cannot be read", _ALLOW)]
     allowing = [each for each in statements if each.allows]
-    found = [_denial(each, topic_arn) for each in statements if not each.allows and each.sns]
-    found += [_openness(each, topic_arn) for each in allowing if each.sns]
-    found += [_outsiders(each, queue_arn, topic_arn) for each in allowing]
-    if not any(each.sns and each.covers(topic_arn) for each in allowing):
-        found.append(_closed(allowing, topic_arn))
+    found = [_check_denial(each, topic_arn) for each in statements if not each.allows and each.sns]
+    found += [_check_senders(each, topic_arn) for each in allowing if each.sns]
+    found += [_check_principals(each, queue_arn, topic_arn) for each in allowing]
+    if not any(each.sns and each.applies_to(topic_arn) for each in allowing):
+        found.append(_not_allowed(allowing, topic_arn))
     return [each for each in found if each is not None] or [ok("policy", "lets this topic send, and nobody else")]
 
 
-def _openness(statement: Statement, topic_arn: str) -> Finding | None:
-    text = openness(statement, topic_arn)
-    return warn("policy", text, f"where that is not meant, instead {_ALLOW}") if text else None
-
-
-def _outsiders(statement: Statement, queue_arn: str, topic_arn: str) -> Finding | None:
-    named = outsiders(statement, queue_arn, topic_arn)
-    if not named:
-        return None
-    text = f"lets others send, too: {', '.join(named)}"
-    return warn("policy", text, "nothing, where that is meant; who may send may write to any user's page")
-
-
-def _closed(allowing: list[Statement], topic_arn: str) -> Finding:
-    if any(each.sns and each.unmet(topic_arn) == {"aws:sourceaccount"} for each in allowing):
-        return fail("policy", "the queue's does not let this topic send: its aws:SourceAccount is another's", _ALLOW)
-    return fail("policy", "the queue's does not let this topic send", _ALLOW)
-
-
-def _denial(statement: Statement, topic_arn: str) -> Finding | None:
+def _check_denial(statement: Statement, topic_arn: str) -> Finding | None:
     keys = {each.key for each in statement.conditions}
-    if keys and (keys <= _HARMLESS or not statement.covers(topic_arn)):
+    if keys and (keys <= _HARMLESS or not statement.applies_to(topic_arn)):
         return None
     unknown = {each.key for each in statement.conditions if each.met(topic_arn) is None}
     if not unknown:
-        return fail("policy", "a Deny in it is met by this topic", "restrict that statement")
-    text = f"a Deny in it depends on {', '.join(sorted(unknown))}"
-    return warn("policy", text, "see that this topic does not meet it")
+        return fail("policy", "a Deny statement applies to this topic", "restrict that statement")
+    text = f"a Deny statement depends on {', '.join(sorted(unknown))}"
+    return warn("policy", text, "make sure that it does not apply to this topic")
+
+
+def _not_allowed(allowing: list[Statement], topic_arn: str) -> Finding:
+    text = "it does not let this topic send"
+    if any(each.sns and each.unmet(topic_arn) == {"aws:sourceaccount"} for each in allowing):
+        text += ": its aws:SourceAccount is another account"
+    return fail("policy", text, _ALLOW)
+
+
+def _check_senders(statement: Statement, topic_arn: str) -> Finding | None:
+    text = _other_senders(statement, topic_arn)
+    return warn("policy", text, f"if that is not intended, {_ALLOW} instead") if text else None
+
+
+def _other_senders(statement: Statement, topic_arn: str) -> str:
+    """Describe what else the statement lets SNS, or everybody, send; empty if it is the topic alone."""
+    if not statement.restrictions("aws:sourcearn"):
+        if statement.anyone and not statement.conditions:
+            return "lets anybody send to the queue, and so to any user's page"
+        if _exact_accounts(statement) or statement.has_condition_on("aws:sourceorgid"):
+            return "lets every topic of an account send"
+        if statement.anyone:
+            return "lets everybody send who meets a condition without aws:SourceArn"
+        return "lets any topic of any account send"
+    others = _other_sources(statement, topic_arn)
+    if not others:
+        return ""
+    if any(_in_any_account(each) for each in others) and not _exact_accounts(statement):
+        return f"lets topics of any account send: {', '.join(others)}"
+    return f"also lets others send: {', '.join(others)}"
+
+
+def _check_principals(statement: Statement, queue_arn: str, topic_arn: str) -> Finding | None:
+    """Name principals other than SNS and the queue's own account, whose own policies may allow the same anyway."""
+    if statement.restrictions("aws:sourcearn") and not _other_sources(statement, topic_arn):
+        return None
+    account = queue_arn.split(":")[_ACCOUNT]
+    own = (account, f"{queue_arn.partition(':sqs:')[0]}:iam::{account}:root")
+    named = [each for each in statement.others if each not in own]
+    if not named:
+        return None
+    fix = "no action if that is intended; whoever may send to the queue may write to any user's page"
+    return warn("policy", f"also lets others send: {', '.join(named)}", fix)
+
+
+def _other_sources(statement: Statement, topic_arn: str) -> list[str]:
+    """The patterns of ``aws:SourceArn`` that match more than the topic in any region."""
+    in_account = (topic_arn.split(":")[_ACCOUNT],) in _exact_accounts(statement)
+    sources = statement.restrictions("aws:sourcearn")
+    return min(([each for each in values if not _names(each, topic_arn, in_account)] for values in sources), key=len)
+
+
+def _exact_accounts(statement: Statement) -> list[tuple[str, ...]]:
+    return [each for each in statement.restrictions("aws:sourceaccount") if not _has_wildcard("".join(each))]
+
+
+def _names(pattern: str, topic_arn: str, in_account: bool) -> bool:
+    given, topic = pattern.split(":", _NAME), topic_arn.split(":")
+    if len(given) <= _NAME or given[2] != "sns" or given[_NAME] != topic[_NAME]:
+        return False
+    return given[_ACCOUNT] == topic[_ACCOUNT] or (in_account and matches_pattern(given[_ACCOUNT], topic[_ACCOUNT]))
+
+
+def _in_any_account(pattern: str) -> bool:
+    parts = pattern.split(":", _NAME)
+    return len(parts) <= _NAME or _has_wildcard(parts[_ACCOUNT])
+
+
+def _has_wildcard(text: str) -> bool:
+    return "*" in text or "?" in text

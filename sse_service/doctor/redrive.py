@@ -1,4 +1,4 @@
-"""The dead-letter queue, to which goes what cannot be understood."""
+"""``redrive``: the dead-letter queue, which gets the messages that cannot be understood."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sse_service.doctor.calls import Fault
+from sse_service.doctor.aws_calls import Fault
 from sse_service.doctor.report import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sse_service.doctor.calls import Answer
+    from sse_service.doctor.aws_calls import Answer
 
 FEW_RECEIVES = 3
-"""A task that is killed costs what it held one receive: fewer, and sound messages end as dead letters."""
+"""Each kill of a task costs the messages it held one receive. Below this, good messages become dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
-class Redrive:
+class RedrivePolicy:
     """A queue's redrive policy."""
 
     target_arn: str
@@ -27,62 +27,70 @@ class Redrive:
 
     @property
     def name(self) -> str:
-        """The dead-letter queue's."""
+        """The name of the dead-letter queue."""
         return self.target_arn.rpartition(":")[2]
 
     @property
     def account(self) -> str:
-        """The dead-letter queue's."""
+        """The account of the dead-letter queue."""
         return self.target_arn.split(":")[4] if self.target_arn.count(":") >= 5 else ""
 
 
-def read(attributes: Mapping[str, str]) -> Redrive | None:
-    """The policy in a queue's attributes; None where it has none."""
-    policy = _json(attributes.get("RedrivePolicy", ""))
+def read_redrive_policy(attributes: Mapping[str, str]) -> RedrivePolicy | None:
+    """Read the policy from a queue's attributes; None if it has none."""
+    policy = _json_object(attributes.get("RedrivePolicy", ""))
     try:
-        return Redrive(str(policy["deadLetterTargetArn"]), int(policy["maxReceiveCount"]))
+        return RedrivePolicy(str(policy["deadLetterTargetArn"]), int(policy["maxReceiveCount"]))
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def judge_redrive(redrive: Redrive | None, queue_arn: str, dead: Answer | None) -> list[Finding]:
-    """``dead`` is what SQS answered about the dead-letter queue, or to the question for its URL."""
-    if redrive is None or dead is None:
-        do = "set its RedrivePolicy, maxReceiveCount 5; without, what is not understood comes again until it expires"
-        return [fail("redrive", "the queue has no dead-letter queue", do)]
+def check_redrive(policy: RedrivePolicy | None, queue_arn: str, dead: Answer | None) -> list[Finding]:
+    """Judge a queue's redrive policy.
+
+    ``dead`` is the answer to sqs:GetQueueAttributes of the dead-letter queue, or to sqs:GetQueueUrl if that failed.
+    """
+    if policy is None or dead is None:
+        fix = (
+            "set RedrivePolicy with maxReceiveCount 5; without it a message that is not understood comes back until it "
+            "expires"
+        )
+        return [fail("redrive", "the queue has no dead-letter queue", fix)]
     found = []
-    if redrive.max_receives < FEW_RECEIVES:
-        text = f"maxReceiveCount is {redrive.max_receives}: a task that is killed costs what it held one receive"
+    if policy.max_receives < FEW_RECEIVES:
+        text = f"maxReceiveCount is {policy.max_receives}: each kill of a task costs the messages it held one receive"
         found.append(warn("redrive", text, "set it to 5"))
     if isinstance(dead, Fault):
-        return [*found, _fault(dead, redrive)]
+        return [*found, _explain(dead, policy)]
     attributes: Mapping[str, str] = dead.get("Attributes", {})
-    if not _allows(attributes, queue_arn):
-        text = f"{redrive.name} does not take messages from this queue (RedriveAllowPolicy)"
+    if not _accepts(attributes, queue_arn):
+        text = f"{policy.name} does not accept messages from this queue (RedriveAllowPolicy)"
         return [*found, fail("redrive", text, f"add {queue_arn} to its sourceQueueArns")]
     held = attributes.get("ApproximateNumberOfMessages", "0")
     if held != "0":
-        text = f"{redrive.name} holds {held} messages"
-        do = "look at them, and in the log for their ids (README, Publish says what is refused); then purge or redrive"
-        return [*found, warn("redrive", text, do)]
-    return [*found, ok("redrive", f"to {redrive.name} after {redrive.max_receives} receives, which is empty")]
+        fix = "read them, look up their ids in the log, then redrive or purge them"
+        return [*found, warn("redrive", f"{policy.name} holds {held} messages", fix)]
+    return [*found, ok("redrive", f"to {policy.name} after {policy.max_receives} receives; it is empty")]
 
 
-def _fault(fault: Fault, redrive: Redrive) -> Finding:
+def _explain(fault: Fault, policy: RedrivePolicy) -> Finding:
     if fault.absent:
-        do = "make it anew, or set another RedrivePolicy; till then what is not understood is lost when it expires"
-        return fail("redrive", f"{redrive.name} is not there ({fault.code})", do)
-    do = "allow the task's role sqs:GetQueueUrl and sqs:GetQueueAttributes on it, or look yourself"
-    return warn("redrive", f"{redrive.name} could not be looked at ({fault.code})", do)
+        fix = (
+            "create it, or set another RedrivePolicy; until then messages that are not understood are lost when they "
+            "expire"
+        )
+        return fail("redrive", f"{policy.name} does not exist ({fault.code})", fix)
+    fix = "allow the task's role sqs:GetQueueUrl and sqs:GetQueueAttributes on it, or check it yourself"
+    return warn("redrive", f"{policy.name} could not be checked ({fault.code})", fix)
 
 
-def _allows(attributes: Mapping[str, str], queue_arn: str) -> bool:
-    policy = _json(attributes.get("RedriveAllowPolicy", ""))
+def _accepts(attributes: Mapping[str, str], queue_arn: str) -> bool:
+    policy = _json_object(attributes.get("RedriveAllowPolicy", ""))
     permission = policy.get("redrivePermission", "allowAll")
     return permission == "allowAll" or (permission == "byQueue" and queue_arn in policy.get("sourceQueueArns", ()))
 
 
-def _json(text: str) -> dict[str, Any]:
+def _json_object(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a check found, as a line."""
+"""Findings: one line for each thing that a check has to say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAME_WIDTH = 13
 
 
 class Level(Enum):
-    """How a check came out; the value is what is printed."""
+    """The outcome of a check; the value is printed."""
 
     OK = "ok"
     WARN = "warn"
@@ -23,60 +23,63 @@ class Level(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report; no field ever holds a secret."""
+    """One line of the report. No field ever holds a secret."""
 
     level: Level
     check: str
     text: str
-    do: str = ""
-    """What would mend it."""
+    fix: str = ""
 
     @property
     def line(self) -> str:
-        """As it is printed: one line, whatever is in its texts."""
-        said = f"{self.text}: {self.do}" if self.do else self.text
+        """The line to print. Text from outside cannot add another line or control the terminal."""
+        said = f"{self.text}: {self.fix}" if self.fix else self.text
         shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in said)
         return f"{self.level.value:<5} {self.check:<{_NAME_WIDTH}}{shown}"
 
 
 def ok(check: str, text: str) -> Finding:
-    """It is as it should be."""
+    """Report that all is well."""
     return Finding(Level.OK, check, text)
 
 
-def warn(check: str, text: str, do: str) -> Finding:
-    """It works, or may work, and is not as it should be."""
-    return Finding(Level.WARN, check, text, do)
+def warn(check: str, text: str, fix: str) -> Finding:
+    """Report something that works, or may work, but is not as it should be."""
+    return Finding(Level.WARN, check, text, fix)
 
 
-def fail(check: str, text: str, do: str = "") -> Finding:
-    """It does not work, or breaks what the service promises."""
-    return Finding(Level.FAIL, check, text, do)
+def fail(check: str, text: str, fix: str = "") -> Finding:
+    """Report something that does not work, or that breaks one of the service's guarantees."""
+    return Finding(Level.FAIL, check, text, fix)
 
 
 def skip(check: str, why: str) -> Finding:
-    """It was not looked at."""
+    """Report that nothing was checked."""
     return Finding(Level.SKIP, check, why)
 
 
 class Report:
-    """Writes each finding as it comes, and remembers them."""
+    """Writes each finding at once, and remembers how each check came out."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._levels: dict[str, set[Level]] = {}
 
-    def add(self, findings: Iterable[Finding]) -> None:
-        """Write what a check found."""
+    def add(self, *findings: Finding) -> None:
+        """Write findings."""
         for finding in findings:
             self._levels.setdefault(finding.check, set()).add(finding.level)
             self._write(finding.line)
 
+    def skip(self, checks: Iterable[str], why: str) -> None:
+        """Write that these checks were skipped."""
+        self.add(*(skip(check, why) for check in checks))
+
     @property
     def failed(self) -> bool:
         """Whether any check failed."""
-        return bool(self.named(Level.FAIL))
+        return bool(self.checks_at(Level.FAIL))
 
-    def named(self, *levels: Level) -> list[str]:
-        """The checks that came out so, in their order."""
+    def checks_at(self, *levels: Level) -> list[str]:
+        """The checks with a finding of one of these levels, in their order."""
         return [check for check, found in self._levels.items() if found.intersection(levels)]

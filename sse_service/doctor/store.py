@@ -1,24 +1,29 @@
-"""Where history is kept."""
+"""``store``: where the history is kept, in the process or in a Valkey or Redis server."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sse_service.doctor.report import Finding, fail, ok, warn
+from sse_service.model.errors import Unavailable
 
 if TYPE_CHECKING:
     from sse_service.settings.settings import Settings
 
 SLOW_MILLISECONDS = 20
-"""Each event waits for the store once: it must be near."""
+"""Each event waits for one round trip to the store."""
+
+ROUND_TRIPS = 5
+"""The shortest counts: the first waits for more than the network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What a server said of itself."""
+    """A server that answered."""
 
     info: dict[str, str]
     """The fields of INFO."""
@@ -26,70 +31,97 @@ class Server:
     """A round trip."""
 
 
-def judge_memory() -> Finding:
-    """History in the process."""
-    return ok("store", "memory://, in the process: every page is told a gap after a deploy")
+async def check_store(settings: Settings) -> list[Finding]:
+    """Ask the server that ``SSE_BROKER_URL`` names, if it names one."""
+    if settings.in_memory:
+        return [ok("store", "memory://, in the process: after a deploy every page gets a gap")]
+    try:
+        from sse_service.brokers.valkey.pipeline import FAULTS
+    except ImportError:
+        return [fail("store", "the redis package is not installed", "pip install 'sse-service[redis]'")]
+    try:
+        return check_server(await _ask(settings.store_url), settings)
+    except (Unavailable, *FAULTS) as error:
+        return [explain_error(error, tls=settings.store_url.startswith("rediss://"))]
 
 
-def judge_server(server: Server, settings: Settings) -> list[Finding]:
-    """A server that answered."""
+async def _ask(url: str) -> Server:
+    from sse_service.brokers.valkey.pipeline import CALL_SECONDS, connect
+    from sse_service.brokers.valkey.requirements import parse
+
+    async with connect(url) as connection, asyncio.timeout(CALL_SECONDS):
+        await connection.send_command("INFO", check_health=False)
+        info = parse(await connection.read_response(disable_decoding=True))
+        trips = []
+        for _ in range(ROUND_TRIPS):
+            began = time.perf_counter()
+            await connection.send_command("PING", check_health=False)
+            await connection.read_response(disable_decoding=True)
+            trips.append(time.perf_counter() - began)
+    return Server(info, min(trips) * 1000)
+
+
+def check_server(server: Server, settings: Settings) -> list[Finding]:
+    """Judge a server that answered."""
     from sse_service.brokers.valkey.requirements import unmet
 
     info = server.info
     if problem := unmet(info):
-        do = "use another parameter group or server: `serve` refuses this one (deploy/README, Valkey)"
-        return [fail("store", problem, do)]
+        return [fail("store", problem, "use another parameter group or server: `serve` refuses this one")]
     if info.get("role", "master") != "master":
-        return [fail("store", "the server is a replica", "give SSE_BROKER_URL the primary's endpoint")]
-    found = _memory(int(info.get("maxmemory", "0") or 0), settings.history_bytes)
+        return [fail("store", "the server is a replica", "set SSE_BROKER_URL to the primary's endpoint")]
+    found = _check_memory(int(info.get("maxmemory", "0") or 0), settings.history_bytes)
     if server.milliseconds > SLOW_MILLISECONDS:
         text = f"a round trip takes {server.milliseconds:.0f} ms, and each event waits for one"
-        found.append(warn("store", text, "put it into the tasks' region and network"))
+        found.append(warn("store", text, "move it into the tasks' region and network"))
     version = info.get("valkey_version") or info.get("redis_version")
     name = "Valkey" if info.get("valkey_version") else "Redis"
     said = f"{name} {version}, primary, noeviction, round trip {server.milliseconds:.1f} ms"
     return found or [ok("store", f"{said}, maxmemory at least twice SSE_HISTORY_BYTES")]
 
 
-def _memory(most: int, history: int) -> list[Finding]:
+def _check_memory(most: int, history: int) -> list[Finding]:
     if most == 0:
-        text = "the server has no maxmemory: what else is in it may push the machine out of memory"
-        return [warn("store", text, f"set it, to {2 * history} or more")]
+        text = "the server has no maxmemory: its data may use up the machine's memory"
+        return [warn("store", text, f"set it to {2 * history} or more")]
+    if most >= 2 * history:
+        return []
+    fix = f"raise it to {2 * history}, or lower SSE_HISTORY_BYTES to {most // 2}"
     if most < history:
         text = f"maxmemory {most} is less than SSE_HISTORY_BYTES {history}: publishing stops when it is full"
-        return [fail("store", text, f"raise it to {2 * history}, or lower SSE_HISTORY_BYTES to {most // 2}")]
-    if most < 2 * history:
-        text = f"maxmemory {most} is less than twice SSE_HISTORY_BYTES {history}: ids of events need room as well"
-        return [warn("store", text, f"raise it to {2 * history}, or lower SSE_HISTORY_BYTES to {most // 2}")]
-    return []
+        return [fail("store", text, fix)]
+    text = f"maxmemory {most} is less than twice SSE_HISTORY_BYTES {history}: event ids need room as well"
+    return [warn("store", text, fix)]
 
 
-def judge_fault(error: BaseException, *, tls: bool) -> Finding:
-    """A server that could not be asked; the library's own words stay out, which hold its address."""
+def explain_error(error: BaseException, *, tls: bool) -> Finding:
+    """Say why the server could not be asked. The library's own text holds the server's address and is not shown."""
     from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
     from sse_service.brokers.valkey.requirements import ACL_RULES
 
-    kinds = _chain(error)
-    if any(isinstance(each, ssl.SSLCertVerificationError) for each in kinds):
-        do = "name the CA in the URL (?ssl_ca_certs=/path/ca.pem), and the server as its certificate does"
-        return fail("store", "TLS: the server's certificate is not trusted", do)
-    if any(isinstance(each, ssl.SSLError) for each in kinds):
-        return fail("store", "TLS: the server does not speak it as we do", "try redis:// where it has no TLS")
-    if any(isinstance(each, NoPermissionError) for each in kinds):
+    chain = _causes(error)
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in chain):
+        fix = "name the CA in the URL (?ssl_ca_certs=/path/ca.pem), and use the host name that the certificate has"
+        return fail("store", "TLS: the server's certificate is not trusted", fix)
+    if any(isinstance(each, ssl.SSLError) for each in chain):
+        return fail("store", "TLS: the handshake failed", "use redis:// if the server has no TLS")
+    if any(isinstance(each, NoPermissionError) for each in chain):
         return fail("store", "AUTH: the user lacks a permission", f"give it these with ACL SETUSER: {ACL_RULES}")
-    if any(isinstance(each, AuthenticationError) or "NOAUTH" in str(each) for each in kinds):
-        return fail("store", "AUTH: the server refuses the user or the password", "look at SSE_BROKER_PASSWORD")
-    if any(isinstance(each, ResponseError) for each in kinds):
-        return fail("store", "the server refuses the command or the database", "look at the URL's database number")
-    hint = "one without TLS needs redis://" if tls else "one with TLS (ElastiCache in transit) needs rediss://"
-    do = f"look at SSE_BROKER_URL, and at the security groups of both; {hint}"
-    named = [type(each).__name__ for each in kinds if not isinstance(each, asyncio.CancelledError)]
-    return fail("store", f"the server does not answer ({named[-1]})", do)
+    if any(isinstance(each, AuthenticationError) or "NOAUTH" in str(each) for each in chain):
+        return fail("store", "AUTH: the server refuses the user or the password", "check SSE_BROKER_PASSWORD")
+    if any(isinstance(each, ResponseError) for each in chain):
+        return fail("store", "the server refuses the command or the database", "check the URL's database number")
+    hint = (
+        "a server without TLS needs redis://" if tls else "a server with TLS (ElastiCache in transit) needs rediss://"
+    )
+    fix = f"check SSE_BROKER_URL and the security groups of both; {hint}"
+    named = [type(each).__name__ for each in chain if not isinstance(each, asyncio.CancelledError)]
+    return fail("store", f"the server does not answer ({named[-1]})", fix)
 
 
-def _chain(error: BaseException) -> list[BaseException]:
-    """The exception and those behind it."""
+def _causes(error: BaseException) -> list[BaseException]:
+    """The exception and those that caused it."""
     found: list[BaseException] = []
     each: BaseException | None = error
     while each is not None and each not in found:

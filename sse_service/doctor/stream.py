@@ -1,4 +1,4 @@
-"""A stream of the service, read as ``curl`` would: blocking, for a thread."""
+"""A blocking client for one stream of the service, to be run in a thread."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from urllib.parse import urlsplit
 
 CONNECT_SECONDS = 5.0
 MOST_BYTES = 65_536
-"""Of one line, or of a refusal."""
+"""Of one line, or of an error's body."""
 
 FAULTS = (OSError, http.client.HTTPException, UnicodeError)
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
-    """How the request for a stream was answered."""
+class OpenResult:
+    """The answer to the request for a stream."""
 
     status: int | None
-    """None where nothing answered."""
+    """None if nothing answered."""
     detail: str = ""
-    """The exception's class, or what the service said."""
+    """The exception's class, or the service's explanation."""
     ready: bool = False
     """Whether ``stream.ready`` came."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class WaitResult:
     """How waiting on the stream ended."""
 
     seconds: float | None = None
-    """After how long it came; None where it did not."""
+    """How long it took; None if the text did not come."""
     ended: str = ""
-    """Why the stream ended before."""
+    """Why the stream ended before the text came."""
 
 
 class Stream:
@@ -52,29 +52,29 @@ class Stream:
         self._response: http.client.HTTPResponse | None = None
         self._sock: socket.socket | None = None
 
-    def open(self, *, ready_seconds: float) -> Opening:
-        """Ask for it, and wait for ``stream.ready``."""
+    def open(self, *, ready_seconds: float) -> OpenResult:
+        """Request the stream and wait for ``stream.ready``."""
         try:
             self._connection.connect()
             self._sock = self._connection.sock
-            # Without Accept: text/event-stream a refusal is a status (README, Limits).
+            # Without Accept: text/event-stream an overload is answered by a status, not by an event.
             self._connection.request("GET", self._path, headers={"Authorization": f"Bearer {self._token}"})
             self._response = self._connection.getresponse()
             status = self._response.status
             if status != 200:
-                return Opening(status, _detail(self._response.read(MOST_BYTES)))
+                return OpenResult(status, _detail(self._response.read(MOST_BYTES)))
             if not self._response.headers.get("Content-Type", "").startswith("text/event-stream"):
-                return Opening(status, "no event stream")
+                return OpenResult(status, "no event stream")
         except FAULTS as error:
-            return Opening(None, type(error).__name__)
-        heard = self.wait("event: stream.ready", seconds=ready_seconds)
-        return Opening(status, heard.ended, ready=heard.seconds is not None)
+            return OpenResult(None, type(error).__name__)
+        waited = self.wait("event: stream.ready", seconds=ready_seconds)
+        return OpenResult(status, waited.ended, ready=waited.seconds is not None)
 
-    def wait(self, text: str, *, seconds: float) -> Heard:
-        """Read until a line has that text, the stream ends, or the time is over."""
+    def wait(self, text: str, *, seconds: float) -> WaitResult:
+        """Read until a line contains the text, the stream ends, or the time is over."""
         began, closing = time.monotonic(), False
         if self._sock is None or self._response is None:
-            return Heard(ended="not open")
+            return WaitResult(ended="not open")
         while (left := began + seconds - time.monotonic()) > 0:
             try:
                 self._sock.settimeout(left)
@@ -82,15 +82,15 @@ class Stream:
             except TimeoutError:
                 break
             except FAULTS as error:
-                return Heard(ended=type(error).__name__)
+                return WaitResult(ended=type(error).__name__)
             if text in line:
-                return Heard(time.monotonic() - began)
+                return WaitResult(time.monotonic() - began)
             if closing and line.startswith("data: "):
-                return Heard(ended=_reason(line.removeprefix("data: ")))
+                return WaitResult(ended=_reason(line.removeprefix("data: ")))
             closing = closing or line == "event: stream.close"
             if not line and self._response.isclosed():
-                return Heard(ended="cut off")
-        return Heard()
+                return WaitResult(ended="cut off")
+        return WaitResult()
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +98,7 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         if self._sock is not None:
             with contextlib.suppress(OSError):
-                # Whoever still reads in another thread is woken.
+                # Wakes a thread that still reads.
                 self._sock.shutdown(socket.SHUT_RDWR)
         if self._response is not None:
             self._response.close()
@@ -106,7 +106,7 @@ class Stream:
 
 
 def _detail(body: bytes) -> str:
-    """What a problem (RFC 9457) says; nothing of any other body."""
+    """The explanation in a problem document (RFC 9457); empty for any other body."""
     return _field(body, "detail")
 
 

@@ -1,42 +1,48 @@
-"""The topic to which producers publish."""
+"""``topic``: the SNS topic that producers publish to."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sse_service.doctor.calls import Fault
+from sse_service.doctor.aws_calls import Fault
 from sse_service.doctor.report import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
-    from sse_service.doctor.calls import Answer
+    from sse_service.doctor.aws_calls import Answer
 
 
-def judge_topic_arn(arn: str, region: str) -> Finding | None:
-    """What is wrong with the setting itself."""
+def check_topic_arn(arn: str, region: str) -> Finding | None:
+    """Judge the setting itself; None if SNS can be asked about it."""
     if not arn:
-        do = "set it to the topic that the queue is subscribed to; without, nothing between it and the queue is checked"
-        return fail("topic", "SSE_TOPIC_ARN is not set", do)
+        fix = "set it to the topic of the queue's subscription; without it, nothing between the two is checked"
+        return fail("topic", "SSE_TOPIC_ARN is not set", fix)
     if (elsewhere := arn.split(":")[3]) != region:
         text = f"it is in {elsewhere}, the task in {region}: `publish` does not reach it from here"
-        return warn("topic", text, f"ask from a task in {elsewhere}, or look at SSE_TOPIC_ARN")
+        return warn("topic", text, f"run this command in a task in {elsewhere}, or check SSE_TOPIC_ARN")
     return None
 
 
-def judge_topic(arn: str, answer: Answer) -> Finding:
-    """From sns:GetTopicAttributes."""
+def check_topic(arn: str, answer: Answer) -> Finding:
+    """Judge the answer to sns:GetTopicAttributes."""
     if isinstance(answer, Fault):
-        if answer.do:
-            return fail("topic", f"SNS cannot be asked ({answer.code})", answer.do)
-        if answer.absent:
-            return fail("topic", f"there is none by SSE_TOPIC_ARN ({answer.code})", "look at its name and account")
-        if answer.denied:
-            do = "allow the task's role sns:GetTopicAttributes on it, or look yourself"
-            return warn("topic", f"it could not be looked at ({answer.code})", do)
-        if answer.unreachable:
-            do = "give the subnet a NAT or a VPC endpoint for sns: `publish` and this command need it, `serve` does not"
-            return fail("topic", f"SNS does not answer ({answer.code})", do)
-        return fail("topic", f"SNS refuses to say anything about it ({answer.code})", "look at SSE_TOPIC_ARN")
+        return _explain(answer)
     if answer.get("Attributes", {}).get("FifoTopic") == "true":
-        do = "use a standard topic: `publish` and the canary send without a MessageGroupId"
-        return warn("topic", f"{arn} is a FIFO topic", do)
+        fix = "use a standard topic: `publish` and the canary send no MessageGroupId"
+        return warn("topic", f"{arn} is a FIFO topic", fix)
     return ok("topic", arn)
+
+
+def _explain(fault: Fault) -> Finding:
+    if fault.fix:
+        return fail("topic", f"SNS cannot be asked ({fault.code})", fault.fix)
+    if fault.absent:
+        return fail("topic", f"SSE_TOPIC_ARN does not exist ({fault.code})", "check its name and account")
+    if fault.denied:
+        fix = "allow the task's role sns:GetTopicAttributes on it, or check it yourself"
+        return warn("topic", f"it could not be checked ({fault.code})", fix)
+    if fault.unreachable:
+        fix = (
+            "give the subnet a NAT gateway or a VPC endpoint for sns: `publish` and `doctor` need it, `serve` does not"
+        )
+        return fail("topic", f"SNS does not answer ({fault.code})", fix)
+    return fail("topic", f"SNS refuses the call ({fault.code})", "check SSE_TOPIC_ARN")

@@ -1,1 +1,1 @@
-"""Measures the service beside references that run in the same run; ``python -m tests.benchmarks.run``."""
+"""Measures the service next to reference implementations in the same run: ``python -m tests.benchmarks.run``."""

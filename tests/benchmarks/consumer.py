@@ -1,8 +1,8 @@
-"""CPU of one SQS message: received by ten, unwrapped, routed, deleted by ten.
+"""Measures the CPU time of one SQS message: received in batches of ten, unwrapped, routed, deleted in batches of ten.
 
-``python -m tests.benchmarks.consumer [--json FILE]`` runs the project's consumer beside aiobotocore as it comes, with
-no option set, against a canned SQS on another core. They take turns in one process, for the machine is never quiet:
-trust the ratio, not the microseconds.
+``python -m tests.benchmarks.consumer [--json FILE]`` runs the project's consumer and aiobotocore without any option
+against a canned SQS on another core. They take turns in one process, because no machine is quiet: trust the ratio, not
+the microseconds.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from tests.benchmarks.sqs_canned import BATCH
 URL = "http://127.0.0.1/123456789012/events"
 ROUNDS = 5
 SLICE = 500
-"""Messages after which the other one has its turn."""
+"""Messages in one turn."""
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-west-1"}
 
 
 class Meter:
-    """CPU of this process between starts and stops."""
+    """CPU time of this process between ``start`` and ``stop``."""
 
     def __init__(self) -> None:
         self.spent = 0.0
@@ -56,20 +56,20 @@ class Meter:
 
 
 def cpu() -> float:
-    """Seconds that this process has had of a core."""
+    """User and system time of this process, in seconds."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
 class Broker:
-    """Stores nothing, at once."""
+    """Stores nothing."""
 
     async def publish(self, routes: Sequence[Route]) -> None:
         return None
 
 
 class Observer:
-    """Starts the meter with the first receive; stops it, and the consumer, when enough are deleted."""
+    """Starts the meter at the first receive; stops meter and consumer when enough messages are deleted."""
 
     def __init__(self, meter: Meter, messages: int) -> None:
         self._meter = meter
@@ -95,7 +95,7 @@ class Observer:
 
 
 async def stock(meter: Meter, messages: int) -> None:
-    """The loop that anybody would write."""
+    """The loop that one would write with aiobotocore alone."""
     router = Router()
     async with AioSession().create_client("sqs", region_name=KEYS["AWS_REGION"]) as sqs:
         for n in range(messages // BATCH + 1):
@@ -120,7 +120,7 @@ async def stock(meter: Meter, messages: int) -> None:
 
 
 async def ours(meter: Meter, messages: int) -> None:
-    """The service's consumer and ingest, one poller."""
+    """The service's consumer and ingest with one poller."""
     observer = Observer(meter, messages)
     broker: Any = Broker()
     observer.consumer = SQSConsumer(
@@ -141,7 +141,7 @@ VARIANTS: dict[str, Variant] = {STOCK: stock, "consumer": ours}
 
 @contextmanager
 def canned(core: int) -> Iterator[str]:
-    """The canned SQS, in a process of its own."""
+    """Run the canned SQS in a process of its own."""
     command = [sys.executable, "-m", "tests.benchmarks.sqs_canned", str(core)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -152,7 +152,7 @@ def canned(core: int) -> Iterator[str]:
 
 
 def measure(variants: Mapping[str, Variant], messages: int) -> dict[str, list[float]]:
-    """Microseconds of a message, by variant and round; the variants take turns after each slice of a round."""
+    """Microseconds per message, by variant and round; the variants take turns within a round."""
     slices = max(1, messages // SLICE)
     spent: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(-1, ROUNDS):
@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ |= {**KEYS, "AWS_ENDPOINT_URL": endpoint}
         spent = measure(VARIANTS, options.messages)
     medians = {name: statistics.median(figures) for name, figures in spent.items()}
-    # Of each round's own, for what disturbs a round disturbs both.
+    # Ratios within a round: a disturbance affects both variants of the round.
     ratios = {
         name: statistics.median(mine / theirs for mine, theirs in zip(figures, spent[STOCK], strict=True))
         for name, figures in spent.items()

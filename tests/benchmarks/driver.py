@@ -1,8 +1,8 @@
-"""The service as ``serve`` runs it, with a tap in the queue's place: publishes Routes straight to the task's broker.
+"""The service as ``serve`` runs it, except that commands take the place of the queue and publish to its broker.
 
 ``python -m tests.benchmarks.driver PORT CONTROL_PORT``; settings as for ``serve``. Commands, by POST to the second:
 ``/all`` publishes its body to everyone; ``/prepare?first=&users=&count=`` makes events round robin and ``/go?batch=``
-publishes them, so many at a time as from one receive; ``/pace?first=&users=&count=&per_second=`` publishes at a rate.
+publishes them in batches, each like one receive; ``/pace?first=&users=&count=&per_second=`` publishes at a rate.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from unittest.mock import patch
 from consumers.sqs.fast.status import FastPathStatus
 from sse_service import cli, task
 from sse_service.model.events import BROADCAST, Event, Route, user_channel
+from tests.benchmarks.http_messages import Messages, target
 from tests.benchmarks.payloads import Numbers, pace, payload
-from tests.benchmarks.wire import Messages, target
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 
 TURN = 10
-"""Receives after which the rest of the service has its turn."""
+"""Batches after which the event loop gets a turn."""
 
 
 class Direct:
-    """Stands where Ingest does, and keeps the broker."""
+    """Takes the place of Ingest and keeps the broker."""
 
     def __init__(self, *, broker: Broker, **_: object) -> None:
         self.broker = broker
 
 
 class Tap:
-    """Stands where the consumer does: takes commands."""
+    """Takes the place of the consumer and executes commands."""
 
     port = 0
 
@@ -69,7 +69,7 @@ class Tap:
         self._prepared = [self._to(first + number % users, time.monotonic_ns()) for number in range(count)]
 
     async def go(self, batch: int) -> None:
-        """Publish what was made. A write leaves at once, so the loop's turns are none of an event's cost."""
+        """Publish the prepared events. Writes are sent at once, so the turns of the loop add no cost to an event."""
         routes, self._prepared = self._prepared, []
         for number, start in enumerate(range(0, len(routes), batch)):
             await self._broker.publish(routes[start : start + batch])
@@ -77,7 +77,7 @@ class Tap:
                 await asyncio.sleep(0)
 
     async def pace(self, first: int, users: int, count: int, per_second: int) -> None:
-        """Publish at a rate; an event that this process holds up is as old as its turn."""
+        """Publish at a rate. The age of an event counts from when it was due, even if this process was late."""
         waiting: asyncio.Queue[Route | None] = asyncio.Queue()
 
         async def publish() -> None:
@@ -98,7 +98,7 @@ class Tap:
 
 
 class Control(Messages):
-    """One connection for commands; each is answered when it is done."""
+    """A connection for commands; the answer comes when a command is done."""
 
     def __init__(self, tap: Tap) -> None:
         super().__init__()

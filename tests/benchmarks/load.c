@@ -10,8 +10,8 @@
  *   await FIRST COUNT EACH SECONDS  until each of the streams has so many events of its user
  *   watch FIRST COUNT               the user events whose delay is kept
  *   awake MS                        do not sleep for so long after something came; 0, as at first, is at once
- *   reset                           forget delays and silences
- *   figures                         delays in microseconds, and events a second
+ *   reset                           forget delays, silences and events
+ *   figures                         delays in microseconds; events, and the seconds from the reset to the last of them
  *   silence FIRST COUNT             seconds that the most silent of them had no byte
  *   check FIRST COUNT EACH ALL      count what is missing where each has EACH events of its user and ALL for everyone
  *   faults                          everything that was wrong
@@ -71,7 +71,7 @@ static int port, total, epoll, open_streams, opening;
 static uint64_t awake, came; /* nanoseconds to stay awake, and when something came */
 static struct delays own_delays, all_delays;
 static int watch_first, watch_count = 1 << 30;
-static uint64_t first_event, last_event;
+static uint64_t reset_at, last_event;
 static long events;
 
 static struct {
@@ -159,7 +159,6 @@ static void event(struct stream *s)
     if (!is_new(everyone ? &s->all : &s->own, s->n))
         return;
     events++;
-    first_event = first_event ? first_event : at;
     last_event = at;
     if (everyone) {
         keep(&all_delays, us);
@@ -441,7 +440,9 @@ static void print_figures(void)
     print_delays("own", &own_delays);
     putchar(',');
     print_delays("all", &all_delays);
-    printf(",\"events\":%ld,\"seconds\":%.6f,\"cpu_seconds\":%.3f}\n", events, (double)(last_event - first_event) / 1e9,
+    /* Not from the first event: a burst may come in one read. */
+    printf(",\"events\":%ld,\"seconds\":%.9f,\"cpu_seconds\":%.3f}\n", events,
+           (double)((events ? last_event : now()) - reset_at) / 1e9,
            (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6);
 }
 
@@ -458,7 +459,7 @@ static void check(int first, int count, long each, long all)
 static void reset(void)
 {
     own_delays.count = all_delays.count = 0;
-    first_event = last_event = 0;
+    reset_at = last_event = now();
     events = 0;
     for (int i = 0; i < total; i++)
         streams[i].silence = 0, streams[i].heard = now();

@@ -1,4 +1,4 @@
-"""The load generator, ``load.c``, as an object."""
+"""Runs the load generator, ``load.c``, and sends it commands."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tests.benchmarks.measured import LOAD_CORE, prefer
 from tests.benchmarks.peers import MissingError
+from tests.benchmarks.pinned_process import LOAD_CORE, prefer
 
 SOURCE = Path(__file__).with_name("load.c")
 
@@ -28,10 +28,10 @@ def build(folder: Path) -> Path:
 
 
 class Load:
-    """Streams to one port, one for each request, and commands to them (see ``load.c``)."""
+    """A running load generator with one stream per request (see ``load.c``)."""
 
     def __init__(self, program: Path, port: int, requests: Sequence[str]) -> None:
-        """A request is its target, a space, and a header field or nothing."""
+        """Each request is a target, a space, and a header field or nothing."""
         with tempfile.NamedTemporaryFile("w") as file:
             file.write("".join(f"{request}\n" for request in requests))
             file.flush()
@@ -45,11 +45,11 @@ class Load:
             )
             os.sched_setaffinity(self._process.pid, {LOAD_CORE})
             prefer(self._process.pid)
-            # Its first answer comes when it has read the file.
+            # The first answer shows that it has read the file.
             self("reset")
 
     def __call__(self, *command: object) -> Any:
-        """Give a command, and wait for its answer."""
+        """Send a command and return its answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{' '.join(map(str, command))}\n")
@@ -57,6 +57,11 @@ class Load:
         if not answer:
             raise RuntimeError(f"load ended at {command}")
         return json.loads(answer)
+
+    def rate(self) -> float:
+        """Events a second since the last ``reset``."""
+        figures = self("figures")
+        return float(figures["events"] / figures["seconds"])
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""The events that are published: each says when, its number, and its user (``load.c`` checks them)."""
+"""The published events: each holds its time, its number and its user, which ``load.c`` checks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIZE = 128
 
 
 class Numbers:
-    """Gives each user's events their numbers, round robin over some users."""
+    """Numbers the events of each user."""
 
     def __init__(self) -> None:
         self._next: Counter[int] = Counter()
@@ -25,16 +25,16 @@ class Numbers:
 
 
 def payload(at: int, number: int, user: int) -> str:
-    """The data of an event that was due at a moment, in nanoseconds of the monotonic clock."""
+    """The data of an event; ``at`` is when it was due, in nanoseconds of the monotonic clock."""
     return f'{{"t":{at},"n":{number},"u":{user},"pad":"'.ljust(SIZE - 2, "x") + '"}'
 
 
 async def pace(count: int, per_second: int, put: Callable[[int, int], object]) -> None:
-    """Call with 0, 1, … and the moment at which each is due; what comes late keeps its moment."""
+    """Call ``put`` with 0, 1, … and the time at which each is due; a late call keeps its due time."""
     loop, began = asyncio.get_running_loop(), time.monotonic_ns()
 
     def tick() -> None:
-        # In a thread of its own: uvloop counts in milliseconds, and would send two at a time.
+        # In a thread of its own: timers of uvloop have milliseconds and would send two events at a time.
         for number in range(count):
             due = began + number * 1_000_000_000 // per_second
             if (early := due - time.monotonic_ns()) > 0:

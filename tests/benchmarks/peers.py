@@ -1,4 +1,4 @@
-"""What the service is measured beside.
+"""The reference implementations that the service is compared with.
 
 ``python -m tests.benchmarks.peers textbook PORT``: the app of sse-starlette's documentation, which checks nothing.
 ``python -m tests.benchmarks.peers floor PORT QUEUE_PORT``: a bare protocol on uvloop that reads the feed and writes
@@ -24,7 +24,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
-from tests.benchmarks.wire import Messages, target
+from tests.benchmarks.http_messages import Messages, target
 
 POLLERS = 2
 """As many as the service has by default."""
@@ -57,15 +57,15 @@ http {{
   }}
 }}
 """
-"""One worker, no store of messages: the least that it can cost."""
+"""One worker without a message store: the least that Nchan can cost."""
 
 
 class MissingError(Exception):
-    """A reference is not installed."""
+    """Something that the benchmarks need is not installed."""
 
 
 def nginx() -> str:
-    """The program; raises MissingError, with what to do, where it or Nchan is not there."""
+    """The nginx program; raises MissingError if it or Nchan is not installed."""
     program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None or not MODULE.exists():
         raise MissingError(
@@ -75,7 +75,7 @@ def nginx() -> str:
 
 
 def nchan(folder: Path, port: int, files: int) -> list[str]:
-    """Write a configuration, and give the command that serves it."""
+    """Write a configuration and return the command that runs it."""
     user = "user root;\n" if os.geteuid() == 0 else ""
     text = NCHAN.format(user=user, module=MODULE, files=files, connections=files - 10, port=port)
     (folder / "nginx.conf").write_text(text)
@@ -83,7 +83,7 @@ def nchan(folder: Path, port: int, files: int) -> list[str]:
 
 
 def textbook(port: int) -> None:
-    """A queue for each client, and a generator that waits at it."""
+    """One queue per client, and a generator that waits for it."""
 
     async def events(request: Request) -> EventSourceResponse:
         queue: asyncio.Queue[str] = asyncio.Queue()
@@ -119,7 +119,7 @@ class Floor(Messages):
 
 
 class Poller(Messages):
-    """Receives ten, delivers, deletes ten; the next receive goes out with the delete."""
+    """Receives ten messages, delivers them and deletes them; sends the next receive together with the delete."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)

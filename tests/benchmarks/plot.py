@@ -1,20 +1,20 @@
-"""Draws how much of each bar is used, as an SVG that needs nothing else."""
+"""Draws how much of each bar is used, as a self-contained SVG."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-from tests.benchmarks.row import Row
+from tests.benchmarks.table import Row
 
 WIDTH, LEFT, RIGHT, TOP, STEP = 920, 300, 140, 62, 24
 MOST = 2.0
-"""A bar that is used more than so often is cut."""
+"""Longer bars are cut off."""
 KEPT, MISSED, GREY = "#2da44e", "#cf222e", "#57606a"
 
 
 def plot(rows: Sequence[tuple[str, Row]]) -> str:
-    """One bar for each figure that has one; the line is where it is used up."""
+    """Draw one bar for each figure that has a limit; the dashed line is the limit."""
     barred = [(case, row, row.used) for case, row in rows if row.used is not None]
     height = TOP + STEP * len(barred) + 20
     whole = (WIDTH - LEFT - RIGHT) / MOST
@@ -29,7 +29,7 @@ def plot(rows: Sequence[tuple[str, Row]]) -> str:
     for number, (case, row, used) in enumerate(barred):
         y = TOP + STEP * number
         colour = KEPT if used <= 1 else MISSED
-        # One that is cut ends in an arrow.
+        # A bar that is cut off ends in an arrow.
         end = LEFT + min(used, MOST) * whole
         tip = f" L{end + 9:.1f} {y + 8.5} L{end:.1f} {y + 17}" if used > MOST else f" L{end:.1f} {y + 17}"
         lines += [

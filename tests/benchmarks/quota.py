@@ -1,4 +1,4 @@
-"""A share of a core as container engines give it: a control group with a quota for each 100 ms, removed at the end."""
+"""A CPU quota as container engines set it: a control group with a quota per 100 ms, removed at the end."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Self
 MOUNTS = Path("/proc/self/mounts")
 PERIOD_US = 100_000
 PREFERRED = {"cpu.weight.nice": "-10", "cpu.shares": "9548"}
-"""In a group of its own a process's niceness counts only there; this is what -10 is for the group, in v2 and v1."""
+"""Niceness counts only within a group. This gives the group what niceness -10 gives a process, in v2 and v1."""
 
 
 class NoQuotaError(Exception):
-    """Says in one line why there can be none."""
+    """No quota can be set; the message says why in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Throttling:
-    """How often the group ran, and was stopped until the next period."""
+    """How often the group ran, and how often it was stopped until the next period."""
 
     periods: int
     stopped: int
@@ -33,7 +33,7 @@ class Throttling:
 
 
 class Quota:
-    """A group whose processes have so many cores together; what runs in it must end first."""
+    """A group whose processes share ``cpus`` cores. They must end before the block does."""
 
     def __init__(self, cpus: float) -> None:
         self.cpus = cpus
@@ -41,7 +41,7 @@ class Quota:
         self._group = parent / f"benchmarks-{os.getpid()}-{time.monotonic_ns()}"
 
     def take(self, pids: Sequence[int]) -> None:
-        """Let processes with all their threads run within it."""
+        """Move processes with all their threads into the group."""
         for pid in pids:
             self._write("cgroup.procs", str(pid))
 
@@ -54,7 +54,7 @@ class Quota:
         quota = round(self.cpus * PERIOD_US)
         try:
             if self._unified:
-                self._let_children_have_it()
+                self._delegate_cpu()
             self._group.mkdir()
             if self._unified:
                 self._write("cpu.max", f"{quota} {PERIOD_US}")
@@ -73,7 +73,7 @@ class Quota:
     def __exit__(self, *_: object) -> None:
         self._group.rmdir()
 
-    def _let_children_have_it(self) -> None:
+    def _delegate_cpu(self) -> None:
         enabled = self._group.parent / "cgroup.subtree_control"
         if "cpu" not in enabled.read_text().split():
             enabled.write_text("+cpu")
@@ -83,7 +83,7 @@ class Quota:
 
 
 def _controller() -> tuple[Path, bool]:
-    """Where groups with a share of CPU are made, and whether that is v2."""
+    """The folder for groups with a CPU quota, and whether it is of version 2."""
     for mount in MOUNTS.read_text().splitlines():
         _, where, kind, options, *_ = mount.split()
         if kind == "cgroup2" and "cpu" in (Path(where) / "cgroup.controllers").read_text().split():

@@ -1,4 +1,4 @@
-"""The rate of events that a service holds, and the one that uses a share of its quota."""
+"""Searches for the highest rate that a service keeps up with, and for the rate that uses a share of its quota."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ from dataclasses import dataclass
 
 P99_MS = 1_000
 SOON = 0.5
-"""Seconds after the last event that its deletion, which waits for company, and a quota's period may take."""
+"""Seconds after the last event for its deletion, which waits for a batch, and for one period of the quota."""
 STEP = 1.25
 CLOSE = 1.1
-"""The search ends where a rate is held and one that is so many times higher is not."""
+"""The search ends when the service keeps up with one rate and not with one that is higher by this factor."""
 FULL_CORE = 0.9
-"""A share of the load's core from which it may be what limits."""
+"""From this share of its core on, the load generator may be the limit."""
 NEAR = 0.03
-"""Of a share of the quota that is looked for."""
+"""Accepted distance from the wanted share of the quota."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of a rate."""
+    """The result of one rate."""
 
     per_second: float
     p50_ms: float
     p99_ms: float
     late: float
-    """Seconds that the feed itself was late with the last event."""
+    """Seconds by which the feed itself was late with the last event."""
     emptied: float
     """Seconds from the last event until the queue was empty."""
     quota: float
     """Share of the quota that was used."""
     throttled: float
-    """Share of the quota's periods that ended without CPU."""
+    """Share of the periods in which the quota was used up."""
     load_core: float
-    """Share of their core that the feed and the load used."""
+    """Share of their core that the feed and the load generator used."""
     received: float
-    """Events of one receive."""
+    """Events per receive."""
 
     @property
     def held(self) -> bool:
-        """Whether the service kept pace."""
+        """Whether the service kept up."""
         return self.p99_ms < P99_MS and self.emptied < SOON and self.late < SOON
 
     @property
     def load_limits(self) -> bool:
-        """Whether it may have been the load that did not keep pace."""
+        """Whether the load generator may have been the limit."""
         return self.late >= SOON or self.load_core > FULL_CORE
 
 
 def highest(attempt: Callable[[int], Trial], start: float, tries: int) -> list[Trial]:
-    """Look for the highest rate that is held, by steps and then between two; all that was tried."""
+    """Search for the highest rate, first in steps and then between two; return all trials."""
     tried: list[Trial] = []
     held, failed, rate = 0.0, math.inf, start
     while len(tried) < tries and failed > held * CLOSE:
@@ -65,7 +65,7 @@ def highest(attempt: Callable[[int], Trial], start: float, tries: int) -> list[T
 
 
 def using(attempt: Callable[[int], Trial], share: float, trial: Trial, tries: int) -> Trial:
-    """Look for the rate that uses such a share of the quota, from a trial on; the last that was tried."""
+    """Search for the rate that uses ``share`` of the quota, starting from ``trial``; return the last trial."""
     for _ in range(tries):
         if abs(trial.quota - share) < NEAR:
             break

@@ -1,7 +1,7 @@
-"""Measures cases, prints a table, and fails where an event was lost, doubled, out of order or another's.
+"""Measures cases and prints a table; fails if an event was lost, doubled, out of order or shown to another user.
 
-``python -m tests.benchmarks.run fanout unicast --runs 5 --json out.jsonl --plot out.svg``; all where none is named.
-A bar that is missed is said, and is no failure: machines differ.
+``python -m tests.benchmarks.run fanout unicast --runs 5 --json out.jsonl --plot out.svg`` measures two cases; without
+names it measures all. A missed bar is reported, but is no failure: machines differ.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import delivery, opening, peers, queued
+from tests.benchmarks import delivery_cases, peers, queue_cases, stream_cases
 from tests.benchmarks.bench import FULL, SMALL, Bench
 from tests.benchmarks.load import build
-from tests.benchmarks.measured import LOAD_CORE, SERVER_CORE, stolen
+from tests.benchmarks.pinned_process import LOAD_CORE, SERVER_CORE, stolen
 from tests.benchmarks.plot import plot
-from tests.benchmarks.row import HEAD, Row, line, median
+from tests.benchmarks.table import HEAD, Row, line, median
 
 CASES: dict[str, Callable[[Bench], list[Row]]] = {
-    "fanout": delivery.fanout,
-    "unicast": delivery.one_to_each,
-    "memory": opening.memory,
-    "open": opening.opening,
-    "storm": opening.storm,
-    "latency": queued.latency,
-    "chain": queued.chain,
-    "growth": delivery.growth,
-    "valkey": delivery.valkey,
+    "fanout": delivery_cases.fanout,
+    "unicast": delivery_cases.one_to_each,
+    "memory": stream_cases.memory,
+    "open": stream_cases.opening,
+    "storm": stream_cases.storm,
+    "latency": queue_cases.latency,
+    "chain": queue_cases.chain,
+    "growth": delivery_cases.growth,
+    "valkey": delivery_cases.valkey,
 }
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Describe the machine."""
     names = (line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line)
     packages = ("uvicorn", "uvloop", "httptools", "starlette", "sse-starlette", "aiobotocore", "orjson")
     return {
@@ -56,7 +56,7 @@ def machine() -> dict[str, Any]:
 
 
 def measure(bench: Bench, case: str) -> dict[str, Any]:
-    """One run of a case, as it is written."""
+    """Run a case once."""
     began, stole = time.monotonic(), stolen()
     rows = CASES[case](bench)
     faults, seconds = {name: count for name, count in bench.faults.items() if count}, time.monotonic() - began
@@ -72,13 +72,13 @@ def measure(bench: Bench, case: str) -> dict[str, Any]:
 
 
 def written(run: dict[str, Any]) -> str:
-    """A line of JSON."""
+    """A run as a line of JSON."""
     rows = [{**asdict(row), "used": row.used} for row in run["rows"]]
     return json.dumps({**run, "rows": rows, "machine": machine()}) + "\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Give the exit status: 0, 1 where a case had faults, 2 where something is missing."""
+    """Return the exit status: 0, 1 if a case had faults, 2 if something is not installed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=" ".join(CASES))
     parser.add_argument("--runs", type=int, default=5, help="of which the medians are shown")
@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(missing, file=sys.stderr)
             return 2
         bench = Bench(Path(folder), program, size=SMALL if given.small else FULL, nchan=not given.without_nchan)
-        # All cases, then all again: what disturbs the machine for a while does not hit one case only.
+        # All cases, then all again: a disturbance of the machine does not affect one case alone.
         for number in range(given.runs):
             for case in cases:
                 run = measure(bench, case)
@@ -120,6 +120,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # What was started ends with this.
+    # Ends the started processes too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -1,6 +1,7 @@
-"""Measures what a task of a Fargate size carries, under a quota like its own; ``python -m tests.benchmarks.sizes``.
+"""Measures what tasks of Fargate sizes can handle, with CPU quotas like theirs: ``python -m tests.benchmarks.sizes``.
 
-Fails where an event was lost, doubled, out of order or another's, or a stream was refused or cut. No figure has a bar.
+Fails if an event was lost, doubled, out of order or shown to another user, or a stream was refused or cut. No figure
+has a bar.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.bench import FULL, SMALL, Bench
-from tests.benchmarks.carried import TARGET, TRIES, Carried, carried
+from tests.benchmarks.capacity import TARGET, TRIES, Capacity, measure_capacity
 from tests.benchmarks.load import build
-from tests.benchmarks.measured import stolen
 from tests.benchmarks.peers import MissingError
+from tests.benchmarks.pinned_process import stolen
 from tests.benchmarks.quota import NoQuotaError, Quota
 from tests.benchmarks.run import machine
 
 SIZES = (0.25, 0.5, 1.0)
-# With fewer users a user's next event comes with the next receive, which may overtake the one before.
+# With fewer users, a user's next event would be in the next receive, which may overtake the one before.
 FEW = replace(SMALL, many=400, most=400, events=2_000)
 STREAMS = (
     "| Fargate task | streams | opened in | memory | a broadcast at the last | all back after |",
@@ -41,12 +42,12 @@ EVENTS = (
 )
 
 
-def name(found: Carried) -> str:
-    """Of the size."""
+def name(found: Capacity) -> str:
+    """The name of the size."""
     return f"{found.cpus:g} vCPU"
 
 
-def streams(found: Carried) -> str:
+def streams(found: Capacity) -> str:
     """A line of the first table."""
     return (
         f"| {name(found)} | {found.streams:,} | {found.opened_s:.1f} s | {found.memory_mb:.0f} MB "
@@ -54,7 +55,7 @@ def streams(found: Carried) -> str:
     )
 
 
-def events(found: Carried) -> list[str]:
+def events(found: Capacity) -> list[str]:
     """Lines of the second table."""
     most = found.most or found.tried[-1]
     trials = {
@@ -69,8 +70,8 @@ def events(found: Carried) -> list[str]:
     ]
 
 
-def note(found: Carried) -> str:
-    """What the load's core did, for a figure that it limited is not the task's."""
+def note(found: Capacity) -> str:
+    """Say whether the load generator was the limit; then the figure is not the task's."""
     share = max(trial.load_core for trial in found.tried)
     if found.load_limits:
         return (
@@ -79,10 +80,10 @@ def note(found: Carried) -> str:
     return f"{name(found)}: the load took {share:.0%} of its core at most, and was not the limit."
 
 
-def measure(bench: Bench, cpus: float, seconds: int, tries: int) -> tuple[Carried, dict[str, Any]]:
-    """One size, and what is written of it besides."""
+def measure(bench: Bench, cpus: float, seconds: int, tries: int) -> tuple[Capacity, dict[str, Any]]:
+    """Measure one size; return its figures and facts about the run."""
     began, stole = time.monotonic(), stolen()
-    found = carried(bench, cpus, seconds=seconds, tries=tries)
+    found = measure_capacity(bench, cpus, seconds=seconds, tries=tries)
     faults, took = {name: count for name, count in bench.faults.items() if count}, time.monotonic() - began
     bench.faults.clear()
     about = {
@@ -96,7 +97,7 @@ def measure(bench: Bench, cpus: float, seconds: int, tries: int) -> tuple[Carrie
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Give the exit status: 0, 1 where there were faults, 2 where something is missing."""
+    """Return the exit status: 0, 1 if there were faults, 2 if something is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, metavar="FILE", help="append a line for each size")
     parser.add_argument("--seconds", type=int, help="that a rate must be held: 10, or 1 with --small")
@@ -125,6 +126,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # What was started ends with this.
+    # Ends the started processes too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

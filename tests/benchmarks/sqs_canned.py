@@ -1,4 +1,4 @@
-"""SQS that says the same to everybody, so that its own cost is small and even.
+"""An SQS that gives everybody the same answers, so that its own cost is small and even.
 
 ``python -m tests.benchmarks.sqs_canned CORE`` prints its URL and serves until it is ended.
 """
@@ -41,7 +41,7 @@ def notification(number: int) -> dict[str, Any]:
 
 
 def reply(body: bytes) -> bytes:
-    """A clean 200 as SQS words it."""
+    """A successful answer like that of SQS."""
     return (
         b"HTTP/1.1 200 OK\r\nx-amzn-RequestId: 00000000-0000-0000-0000-000000000000\r\n"
         b"Date: Mon, 23 Nov 2026 23:20:29 GMT\r\nContent-Type: application/x-amz-json-1.0\r\n"
@@ -58,7 +58,7 @@ ATTRIBUTES = reply(b'{"Attributes":{"VisibilityTimeout":"30","RedrivePolicy":"{\
 
 
 class Canned(asyncio.Protocol):
-    """Answers by the operation's name."""
+    """Answers each operation by its name."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)

@@ -1,9 +1,9 @@
-"""A fast SQS: canned SNS notifications for long polls, and counted deletes.
+"""A fast SQS that answers long polls with canned SNS notifications and counts deletes.
 
 ``python -m tests.benchmarks.sqs_feed PORT``. Commands, by POST: ``/burst?first=&users=&count=`` makes events round
 robin as fast as they are asked for, ``/pace?first=&users=&count=&per_second=`` at a rate, ``/all`` puts its body into
-the queue for everyone, ``/stats`` gives the counters. Every other path is SQS's JSON protocol. Nothing is delivered
-twice: what is not deleted shows in ``left``.
+the queue for everyone, ``/stats`` returns the counters. Every other path is SQS's JSON protocol. Nothing is delivered
+twice: messages that are not deleted are counted in ``left``.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 import orjson
 import uvloop
 
+from tests.benchmarks.http_messages import Messages, target
 from tests.benchmarks.payloads import Numbers, pace, payload
-from tests.benchmarks.wire import Messages, target
 
 TOPIC = "arn:aws:sns:us-east-1:000000000000:events"
 ATTRIBUTES = {
@@ -31,7 +31,7 @@ ATTRIBUTES = {
 
 
 def _template(data: str, **attributes: str) -> bytes:
-    """A message of a receive, as long as the real thing, with ``%`` for what is after an ``@``; it has no true MD5."""
+    """A message as long as a real one, with ``%`` placeholders for the names after an ``@``. Its MD5 is not valid."""
     url = "https://sns.us-east-1.amazonaws.com"
     body = {
         "Type": "Notification",
@@ -70,25 +70,25 @@ class Queue:
         self._template = _template(data, user_id="@U")
         self._numbers = Numbers()
         self._waiting: deque[bytes] = deque()
-        # What is left of a burst: first user, users, events, events made.
+        # The rest of a burst: first user, users, events, events made.
         self._burst = (0, 1, 0, 0)
         self._flying: set[str] = set()
         self._polls: dict[Connection, tuple[int, asyncio.TimerHandle]] = {}
         self._pacing: asyncio.Task[None] | None = None
 
     def stats(self) -> dict[str, Any]:
-        """The counters, and what was not deleted."""
+        """The counters, and the number of messages that were not deleted."""
         _, _, count, made = self._burst
         left = len(self._waiting) + len(self._flying) + count - made
         return {**self.counts, "left": left, "cpu_seconds": time.process_time()}
 
     def burst(self, first: int, users: int, count: int) -> None:
-        """Begin a burst."""
+        """Start a burst."""
         self._burst = (first, users, count, 0)
         self._serve()
 
     def pace(self, first: int, users: int, count: int, per_second: int) -> None:
-        """Begin to send at a rate; an event is as old as its message, not as its turn: a late feed delays nobody."""
+        """Start to send at a rate. The age of an event counts from its message, not from when it was due."""
 
         def put(number: int, due: int) -> None:
             self._waiting.append(self._message(first + number % users))
@@ -102,7 +102,7 @@ class Queue:
         self._serve()
 
     def receive(self, connection: Connection, asked: dict[str, Any]) -> None:
-        """Answer a receive, now or when there is something."""
+        """Answer a receive, now or when there is a message."""
         most, wait = asked.get("MaxNumberOfMessages", 1), asked.get("WaitTimeSeconds", 0)
         self.counts["receives"] += 1
         if self._ready() or not wait:
@@ -112,13 +112,13 @@ class Queue:
             self._polls[connection] = (most, timer)
 
     def delete(self, handles: list[str]) -> None:
-        """Count those that were received."""
+        """Count the deletes of received messages."""
         before = len(self._flying)
         self._flying.difference_update(handles)
         self.counts["deleted"] += before - len(self._flying)
 
     def forget(self, connection: Connection) -> None:
-        """It has closed."""
+        """Forget a connection that has closed."""
         if poll := self._polls.pop(connection, None):
             poll[1].cancel()
 
@@ -159,7 +159,7 @@ class Queue:
 
 
 class Connection(Messages):
-    """Speaks for the queue."""
+    """A client's connection to the queue."""
 
     def __init__(self, queue: Queue) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The benchmarks in small: that they run, and find no fault; no figure is judged."""
+"""The benchmarks with few streams and events: they run and find no fault. No figure is judged."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tests.benchmarks.load import Load, build
 from tests.benchmarks.plot import plot
 from tests.benchmarks.quota import NoQuotaError, Quota
 from tests.benchmarks.rate import Trial, highest
-from tests.benchmarks.row import Row, line, median
 from tests.benchmarks.run import CASES, main, measure
+from tests.benchmarks.table import Row, line, median
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 SIDE_BY_SIDE = 3
 COMMAND = "unicast"
-"""The case that is measured by the command itself."""
+"""The case that the command line measures."""
 OTHERS = [case for case in CASES if case != COMMAND]
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Each case without Nchan, which is no package of Python; several at a time, as no figure is looked at."""
+    """Each case without Nchan, which pip cannot install; several at a time, because no figure is judged."""
     folder = tmp_path_factory.mktemp("bench")
     program = build(folder)
 
@@ -60,7 +60,7 @@ def test_the_command_prints_a_table_writes_json_and_draws(tmp_path: Path, capsys
 
 
 def may_set_quotas() -> bool:
-    """Whether this is root, and control groups can be written."""
+    """Whether control groups can be written here."""
     try:
         with Quota(1):
             return True
@@ -68,7 +68,7 @@ def may_set_quotas() -> bool:
         return False
 
 
-def test_the_sizes_are_measured_without_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_sizes_are_measured_without_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written = tmp_path / "out.jsonl"
     status = sizes.main(["--small", "--json", str(written)])
     out, err = capsys.readouterr()
@@ -83,7 +83,7 @@ def test_the_sizes_are_measured_without_a_fault(tmp_path: Path, capsys: pytest.C
     assert "take more tasks" in out
 
 
-def test_no_size_is_measured_where_no_quota_can_be_set(
+def test_no_size_is_measured_if_no_quota_can_be_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mounts = tmp_path / "mounts"
@@ -96,7 +96,7 @@ def test_no_size_is_measured_where_no_quota_can_be_set(
 
 
 @pytest.mark.parametrize(("start", "capacity"), [(1_000, 1_000), (1_000, 430), (1_000, 2_900), (1_000, 1_040)])
-def test_the_highest_rate_is_found_to_a_tenth(start: int, capacity: int) -> None:
+def test_the_highest_rate_is_found_within_ten_percent(start: int, capacity: int) -> None:
     def attempt(rate: int) -> Trial:
         p99 = 10 if rate <= capacity else 2_000
         return Trial(rate, 1, p99, late=0, emptied=0, quota=1, throttled=1, load_core=0, received=10)
@@ -107,7 +107,7 @@ def test_the_highest_rate_is_found_to_a_tenth(start: int, capacity: int) -> None
 
 @pytest.fixture
 def faulty() -> Iterator[int]:
-    """The port of a server that answers the first three streams wrongly, each in another way."""
+    """The port of a server that answers three streams wrongly, each in another way."""
 
     def event(number: int, user: int = 0, kind: str = "x") -> bytes:
         block = b'event: %b\ndata: {"t":0,"n":%d,"u":%d}\n\n' % (kind.encode(), number, user)
@@ -125,7 +125,7 @@ def faulty() -> Iterator[int]:
         for answer in answers:
             connection, _ = listener.accept()
             connection.recv(1000)
-            # Byte by byte: nothing may hang on how it is cut.
+            # Byte by byte: the result must not depend on how the bytes are split.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for byte in b"".join(answer):
                 connection.send(bytes([byte]))
@@ -163,7 +163,23 @@ def test_the_load_counts_every_fault(tmp_path: Path, faulty: int) -> None:
     }
 
 
-def test_a_row_says_whether_its_bar_is_kept() -> None:
+def test_one_event_alone_has_a_rate(tmp_path: Path) -> None:
+    """On a busy machine a whole burst may come in one read, with no time between its first and last event."""
+    block = b'data: {"t":0,"n":0,"u":0}\n\n'
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
+        accepted = threads.submit(listener.accept)
+        with Load(build(tmp_path), listener.getsockname()[1], ["/ "]) as load:
+            opened = threads.submit(load, "open", 0, 1, 1)
+            with accepted.result()[0] as connection:
+                connection.sendall(HEAD)
+                opened.result()
+                load("reset")
+                connection.sendall(b"%x\r\n%b\r\n" % (len(block), block))
+                load("await", 0, 1, 1, 30)
+                assert 0 < load.rate() < float("inf")
+
+
+def test_a_row_shows_whether_its_bar_is_kept() -> None:
     runs = [Row("a", "µs", ours, reference, "x", 2) for ours, reference in ((1, 1), (9, 3), (10, 5))]
     row = median(runs)
     assert (row.ours, row.reference, row.ratio, row.verdict) == (9, 3, 2, "kept")
@@ -173,7 +189,7 @@ def test_a_row_says_whether_its_bar_is_kept() -> None:
     assert Row("a", "kB", 13).verdict == ""
 
 
-def test_a_plot_shows_only_what_has_a_bar() -> None:
+def test_a_plot_shows_only_figures_with_a_bar() -> None:
     drawn = plot([("b", Row("with <bar>", "kB", 13, bar=12)), ("b", Row("without", "kB", 13))])
     assert "with &lt;bar&gt;" in drawn
     assert "without" not in drawn

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class Message(NamedTuple):
-    """One dispatch."""
+    """A dispatched event."""
 
     type: str
     data: str
@@ -15,7 +15,7 @@ class Message(NamedTuple):
 
 @dataclass
 class Parsed:
-    """What a browser would have dispatched, and what it remembers."""
+    """The events that a browser would dispatch, and the state that it would keep."""
 
     events: list[Message] = field(default_factory=list)
     last_id: str = ""
@@ -23,7 +23,7 @@ class Parsed:
 
 
 def parse(stream: bytes) -> Parsed:
-    """Interpret a whole stream."""
+    """Parse a whole stream."""
     text = stream.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     parsed, kind, data, pending = Parsed(), "", "", ""
     for line in text.split("\n")[:-1]:

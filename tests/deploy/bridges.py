@@ -1,4 +1,4 @@
-"""What the emulator's CloudFormation does not make, made by calls of the same services' own APIs."""
+"""Creates the resources that the emulator's CloudFormation does not create, with calls of the services' own APIs."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from moto.kms.models import Key
 
 Clients = Callable[[str], Any]
 Made = tuple[str, dict[str, str]]
-"""What ``Ref`` gives, and what ``GetAtt`` gives."""
+"""The value of ``Ref``, and the values of ``GetAtt``."""
 
 REGION = "us-east-1"
 _TARGET = ("ResourceId", "ScalableDimension", "ServiceNamespace")
-"""What a scalable target's ``Ref`` is made of."""
+"""The parts of a scalable target's ``Ref``."""
 
 
 class Bridge:
-    """The account that the bridges work in, while a stack is made."""
+    """The account in which the bridges create resources while a stack is created."""
 
     clients: Clients
 
 
 def clients(endpoint_url: str) -> Clients:
-    """Give a maker of clients for an emulator."""
+    """Return a function that makes clients of an emulator."""
 
     @cache
     def client(service: str) -> Any:
@@ -96,7 +96,7 @@ def _valkey(aws: Clients, properties: dict[str, Any], name: str) -> Made:
     token = aws("secretsmanager").get_secret_value(SecretId=arn[1])["SecretString"]
     known = {**properties, "ReplicationGroupId": name[:40].lower(), "AuthToken": token}
     aws("elasticache").create_replication_group(**known)
-    # moto reads ${Valkey.PrimaryEndPoint.Address} as far as the second dot.
+    # moto reads ${Valkey.PrimaryEndPoint.Address} only up to the second dot.
     return known["ReplicationGroupId"], {"PrimaryEndPoint": f"master.{name.lower()}.example.com"}
 
 
@@ -139,14 +139,14 @@ BRIDGED: Mapping[str, Callable[[Clients, dict[str, Any], str], Made]] = {
     "AWS::SQS::QueuePolicy": _queue_policy,
     "AWS::SecretsManager::Secret": _secret,
 }
-"""Types that moto 5.2 skips with a warning, as its CloudFormation has no model of them though it has the service.
+"""Types that moto 5.2 skips with a warning: it has the service, but its CloudFormation has no model of the type.
 
-Each is made with the template's own properties by the service's API, where botocore checks their names and types. A
-parameter group is not even known to moto's ElastiCache: nothing is made. Valkey's dynamic reference, which moto leaves
-as text, is resolved here.
+Each is created through the service's API with the template's properties, whose names and types botocore checks. moto's
+ElastiCache has no parameter groups, so none is created. Valkey's dynamic reference, which moto leaves as text, is
+resolved here.
 """
 
-MENDED = (
+FIXED = (
     "AWS::NoValue",
     "KMS::Key",
     "ECS::Cluster",
@@ -155,21 +155,21 @@ MENDED = (
     "LoadBalancer",
     "TargetGroup",
 )
-"""What moto does, but not well enough.
+"""Types whose emulation in moto needs a fix.
 
-AWS::NoValue in a list becomes null. A key's policy is kept as it is, and not as the text that KMS then looks for. A
-service without DesiredCount is none (AWS: 1 task). Full names, as CloudWatch wants them, are missing. An update
-replaces a cluster that has no name of its own, registers a task definition with its keys in capitals, of which the API
-then shows nothing, and leaves the service at the old one.
+AWS::NoValue in a list becomes null. A key's policy is stored as an object, while KMS then expects text. A service
+without DesiredCount gets no task (AWS: 1). The full names that CloudWatch needs are missing. An update replaces a
+cluster without a name, registers a task definition with capitalized keys, which the API does not return, and leaves the
+service at the old one.
 
-What moto leaves out of what it makes (attributes of load balancer and target group, a service's network and deployment,
-a security group's egress, an updated key's policy) is not mended: test_template.py reads those. It enforces no policy
-and encrypts nothing: that a role is enough is never tried here.
+Properties that moto drops are not fixed: attributes of load balancer and target group, network and deployment of a
+service, egress of a security group, the policy of an updated key. test_template.py checks those. moto enforces no
+policy and encrypts nothing, so no test here shows that a role's permissions suffice.
 """
 
 
 def install() -> None:
-    """Make the emulator of this process know them; once is enough."""
+    """Register the bridges with the emulator of this process; once is enough."""
     if "AWS::SNS::Subscription" in parsing.get_model_map():
         return
     for kind, make in BRIDGED.items():
@@ -220,7 +220,7 @@ def _bridge(kind: str, make: Callable[[Clients, dict[str, Any], str], Made]) -> 
         def is_created(self) -> bool:
             return True
 
-    # moto finds its models by looking for subclasses; this one must outlive the function.
+    # moto finds its models among the subclasses; these must outlive the function.
     _KEPT.append(Bridged)
 
 

@@ -1,4 +1,4 @@
-"""A Dockerfile's instructions, as far as ours uses the language."""
+"""A parser for the parts of the Dockerfile language that the project uses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Instruction:
 
     @property
     def exec_form(self) -> list[str]:
-        """The arguments; fails where a shell would be needed."""
+        """The arguments; fails if the instruction needs a shell."""
         parsed: list[str] = json.loads(self.text)
         return parsed
 

@@ -1,4 +1,4 @@
-"""The template as a reader needs it: what stands in it once its parameters are known."""
+"""The CloudFormation template, evaluated for given parameters."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ GIVEN = {
     "Subnets": "subnet-1,subnet-2",
     "Certificate": "arn:aws:acm:us-east-1:123456789012:certificate/1",
 }
-"""The parameters that have no default."""
+"""The parameters without a default."""
 
 _NOTHING = object()
 
 
 @cache
 def raw() -> dict[str, Any]:
-    """The template with its short forms written out."""
+    """The template with its short forms (``!Ref``) written out."""
     loaded: dict[str, Any] = cfn_yaml.load(str(PATH))
     return loaded
 
 
 class Template:
-    """Conditions, parameters and mappings are decided; references to resources stay as they are."""
+    """Evaluates conditions, parameters and mappings; references to resources stay as they are."""
 
     def __init__(self, **parameters: str) -> None:
         declared = raw()["Parameters"]
@@ -59,7 +59,7 @@ class Template:
 
     @property
     def refusals(self) -> list[str]:
-        """Why the rules do not let these parameters in."""
+        """The rules that these parameters violate."""
         return [
             assertion["AssertDescription"]
             for rule in raw()["Rules"].values()
@@ -144,7 +144,7 @@ def statements(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def listed(value: Any) -> list[Any]:
-    """What may be one or several, as several."""
+    """A value that may be a list or a single item, as a list."""
     return value if isinstance(value, list) else [value]
 
 

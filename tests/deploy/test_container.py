@@ -1,4 +1,4 @@
-"""What the template gives the service's container, and how it is watched."""
+"""The container that the template defines, and its monitoring."""
 
 import ast
 import json
@@ -22,7 +22,7 @@ def test_every_variable_is_a_setting_of_the_service() -> None:
 
 
 @pytest.mark.parametrize("template", [VALKEY, MEMORY], ids=["valkey", "memory"])
-def test_the_service_starts_with_what_the_template_gives(template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_starts_with_the_templates_variables(template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
     known = {
         "SSE_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/push-Queue-1",
         "SSE_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:push-Topic-1",
@@ -39,18 +39,18 @@ def test_the_service_starts_with_what_the_template_gives(template: Template, mon
     assert settings.in_memory is (template is MEMORY)
 
 
-def test_the_container_can_change_nothing_and_open_enough() -> None:
+def test_the_container_is_read_only_and_may_open_enough_files() -> None:
     container = VALKEY.container
     assert container["ReadonlyRootFilesystem"] is True
     assert container["User"] == "10001:10001"
     [files] = container["Ulimits"]
     assert files["Name"] == "nofile"
-    # deploy/README.md, "Behind an ALB": what SSE_MAX_STREAMS needs.
+    # A tenth of the descriptors, and 100, are kept back from SSE_MAX_STREAMS.
     assert files["HardLimit"] >= files["SoftLimit"] >= Settings.model_fields["max_streams"].default * 1.12 + 100
     assert container["LinuxParameters"] == {"InitProcessEnabled": True}
 
 
-def test_exec_is_off_as_its_agent_writes_to_the_root_file_system() -> None:
+def test_ecs_exec_is_off() -> None:
     assert VALKEY["Service"]["EnableExecuteCommand"] is False
     assert "ssmmessages" not in PATH.read_text()
     assert '"command":["doctor",' in VALKEY.outputs["Doctor"]["Value"]["Fn::Sub"][0]
@@ -63,14 +63,14 @@ def test_the_health_check_needs_no_shell() -> None:
     assert "http://127.0.0.1:8000/healthz" in code
 
 
-def test_a_log_that_nobody_takes_does_not_stop_the_service() -> None:
+def test_logging_does_not_block_the_service() -> None:
     options = VALKEY.container["LogConfiguration"]["Options"]
     assert options["mode"] == "non-blocking"
     assert options["awslogs-group"] == {"Ref": "Logs"}
     assert int(VALKEY["Logs"]["RetentionInDays"]) > 0
 
 
-# ---- Watching it
+# ---- Monitoring
 
 METRICS = {
     *("StreamsOpen", "Ready", "Gaps", "SlowReadersCut", "EventsStored", "EventsDelivered", "MessagesRejected"),
@@ -78,7 +78,7 @@ METRICS = {
 }
 
 
-def test_every_alarm_says_what_to_do_and_is_told_twice() -> None:
+def test_every_alarm_says_what_to_do_and_notifies_when_it_starts_and_ends() -> None:
     alarms = Template(AlarmEmail="ops@example.com", AlarmTopic="arn:aws:sns:us-east-1:123456789012:ops").of_type(
         "AWS::CloudWatch::Alarm"
     )
@@ -96,12 +96,12 @@ def test_every_alarm_says_what_to_do_and_is_told_twice() -> None:
     }
 
 
-def test_without_anybody_to_tell_there_is_no_topic_for_it() -> None:
+def test_without_recipients_there_is_no_alarm_topic() -> None:
     assert "AlarmMails" not in VALKEY.resources
     assert VALKEY["BacklogAlarm"]["AlarmActions"] == []
 
 
-def test_alarms_and_scaling_use_metrics_that_the_service_writes() -> None:
+def test_alarms_and_scaling_use_metrics_that_exist() -> None:
     namespace = VALKEY.environment["SSE_EMF_NAMESPACE"]
     found = set()
     for metric in _metrics([resource.get("Properties") for resource in VALKEY.resources.values()]):
@@ -111,12 +111,12 @@ def test_alarms_and_scaling_use_metrics_that_the_service_writes() -> None:
     assert found == {"StreamsOpen", "StreamsOpened", "Gaps", "SlowReadersCut", "Ready"} <= METRICS
 
 
-def test_the_service_writes_the_metrics_that_are_watched() -> None:
+def test_the_service_writes_the_metrics_that_the_template_uses() -> None:
     written = Path(emf.__file__).read_text()
     assert not [name for name in METRICS if f'"{name}"' not in written]
 
 
-def test_nobody_healthy_and_nobody_there_ring_alike() -> None:
+def test_the_alarm_on_unhealthy_tasks_also_fires_without_tasks() -> None:
     for name in ("NoTaskAlarm", "NotReadyAlarm"):
         alarm = VALKEY[name]
         assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
@@ -139,7 +139,7 @@ def test_the_dashboard_is_json_and_shows_every_metric_once(template: Template) -
 
 
 def _metrics(value: Any) -> list[dict[str, Any]]:
-    """All metrics that are named in a value."""
+    """All metrics that a value names."""
     if isinstance(value, list):
         return [metric for item in value for metric in _metrics(item)]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The examples do what they say: what each producer sends is routed to its user, and each page shows the true state."""
+"""The examples work: events of each producer reach their user, and each page shows the true state."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from sse_service.routing.router import Router
 from tests.e2e.conftest import NewPage, browser, new_page  # noqa: F401  fixtures
 from tests.e2e.test_recipe import Service, block, ready
 from tests.integration.emulated import make
+from tests.integration.process import DEADLINE, PROGRAM_DEADLINE
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
 TEMPLATES = sorted(EXAMPLES.glob("*.yaml"))
 NODE = Path(playwright.__file__).parent / "driver" / "node"
-"""Playwright's own Node.js, which runs TypeScript; the system's may be too old for that."""
+"""Playwright's Node.js, which runs TypeScript; the system's may be too old."""
 
 KEY = "users/ann/7/a b.pdf"
 STREAM_RECORD = {  # as a pipe reads it from a DynamoDB stream
@@ -65,19 +66,19 @@ def aws(server: MotoServer) -> Emulator:
 
 @pytest.fixture
 def environment(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """What a Lambda finds around it."""
+    """The environment of a Lambda."""
     for name, value in {**aws.environment, "TOPIC_ARN": aws.topic_arn, "NO_PROXY": "127.0.0.1"}.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
 
 
 def arriving(aws: Emulator, count: int) -> list[Route]:
-    """Where the service routes the next messages of the queue."""
+    """The routes of the next messages in the queue."""
     router = Router(s3_key_pattern="users/{user}/*")
     routes: list[Route] = []
 
     async def receive() -> None:
-        async with aws.client("sqs") as sqs, asyncio.timeout(20):
+        async with aws.client("sqs") as sqs, asyncio.timeout(DEADLINE):
             while len(routes) < count:
                 answer = await sqs.receive_message(QueueUrl=aws.queue_url, WaitTimeSeconds=1, MaxNumberOfMessages=10)
                 for message in answer.get("Messages", []):
@@ -99,14 +100,14 @@ def call(aws: Emulator, service: str, operation: str, **parameters: Any) -> Any:
 
 
 def resources(name: str) -> dict[str, Any]:
-    """The template's resources, its intrinsic functions written out."""
+    """The template's resources, with intrinsic functions written out."""
     from cfnlint.decode import cfn_yaml
 
     return {key: value["Properties"] for key, value in cfn_yaml.load(str(EXAMPLES / name))["Resources"].items()}
 
 
 def the_steps_of(job: str, routes: list[Route]) -> None:
-    """Whether these are the two events of a job of ann's."""
+    """Whether these are the two events of one job of ann."""
     assert [route.channels for route in routes] == [("user:ann",)] * 2
     events = sorted((route.event for route in routes), key=lambda event: event.id)
     assert [(e.id, e.type, e.subject) for e in events] == [
@@ -134,14 +135,12 @@ def notification(key: str) -> dict[str, Any]:
     return {"Records": [{"eventSource": "aws:s3", "s3": {"bucket": {"name": "b"}, "object": {"key": key}}}]}
 
 
-def test_the_lambda_in_python_tells_the_user_of_each_step(aws: Emulator, python_lambda: ModuleType) -> None:
+def test_the_python_lambda_publishes_each_step(aws: Emulator, python_lambda: ModuleType) -> None:
     python_lambda.handler(notification("users/ann/7/a+b.pdf"), None)
     the_steps_of("7", arriving(aws, 2))
 
 
-def test_the_lambda_in_python_tells_the_same_events_when_it_is_tried_again(
-    aws: Emulator, python_lambda: ModuleType
-) -> None:
+def test_a_retry_of_the_python_lambda_publishes_the_same_event_ids(aws: Emulator, python_lambda: ModuleType) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError
 
@@ -156,7 +155,7 @@ def test_the_lambda_in_python_tells_the_same_events_when_it_is_tried_again(
     assert next(route.event for route in routes if route.event.id == "7-1").data == first.event.data
 
 
-def test_the_lambda_in_typescript_tells_the_user_of_each_step(aws: Emulator, tmp_path: Path) -> None:
+def test_the_typescript_lambda_publishes_each_step(aws: Emulator, tmp_path: Path) -> None:
     job, bad = ({"messageId": name, "body": body} for name, body in (("m-1", '{"user":"ann","job":"8"}'), ("m-2", "{")))
     answer, published = run_typescript(tmp_path, {"Records": [bad, job]}, topic_arn=aws.topic_arn)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m-2"}]}
@@ -166,7 +165,7 @@ def test_the_lambda_in_typescript_tells_the_user_of_each_step(aws: Emulator, tmp
 
 
 def run_typescript(directory: Path, event: Any, *, topic_arn: str) -> tuple[Any, list[dict[str, Any]]]:
-    """The handler's answer, and what it gave to a stand-in of the SDK."""
+    """The handler's answer, and the messages that it passed to a stand-in for the SDK."""
     sdk = directory / "node_modules" / "@aws-sdk" / "client-sns"
     sdk.mkdir(parents=True)
     (sdk / "package.json").write_text('{"type": "module", "exports": "./index.js"}')
@@ -189,7 +188,7 @@ def run_typescript(directory: Path, event: Any, *, topic_arn: str) -> tuple[Any,
         env={"TOPIC_ARN": topic_arn},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PROGRAM_DEADLINE,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
@@ -197,14 +196,14 @@ def run_typescript(directory: Path, event: Any, *, topic_arn: str) -> tuple[Any,
     return answer, sent
 
 
-def test_the_lambda_in_python_skips_what_is_no_job_s_file(aws: Emulator, python_lambda: ModuleType) -> None:
+def test_the_python_lambda_skips_objects_that_are_not_files_of_a_job(aws: Emulator, python_lambda: ModuleType) -> None:
     keys = ("users", "users/ann", "users/ann/7", "users/ann/7/", "users//7/a", "users/ann/7/a")
     python_lambda.handler({"Records": [record for key in keys for record in notification(key)["Records"]]}, None)
     the_steps_of("7", arriving(aws, 2))
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
-def test_cloudformation_would_take_the_template(template: Path) -> None:
+def test_cfn_lint_accepts_the_template(template: Path) -> None:
     if importlib.util.find_spec("cfnlint") is None:
         pytest.fail("needs cfn-lint: pip install cfn-lint")
     from cfnlint.api import lint_file
@@ -226,14 +225,14 @@ def test_cloudformation_would_take_the_template(template: Path) -> None:
         ),
     ],
 )
-def test_a_topic_s_policy_lets_one_service_publish_and_no_more(name: str, service: str, condition: Any) -> None:
+def test_the_topic_policy_lets_one_service_publish(name: str, service: str, condition: Any) -> None:
     (statement,) = resources(name)["TopicPolicy"]["PolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Principal"]) == ("Allow", {"Service": service})
     assert (statement["Action"], statement["Resource"]) == ("sns:Publish", {"Ref": "TopicArn"})
     assert statement.get("Condition") == condition
 
 
-def test_what_the_rule_passes_on_reaches_the_user_in_its_detail(aws: Emulator) -> None:
+def test_an_eventbridge_event_reaches_the_user_in_its_detail(aws: Emulator) -> None:
     from moto.events.models import EventPattern
 
     rule = resources("eventbridge.yaml")["Rule"]
@@ -253,9 +252,9 @@ def test_what_the_rule_passes_on_reaches_the_user_in_its_detail(aws: Emulator) -
     assert passes(event)
     assert not passes({**event, "detail": {"job": "7"}})
     assert not passes({**event, "source": "other"})
-    # No input transformer, no role: the event as it is, by the topic's policy.
+    # No input transformer and no role: the event is sent as it is, allowed by the topic's policy.
     assert [set(target) for target in rule["Targets"]] == [{"Id", "Arn"}]
-    # The emulator delivers rules to queues only.
+    # In the emulator the target of a rule can only be a queue.
     call(aws, "sns", "publish", TopicArn=aws.topic_arn, Message=json.dumps(event))
     (route,) = arriving(aws, 1)
     assert route.channels == ("user:ann",)
@@ -263,7 +262,7 @@ def test_what_the_rule_passes_on_reaches_the_user_in_its_detail(aws: Emulator) -
     assert json.loads(route.event.data) == event["detail"]
 
 
-def test_an_object_that_is_put_reaches_the_user_in_its_key(aws: Emulator) -> None:
+def test_an_uploaded_object_reaches_the_user_in_its_key(aws: Emulator) -> None:
     (setting,) = resources("s3.yaml")["Bucket"]["NotificationConfiguration"]["TopicConfigurations"]
     rules = setting["Filter"]["S3Key"]["Rules"]
     topic = {"TopicArn": aws.topic_arn, "Events": [setting["Event"]], "Filter": {"Key": {"FilterRules": rules}}}
@@ -283,7 +282,7 @@ def test_an_object_that_is_put_reaches_the_user_in_its_key(aws: Emulator) -> Non
     assert (route.event.type, route.event.subject) == ("ObjectCreated:Put", KEY)
 
 
-def test_what_the_pipe_makes_of_a_row_reaches_the_user_in_it(aws: Emulator) -> None:
+def test_a_dynamodb_row_reaches_the_user_that_it_names(aws: Emulator) -> None:
     template = resources("dynamodb-pipe.yaml")["Pipe"]["TargetParameters"]["InputTemplate"]
     message = transformed(template, STREAM_RECORD)
     call(aws, "sns", "publish", TopicArn=aws.topic_arn, Message=message)
@@ -291,12 +290,12 @@ def test_what_the_pipe_makes_of_a_row_reaches_the_user_in_it(aws: Emulator) -> N
     event = route.event
     assert route.channels == ("user:ann",)
     assert (event.type, event.subject) == ("job.done", 'job/7"')
-    # Source and id: a record that the pipe sends again, with another MessageId, is the same event.
+    # Source and id: a record that the pipe sends again has another MessageId, but is the same event.
     assert event.id == f"{STREAM_RECORD['eventSourceARN']} 1af2"
     assert json.loads(event.data) == {"user_id": "ann", "job": '7"', "step": "2", "state": "done"}
 
 
-def test_the_pipe_passes_on_only_rows_that_have_all_that_it_sends() -> None:
+def test_the_pipe_ignores_rows_without_the_fields_that_it_sends() -> None:
     from moto.events.models import EventPattern
 
     (rule,) = resources("dynamodb-pipe.yaml")["Pipe"]["SourceParameters"]["FilterCriteria"]["Filters"]
@@ -311,7 +310,7 @@ def test_the_pipe_passes_on_only_rows_that_have_all_that_it_sends() -> None:
 
 
 def transformed(template: str, record: Any) -> str:
-    """A pipe's input transformer: a placeholder is a JSON value, or a text within a string."""
+    """A pipe's input transformer: a placeholder is a JSON value or part of a string."""
 
     def found(path: str) -> str:
         value = record
@@ -325,7 +324,7 @@ def transformed(template: str, record: Any) -> str:
     return placeholder.sub(lambda m: found(m[1]), within)
 
 
-def test_the_state_machine_tells_the_user_that_it_is_done(
+def test_the_state_machine_publishes_its_end(
     aws: Emulator, server: MotoServer, environment: pytest.MonkeyPatch
 ) -> None:
     from moto.core.config import default_user_config
@@ -353,7 +352,7 @@ def test_the_state_machine_tells_the_user_that_it_is_done(
     assert found["status"] == "SUCCEEDED", found
 
 
-# From here on a browser is open, and asyncio.run() refuses to run beside it: what needs the emulator stands above.
+# From here on a browser is open, and asyncio.run() does not work next to it. Tests with the emulator stand above.
 PLAIN = """<!doctype html><link rel="icon" href="data:,"><ul id="jobs"></ul>
 <script type="module" src="/page.js"></script>"""
 WITH_REACT = """<!doctype html><link rel="icon" href="data:,"><ul id="jobs"></ul>
@@ -414,7 +413,7 @@ def step(number: str, step: int, state: str) -> str:
 
 
 def page_of(html: str, new_page: NewPage) -> Service:  # noqa: F811  the fixture
-    """A page of the examples, not yet opened, against a service that does what it is told."""
+    """A page of the examples, not yet opened, with a scripted service."""
     service = Service(new_page())
     files = {"/react.js": REACT, "/app.js": APP, "/push.js": (PAGE / "push.js").read_text()}
     files |= {f"/{path.name}": path.read_text() for path in EXAMPLES.glob("*.js")}
@@ -437,7 +436,7 @@ def shows(page: Service, *lines: str) -> None:
     )
 
 
-def test_a_page_shows_the_state_and_then_what_is_pushed(page: Service) -> None:
+def test_a_page_shows_the_state_and_then_pushed_events(page: Service) -> None:
     page.start(
         **{"my/jobs": [(200, json.dumps([job("7", 1, "working")]))]},
         events=[(200, ready() + step("7", 2, "done") + step("8", 1, "working"))],
@@ -472,7 +471,7 @@ def test_a_page_that_resumes_keeps_what_it_shows(page: Service) -> None:
     assert page.count("/my/jobs") == 1
 
 
-def test_a_component_that_is_gone_asks_for_nothing(new_page: NewPage) -> None:  # noqa: F811  the fixture
+def test_an_unmounted_component_closes_its_stream(new_page: NewPage) -> None:  # noqa: F811  the fixture
     page = page_of(WITH_REACT, new_page)
     page.page.clock.install()
     page.start(**{"my/jobs": [(200, json.dumps([job("7", 2, "done")]))]})

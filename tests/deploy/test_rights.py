@@ -1,4 +1,4 @@
-"""Who may do what in the stack, and who gets to know its secrets."""
+"""Permissions and secrets in the template."""
 
 import json
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from tests.deploy.template import ALL, MEMORY, PATH, VALKEY, Template, listed, raw, statements
 
 
-def test_secrets_are_made_there_and_long_enough() -> None:
+def test_secrets_are_generated_and_long_enough() -> None:
     for name in ("JwtSecret", "ValkeySecret"):
         made = VALKEY[name]["GenerateSecretString"]
         assert set(VALKEY[name]) == {"Description", "GenerateSecretString"}
-        # HS256 wants 32 bytes; ElastiCache takes 16 to 128 characters, few of them punctuation.
+        # HS256 needs 32 bytes; ElastiCache accepts 16 to 128 characters and few punctuation marks.
         assert 32 <= made["PasswordLength"] <= 128
         assert made["ExcludePunctuation"] is True
 
@@ -39,7 +39,7 @@ def test_the_container_gets_secrets_by_reference() -> None:
     assert given(MEMORY) == {"SSE_JWT_SECRET": "JwtSecret"}
 
 
-def test_the_task_may_do_what_it_does_and_no_more() -> None:
+def test_the_task_role_has_only_the_permissions_that_it_needs() -> None:
     allowed: dict[str, list[Any]] = {}
     for statement in statements(VALKEY["TaskRole"]["Policies"]):
         for action in listed(statement["Action"]):
@@ -63,12 +63,12 @@ def test_the_task_may_do_what_it_does_and_no_more() -> None:
     }
 
 
-def test_a_star_stands_only_where_aws_knows_no_resource() -> None:
+def test_a_wildcard_resource_is_used_only_if_aws_has_no_other() -> None:
     for template in ALL:
         for name, resource in template.resources.items():
             for statement in statements(resource):
                 actions = listed(statement["Action"])
-                # In a key's own policy "*" is that key.
+                # In a key's own policy "*" means that key.
                 assert name == "Key" or not [action for action in actions if "*" in action]
                 if name != "Key" and "*" in listed(statement.get("Resource", [])):
                     assert actions in (["ecr:GetAuthorizationToken"], ["sns:GetSubscriptionAttributes"])
@@ -76,7 +76,7 @@ def test_a_star_stands_only_where_aws_knows_no_resource() -> None:
     assert not [resource for resource in VALKEY.resources.values() if "ManagedPolicyArns" in str(resource)]
 
 
-def test_a_settings_file_is_the_only_object_that_may_be_read() -> None:
+def test_only_the_settings_file_may_be_read_from_s3() -> None:
     template = Template(SettingsFile="arn:aws:s3:::bucket/folder/push.env")
     [read] = [s for s in statements(template["ExecutionRole"]) if s["Action"] == "s3:GetObject"]
     assert read["Resource"] == "arn:aws:s3:::bucket/folder/push.env"

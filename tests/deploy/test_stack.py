@@ -1,6 +1,6 @@
-"""The template, made and changed in an emulated AWS; and an event that goes through what it has made.
+"""Creates and updates the template's stack in an emulated AWS, and sends events through it.
 
-What the emulator does not make is listed in bridges.py.
+bridges.py lists what the emulator cannot create.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ class Stack:
 
     @property
     def made(self) -> dict[str, str]:
-        """What each resource is called in the account."""
+        """The physical id of each resource."""
         answer = self.aws("cloudformation").list_stack_resources(StackName="push")
         made = {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in answer["StackResourceSummaries"]}
-        # moto lists what its condition has left out without a name.
+        # moto lists resources that their condition leaves out, without an id.
         return {name: called for name, called in made.items() if name}
 
     @property
@@ -75,13 +75,13 @@ class Stack:
 
     @property
     def container(self) -> Any:
-        """What the service's tasks run."""
+        """The task definition of the service."""
         definition = self.aws("ecs").describe_task_definition(taskDefinition=self.service["taskDefinition"])
         [container] = definition["taskDefinition"]["containerDefinitions"]
         return container
 
     def environment(self) -> dict[str, str]:
-        """What ECS would give the container; AWS's own variables, which lead to the emulator, besides."""
+        """The environment that ECS would give the container, and the variables that lead to the emulator."""
         plain = {variable["name"]: variable["value"] for variable in self.container["environment"]}
         secret = {variable["name"]: self.secret(variable["valueFrom"]) for variable in self.container["secrets"]}
         emulated = {
@@ -120,7 +120,7 @@ def stack() -> Iterator[Stack]:
 
 @contextmanager
 def task(stack: Stack, **changed: str) -> Iterator[Chain]:
-    """Run the service with what the created task definition gives it; only the ports are any that are free."""
+    """Run the service with the environment of the created task definition, on free ports."""
     command = stack.container["command"]
     assert command == ["serve", "--host", "0.0.0.0", "--port", "8000"]
     env = {**stack.environment(), "SSE_ADMIN_PORT": "0", **changed}
@@ -138,7 +138,7 @@ def task(stack: Stack, **changed: str) -> Iterator[Chain]:
             yield chain
 
 
-def test_outputs_can_be_pasted_as_they_are(stack: Stack) -> None:
+def test_outputs_are_valid_commands(stack: Stack) -> None:
     stack.create(DomainName="push.example.com")
     for name in ("Listen", "Publish", "Doctor"):
         assert bash_reads(stack.outputs[name])
@@ -151,7 +151,7 @@ def bash_reads(command: str) -> bool:
     return subprocess.run(["bash", "-n", "-c", command], check=False).returncode == 0
 
 
-def test_who_may_administer_reaches_the_admin_port(stack: Stack) -> None:
+def test_the_admin_group_reaches_the_admin_port(stack: Stack) -> None:
     group = stack.aws("ec2").create_security_group(GroupName="operators", Description="operators")["GroupId"]
     stack.create(Broker="memory", AdminFrom=group)
     [made] = stack.aws("ec2").describe_security_groups(GroupIds=[stack.made["TaskGroup"]])["SecurityGroups"]
@@ -165,12 +165,12 @@ def test_who_may_administer_reaches_the_admin_port(stack: Stack) -> None:
 
 
 def publish(stack: Stack, text: str) -> None:
-    """As the output Publish does."""
+    """Publish as the output ``Publish`` does."""
     attributes = {"user_id": {"DataType": "String", "StringValue": "42"}}
     stack.aws("sns").publish(TopicArn=stack.outputs["TopicArn"], Message=text, MessageAttributes=attributes)
 
 
-def test_everything_is_made(stack: Stack) -> None:
+def test_every_resource_is_created(stack: Stack) -> None:
     stack.create(AllowS3="yes", AlarmEmail="ops@example.com")
     assert set(stack.made) == set(Template(AllowS3="yes", AlarmEmail="ops@example.com").resources)
     assert len(stack.aws("cloudwatch").describe_alarms(AlarmNamePrefix="push-")["MetricAlarms"]) == 8
@@ -180,14 +180,14 @@ def test_everything_is_made(stack: Stack) -> None:
     assert (scaled["MinCapacity"], scaled["MaxCapacity"]) == (2, 6)
 
 
-def test_nothing_is_bridged_that_need_not_be() -> None:
+def test_no_bridge_is_unnecessary() -> None:
     bridges.install()
     assert set(bridges.BRIDGED) <= {resource["Type"] for resource in raw()["Resources"].values()}
     known = [model for model in CloudFormationModel.__subclasses__() if model.__module__.startswith("moto.")]
     assert not {model.cloudformation_type() for model in known} & set(bridges.BRIDGED)
 
 
-def test_topic_and_queue_are_tied_together(stack: Stack) -> None:
+def test_the_queue_is_subscribed_to_the_topic(stack: Stack) -> None:
     stack.create()
     sns, sqs = stack.aws("sns"), stack.aws("sqs")
     [subscription] = sns.list_subscriptions_by_topic(TopicArn=stack.outputs["TopicArn"])["Subscriptions"]
@@ -200,22 +200,22 @@ def test_topic_and_queue_are_tied_together(stack: Stack) -> None:
     assert stack.outputs["TopicArn"] in undelivered["Attributes"]["Policy"]
     assert stack.outputs["DeadLetterQueueArn"] in queue["RedrivePolicy"]
     assert stack.outputs["TopicArn"] in queue["Policy"]
-    # What the key's policy allows SNS to come from.
+    # The topics for which the key's policy allows SNS.
     assert stack.outputs["TopicArn"].startswith("arn:aws:sns:us-east-1:123456789012:push-Topic-")
 
 
-def test_an_event_goes_through_what_was_made_with_one_task(stack: Stack) -> None:
+def test_an_event_reaches_a_stream_with_one_task(stack: Stack) -> None:
     stack.create(Broker="memory")
     with task(stack) as running, running.stream() as stream:
         publish(stack, '{"step":1}')
         assert stream.wait_for('{"step":1}').type == "message"
 
 
-def test_an_event_goes_through_what_was_made_with_two_tasks_over_valkey(stack: Stack) -> None:
+def test_an_event_reaches_a_stream_with_two_tasks_and_valkey(stack: Stack) -> None:
     stack.create()
     password = stack.secret(stack.made["ValkeySecret"])
     with Valkey("--requirepass", password) as valkey:
-        # ElastiCache's endpoint, and its TLS, are what cannot be had here; the password is the stack's.
+        # ElastiCache's endpoint and TLS are not available here; the password is the stack's.
         local = {"SSE_BROKER_URL": valkey.url}
         with (
             task(stack, **local) as one,
@@ -228,7 +228,7 @@ def test_an_event_goes_through_what_was_made_with_two_tasks_over_valkey(stack: S
                 stream.wait_for('{"step":1}')
 
 
-def test_the_doctor_finds_nothing_to_mend(stack: Stack) -> None:
+def test_doctor_finds_nothing_wrong(stack: Stack) -> None:
     stack.create()
     options = ("--maxmemory", "256mb", "--maxmemory-policy", "noeviction")
     with Valkey("--requirepass", stack.secret(stack.made["ValkeySecret"]), *options) as valkey:
@@ -240,7 +240,7 @@ def test_the_doctor_finds_nothing_to_mend(stack: Stack) -> None:
             assert not re.search(r"^(warn|fail)", doctor.output, re.MULTILINE), doctor.output
 
 
-def test_an_update_replaces_the_task_definition_and_keeps_what_others_hold(stack: Stack) -> None:
+def test_an_update_replaces_the_task_definition_and_keeps_queues_and_secrets(stack: Stack) -> None:
     stack.create(Broker="memory")
     before = {**stack.outputs}
     token = TokenSigner(secret=stack.secret(before["JwtSecretArn"])).sign("42")

@@ -1,4 +1,4 @@
-"""What the template promises: it is AWS's language, and its figures fit each other and the service."""
+"""The template is valid, and its figures fit each other and the service."""
 
 import json
 import re
@@ -11,6 +11,7 @@ import pytest
 from sse_service.http.uvicorn.server import CLOSE_SECONDS, KEEP_ALIVE_SECONDS
 from sse_service.settings.settings import Settings
 from tests.deploy.template import ALL, MEMORY, PATH, VALKEY, Template, raw, statements
+from tests.integration.process import PROGRAM_DEADLINE
 
 DRAINS = raw()["Parameters"]["DrainSeconds"]["AllowedValues"]
 FARGATE_MOST_STOP_SECONDS = 120
@@ -18,16 +19,16 @@ FARGATE_MOST_STOP_SECONDS = 120
 
 def test_cfn_lint_finds_nothing() -> None:
     command = [str(Path(sys.executable).with_name("cfn-lint")), "--regions", "us-east-1", "--", str(PATH)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_DEADLINE, check=False)
     assert done.returncode == 0, done.stdout
 
 
-def test_it_fits_into_one_request() -> None:
-    # CloudFormation takes 51,200 bytes without a bucket to upload to.
+def test_the_template_needs_no_upload_to_s3() -> None:
+    # CloudFormation accepts 51,200 bytes without an upload to S3.
     assert PATH.stat().st_size < 51_200
 
 
-def test_only_what_nobody_can_guess_must_be_given() -> None:
+def test_only_parameters_without_a_sensible_default_are_required() -> None:
     needed = {name for name, value in raw()["Parameters"].items() if "Default" not in value}
     assert needed == {"Image", "Vpc", "Subnets", "Certificate"}
 
@@ -35,13 +36,13 @@ def test_only_what_nobody_can_guess_must_be_given() -> None:
 # ---- Times
 
 
-def test_the_load_balancer_hangs_up_first_and_only_on_the_silent() -> None:
+def test_the_idle_timeout_is_between_heartbeat_and_keep_alive() -> None:
     idle = int(VALKEY.attributes("LoadBalancer")["idle_timeout.timeout_seconds"])
     assert Settings.model_fields["heartbeat_seconds"].default < idle < KEEP_ALIVE_SECONDS
 
 
 @pytest.mark.parametrize("drain", DRAINS)
-def test_a_task_has_the_time_to_close_its_streams(drain: str) -> None:
+def test_a_task_has_time_to_close_its_streams(drain: str) -> None:
     template = Template(DrainSeconds=drain)
     seconds = int(template.environment["SSE_DRAIN_SECONDS"])
     assert seconds == int(drain)
@@ -54,14 +55,14 @@ def test_the_drain_is_the_services_own_default() -> None:
     assert int(VALKEY.environment["SSE_DRAIN_SECONDS"]) == Settings.model_fields["drain_seconds"].default
 
 
-def test_what_comes_again_is_known_again() -> None:
+def test_redelivered_messages_are_within_the_dedupe_window() -> None:
     queue = VALKEY["Queue"]
     receives = queue["RedrivePolicy"]["maxReceiveCount"]
     assert receives == 5
     assert queue["VisibilityTimeout"] * receives <= Settings.model_fields["dedupe_seconds"].default
 
 
-def test_the_load_balancer_asks_whether_the_task_lives_not_whether_all_else_does() -> None:
+def test_the_load_balancer_checks_healthz_and_not_readyz() -> None:
     group = VALKEY["TargetGroup"]
     assert (group["HealthCheckPath"], group["Matcher"]) == ("/healthz", {"HttpCode": "200"})
     assert VALKEY["Service"]["HealthCheckGracePeriodSeconds"] >= 60
@@ -93,14 +94,14 @@ def test_sns_may_use_the_key_for_this_stacks_topic_alone() -> None:
     assert "TopicName" not in VALKEY["Topic"]  # the name that CloudFormation makes fits
 
 
-def test_what_sns_cannot_deliver_is_kept() -> None:
+def test_messages_that_sns_cannot_deliver_are_kept() -> None:
     assert VALKEY["Subscription"]["RedrivePolicy"] == {"deadLetterTargetArn": {"Fn::GetAtt": ["Undelivered", "Arn"]}}
     assert "RawMessageDelivery" not in VALKEY["Subscription"]
     assert {"QueuePolicy", "UndeliveredPolicy"} <= set(VALKEY.resources["Subscription"]["DependsOn"])
 
 
-def test_sqs_and_sns_leave_what_they_give_up_in_queues_of_their_own() -> None:
-    # SQS moves messages back only out of a queue that it has filled itself (StartMessageMoveTask).
+def test_sqs_and_sns_have_separate_dead_letter_queues() -> None:
+    # SQS moves messages back only from a queue that it has filled itself (StartMessageMoveTask).
     target = VALKEY["Queue"]["RedrivePolicy"]["deadLetterTargetArn"]
     assert target == {"Fn::GetAtt": ["DeadLetters", "Arn"]} != VALKEY["Subscription"]["RedrivePolicy"]
     for name in ("DeadLetters", "Undelivered"):
@@ -111,7 +112,7 @@ def test_sqs_and_sns_leave_what_they_give_up_in_queues_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(("allowed", "service"), [("AllowS3", "s3"), ("AllowEventBridge", "events")])
-def test_buckets_and_rules_get_topic_and_key_only_when_asked(allowed: str, service: str) -> None:
+def test_s3_and_eventbridge_may_publish_only_if_allowed(allowed: str, service: str) -> None:
     principal = {"Service": f"{service}.amazonaws.com"}
     assert "TopicPolicy" not in VALKEY.resources
     assert principal not in [s["Principal"] for s in statements(VALKEY["Key"])]
@@ -123,7 +124,7 @@ def test_buckets_and_rules_get_topic_and_key_only_when_asked(allowed: str, servi
 # ---- Settings
 
 
-def test_what_is_left_empty_does_not_win_over_the_settings_file() -> None:
+def test_empty_parameters_do_not_override_the_settings_file() -> None:
     optional = {"SSE_CORS_ORIGINS", "SSE_S3_KEY_PATTERN", "SSE_ADMIN_HOST"}
     for template in ALL:
         assert not optional & set(template.environment)
@@ -140,7 +141,7 @@ def test_what_is_left_empty_does_not_win_over_the_settings_file() -> None:
 # ---- Network
 
 
-def test_the_admin_port_is_open_to_one_group_and_only_where_it_is_named() -> None:
+def test_the_admin_port_is_open_only_to_the_named_group() -> None:
     [*_, rule] = Template(AdminFrom="sg-1")["TaskGroup"]["SecurityGroupIngress"]
     assert rule["FromPort"] == rule["ToPort"] == Settings.model_fields["admin_port"].default
     assert rule["SourceSecurityGroupId"] == "sg-1"
@@ -149,7 +150,7 @@ def test_the_admin_port_is_open_to_one_group_and_only_where_it_is_named() -> Non
     assert [bool(pattern.fullmatch(text)) for text in ("", "sg-0a1b", "0.0.0.0/0")] == [True, True, False]
 
 
-def test_tasks_take_connections_from_the_load_balancer_and_valkey_from_tasks() -> None:
+def test_only_the_load_balancer_reaches_tasks_and_only_tasks_reach_valkey() -> None:
     [to_task] = VALKEY["TaskGroup"]["SecurityGroupIngress"]
     assert to_task["SourceSecurityGroupId"] == {"Fn::GetAtt": ["LoadBalancerGroup", "GroupId"]}
     [to_valkey] = VALKEY["ValkeyGroup"]["SecurityGroupIngress"]
@@ -157,7 +158,7 @@ def test_tasks_take_connections_from_the_load_balancer_and_valkey_from_tasks() -
     assert "AWS::EC2::SecurityGroupIngress" not in [resource["Type"] for resource in VALKEY.resources.values()]
 
 
-def test_one_port_is_named_everywhere() -> None:
+def test_all_parts_name_the_same_port() -> None:
     [mapping] = VALKEY.container["PortMappings"]
     [balanced] = VALKEY["Service"]["LoadBalancers"]
     [rule] = VALKEY["TaskGroup"]["SecurityGroupIngress"]
@@ -166,7 +167,7 @@ def test_one_port_is_named_everywhere() -> None:
     assert {str(port) for port in (*said, rule["ToPort"], way["FromPort"], way["ToPort"])} == {"8000"}
 
 
-def test_browsers_come_over_https_and_http_2() -> None:
+def test_browsers_use_https_and_http_2() -> None:
     https, http = VALKEY["HttpsListener"], VALKEY["HttpListener"]
     assert (https["Port"], https["Protocol"]) == (443, "HTTPS")
     assert "TLS13-1-2" in https["SslPolicy"]
@@ -183,14 +184,14 @@ def test_browsers_come_over_https_and_http_2() -> None:
         ("", "DISABLED", "DISABLED"),
     ],
 )
-def test_tasks_have_a_public_address_where_they_need_one(subnets: str, said: str, public: str) -> None:
+def test_tasks_have_a_public_address_if_they_need_one(subnets: str, said: str, public: str) -> None:
     template = Template(TaskSubnets=subnets, AssignPublicIp=said)
     network = template["Service"]["NetworkConfiguration"]["AwsvpcConfiguration"]
     assert network["AssignPublicIp"] == public
     assert network["Subnets"] == (subnets or "subnet-1,subnet-2").split(",") == template["ValkeySubnets"]["SubnetIds"]
 
 
-def test_a_name_is_made_an_alias_only_with_its_zone() -> None:
+def test_a_domain_name_becomes_an_alias_only_with_its_zone() -> None:
     assert "Alias" not in Template(DomainName="push.example.com").resources
     assert Template(DomainName="push.example.com", HostedZone="Z1")["Alias"]["Name"] == "push.example.com"
     assert "Alias" not in Template(HostedZone="Z1").resources
@@ -206,7 +207,7 @@ def test_a_zone_without_a_name_is_refused() -> None:
 # ---- Valkey, or none
 
 
-def test_valkey_keeps_history_in_one_order_encrypted_and_never_evicted_unseen() -> None:
+def test_valkey_has_no_cluster_mode_encrypts_and_never_evicts() -> None:
     valkey = VALKEY["Valkey"]
     assert VALKEY["ValkeyParameters"]["Properties"] == {"maxmemory-policy": "noeviction"}
     assert valkey["CacheParameterGroupName"] == {"Ref": "ValkeyParameters"}
@@ -218,7 +219,7 @@ def test_valkey_keeps_history_in_one_order_encrypted_and_never_evicted_unseen() 
 
 
 @pytest.mark.parametrize(("replica", "nodes", "takes_over"), [("yes", 2, True), ("no", 1, False)])
-def test_a_replica_takes_over_where_there_is_one(replica: str, nodes: int, takes_over: bool) -> None:
+def test_a_replica_takes_over_if_there_is_one(replica: str, nodes: int, takes_over: bool) -> None:
     valkey = Template(ValkeyReplica=replica)["Valkey"]
     assert valkey["NumCacheClusters"] == nodes
     assert valkey["AutomaticFailoverEnabled"] is valkey["MultiAZEnabled"] is takes_over
@@ -248,28 +249,28 @@ def test_with_the_memory_broker_there_is_one_task_and_never_two() -> None:
     assert not {"AWS::ElastiCache", "AWS::ApplicationAutoScaling"} & kinds
 
 
-def test_with_the_memory_broker_a_task_that_is_replaced_is_told_at_once() -> None:
-    # ECS may start the next one meanwhile, and sends SIGTERM only when the load balancer has let go.
+def test_with_the_memory_broker_a_replaced_task_is_deregistered_at_once() -> None:
+    # ECS may start the next one meanwhile, and sends SIGTERM only after the deregistration delay.
     for drain in DRAINS:
         attributes = Template(Broker="memory", DrainSeconds=drain).attributes("TargetGroup")
         assert attributes["deregistration_delay.timeout_seconds"] == "0"
     assert MEMORY["NoTaskAlarm"]["EvaluationPeriods"] > VALKEY["NoTaskAlarm"]["EvaluationPeriods"]
 
 
-def test_what_rotates_valkeys_password_is_told_where_there_is_one() -> None:
+def test_the_outputs_for_rotating_valkeys_password_exist_only_with_valkey() -> None:
     names = {"ValkeyId", "ValkeySecretArn"}
     assert names <= set(VALKEY.outputs)
     assert not names & set(MEMORY.outputs)
 
 
-def test_nothing_refers_to_what_its_condition_has_left_out() -> None:
+def test_no_reference_to_a_resource_that_its_condition_leaves_out() -> None:
     for template in (MEMORY, Template(Broker="memory", ValkeyReplica="no")):
         left_out = set(raw()["Resources"]) - set(template.resources)
         text = json.dumps([template.resources, template.outputs])
         assert not [name for name in left_out if f'"{name}"' in text or f"${{{name}}}" in text or f"${{{name}." in text]
 
 
-def test_a_deploy_that_fails_is_taken_back() -> None:
+def test_a_failed_deploy_is_rolled_back() -> None:
     for template in ALL:
         breaker = template["Service"]["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
         assert breaker == {"Enable": True, "Rollback": True}

@@ -1,4 +1,4 @@
-"""Attacks by opening: over and over, without a right to, or more than anyone needs."""
+"""Attacks by opening streams: over and over, without a valid token, or more than is allowed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from functools import partial
 
 from sse_service.auth.signing import TokenSigner
 from tests.faults.attack_target import Outcome, Target, paced
-from tests.faults.mass import Peer, Stream, connect, connect_all, request
+from tests.faults.raw_clients import Peer, Stream, connect, connect_all, request
 from tests.integration.until import until
 
 STREAMS_PER_USER = 20
 
 OPENS_PER_SECOND = 100
-"""Of the service that ``greedy`` attacks."""
+"""The setting of the service that ``greedy`` attacks."""
 
 
 async def churn(target: Target, outcome: Outcome) -> None:
-    """Connect, open a stream or say nothing, and leave at any moment, by a reset or not: 200 a second."""
+    """Connect, open a stream or send nothing, and leave at any moment, with or without a reset: 200 a second."""
     users = [target.token(f"churn {number}") for number in range(200)]
     peers: list[Peer] = []
     loop = asyncio.get_running_loop()
@@ -40,13 +40,13 @@ async def churn(target: Target, outcome: Outcome) -> None:
 
 
 async def bad_tokens(target: Target, outcome: Outcome) -> None:
-    """Tokens that do not hold, 200 a second, each on a connection of its own."""
-    foreign = TokenSigner(secret="another-secret-that-is-long-enough-for-HS256")
+    """Invalid tokens, 200 a second, each on a new connection."""
+    other = TokenSigner(secret="another-secret-that-is-long-enough-for-HS256")
     bad = [
         "x",
         "a.b.c",
         "é".encode().hex() * 500,
-        foreign.sign("42"),
+        other.sign("42"),
         target.signer.sign("42", ttl_seconds=-3600),
         # {"alg":"none"} . {"sub":"42","exp":9999999999}
         "eyJhbGciOiJub25lIn0.eyJzdWIiOiI0MiIsImV4cCI6OTk5OTk5OTk5OX0.",
@@ -69,7 +69,7 @@ async def bad_tokens(target: Target, outcome: Outcome) -> None:
 
 
 async def one_user(target: Target, outcome: Outcome) -> None:
-    """Far more streams than one user may have, opened anew and resumed."""
+    """Far more streams than one user may have, first new ones, then resumed ones."""
     token = target.token("one user")
     streams = [Stream(request(token)) for _ in range(target.count(1000))]
     outcome.begin()
@@ -86,7 +86,7 @@ async def one_user(target: Target, outcome: Outcome) -> None:
     await connect_all(target.port, resumed)
     await _settled(resumed, target.seconds)
     if evicted := sum(bool(stream.closed) for stream in staying):
-        outcome.wrong.append(f"{evicted} streams were pushed out by ones that resume")
+        outcome.wrong.append(f"{evicted} streams were evicted by streams that resume")
     early = [s for s in resumed if s.closed and not 30 <= s.retry <= 60]
     outcome.wrong += [f"{len(early)} were told to come back at another time than in 30 to 60 s"] if early else []
     outcome.sent = f"{len(streams)} streams of one user at once, then {len(resumed)} that resume"
@@ -97,7 +97,7 @@ async def one_user(target: Target, outcome: Outcome) -> None:
 
 
 async def greedy(target: Target, outcome: Outcome) -> None:
-    """One user opens four times as many a second as may be opened in all, while others come."""
+    """One user opens streams at four times the allowed rate of all users, while others come."""
     token = target.token("greedy")
     mine: list[Stream] = []
     others: list[Stream] = []
@@ -107,7 +107,7 @@ async def greedy(target: Target, outcome: Outcome) -> None:
         mine.append(Stream(request(token)))
         await connect(target.port, mine[-1])
         loop.call_later(0.1, mine[-1].leave)
-        # By now the burst that is allowed is used up.
+        # By now the allowed burst is used up.
         if number > 8 * OPENS_PER_SECOND and number % (OPENS_PER_SECOND // 2) == 0:
             others.append(Stream(request(target.token(f"other {number}"))))
             await connect(target.port, others[-1])
@@ -122,7 +122,7 @@ async def greedy(target: Target, outcome: Outcome) -> None:
 
 
 async def descriptors(target: Target, outcome: Outcome) -> None:
-    """More connections than the service has descriptors, each made again when it is cut, 500 a second."""
+    """More connections than the service has descriptors; each that is cut is opened again, 500 a second."""
     tokens = [target.token(f"holder {number}") for number in range(100)]
     peers: list[Peer] = []
     most = 600
@@ -146,7 +146,7 @@ async def descriptors(target: Target, outcome: Outcome) -> None:
 
 
 async def _settled(streams: list[Stream], seconds: float) -> None:
-    """Wait until each has been told something, and nothing more changes."""
+    """Wait until every stream has an answer and no more are closed."""
     end = time.monotonic() + max(seconds, 30)
     last = -1
     while time.monotonic() < end:

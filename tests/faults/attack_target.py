@@ -1,4 +1,4 @@
-"""What an attack is given to attack, and what it says it did."""
+"""The service that an attack is aimed at, and the report of an attack."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from typing import Any
 import httpx
 
 from sse_service.auth.signing import TokenSigner
-from tests.faults.mass import Peer
+from tests.faults.raw_clients import Peer
 from tests.integration.chain import SECRET
+from tests.integration.process import DEADLINE
 
 
 @dataclass(kw_only=True)
 class Target:
-    """A service on this machine, and how hard to hit it."""
+    """A service on this machine, and the strength of the attack."""
 
     port: int
     queue: str
@@ -38,19 +39,19 @@ class Target:
         return self.signer.sign(user, ttl_seconds=86_400)
 
     async def publish(self, events: Iterable[tuple[str, str]]) -> None:
-        """Put events into the queue: each a user and a text."""
+        """Put events, each a user and a text, into the queue."""
         put = [
             {"body": text, "attributes": {"user_id": {"DataType": "String", "StringValue": user}}}
             for user, text in events
         ]
-        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=DEADLINE) as http:
             for start in range(0, len(put), 500):
                 (await http.post(f"{self.queue}/put", json=put[start : start + 500])).raise_for_status()
 
 
 @dataclass
 class Outcome:
-    """What was done, how the service took it, and what of that is wrong."""
+    """What was sent, how the service answered, and what was wrong."""
 
     name: str
     sent: str = ""
@@ -59,17 +60,17 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Say that what comes now is the attack: before, it was prepared."""
+        """Report that preparation is over and the attack begins."""
         print(f"begin {self.name}", flush=True)
 
     def expect(self, *answers: str) -> None:
-        """Nothing else was answered."""
+        """Count any other answer as wrong."""
         for answer, count in self.answers.items():
             if answer not in answers:
                 self.wrong.append(f"{count} x {answer} where {' or '.join(answers)} was expected")
 
     def note(self, peers: Iterable[Peer]) -> None:
-        """Count the answers of these."""
+        """Count the answers that these peers got."""
         self.answers.update(peer.answer for peer in peers)
 
     @property
@@ -86,7 +87,7 @@ Attack = Callable[[Target, Outcome], Awaitable[None]]
 
 
 async def paced(rate: float, seconds: float) -> AsyncIterator[int]:
-    """Numbers from 0, so many a second, however late this is woken."""
+    """Count from 0 at a rate, however late the task is woken."""
     began, number = time.monotonic(), 0
     while (gone := time.monotonic() - began) < seconds:
         while number < gone * rate:
@@ -96,7 +97,7 @@ async def paced(rate: float, seconds: float) -> AsyncIterator[int]:
 
 
 async def all_ended(peers: Iterable[Peer], seconds: float) -> list[Peer]:
-    """Wait for the service to end them; gives those that it has not."""
+    """Wait for the service to end the connections; return those that it did not end."""
     waiting = list(peers)
     ended = await asyncio.gather(*(peer.ended(seconds) for peer in waiting))
     return [peer for peer, over in zip(waiting, ended, strict=True) if not over]

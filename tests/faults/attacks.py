@@ -1,6 +1,6 @@
-"""All attacks by name, and the program that carries them out: several names are several attacks at one time.
+"""All attacks by name, and the program that carries them out. Several names are several attacks at the same time.
 
-It prints ``begin NAME`` when one begins, and a line of JSON when one is over.
+It prints ``begin NAME`` when an attack begins, and a line of JSON when it is over.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import random
 
 import uvloop
 
-from tests.faults.attack_heads import bodies, header_bombs, pipelined, rubbish, slow_heads
-from tests.faults.attack_readers import never_read
-from tests.faults.attack_replays import backlog, storm
+from tests.faults.attack_reconnects import backlog, storm
+from tests.faults.attack_requests import bodies, header_bombs, pipelined, rubbish, slow_heads
+from tests.faults.attack_stalled_readers import never_read
 from tests.faults.attack_streams import OPENS_PER_SECOND, bad_tokens, churn, descriptors, greedy, one_user
 from tests.faults.attack_target import Attack, Outcome, Target
 
@@ -32,10 +32,10 @@ ATTACKS: dict[str, Attack] = {
 }
 
 LIMITED: dict[str, Attack] = {"descriptors": descriptors}
-"""Those whose service has few descriptors."""
+"""Attacks on a service with few descriptors."""
 
 PACED: dict[str, Attack] = {"greedy": greedy}
-"""Those whose service lets few streams be opened a second: ``PACE``."""
+"""Attacks on a service that allows few new streams a second: ``PACE``."""
 
 PACE = {"opens_per_second": str(OPENS_PER_SECOND)}
 

@@ -1,7 +1,7 @@
-"""Breaks a cluster at random for as long as told, and checks what every client saw.
+"""Breaks a cluster at random for a given time, and checks what every client saw.
 
-``python -m tests.faults.chaos --seconds 1200 --seed 7`` prints what it does and, at the end, its figures; exit status 1
-where a promise was broken.
+``python -m tests.faults.chaos --seconds 1200 --seed 7`` prints what it does and, at the end, its figures. The exit
+status is 1 if a guarantee was broken.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 
 from tests.faults.checker import Violation
 from tests.faults.client import events
-from tests.faults.cluster import Cluster, say
+from tests.faults.cluster import SETTLE_SECONDS, Cluster, say
 from tests.faults.faults import FAULTS, LOSES_DATA, LOSES_PUSHES
 
 
 @dataclass(slots=True)
 class Report:
-    """What a run came to."""
+    """The result of a run."""
 
     seed: int
     violations: list[Violation] = field(default_factory=list)
@@ -34,15 +34,15 @@ class Report:
     reconnects: int = 0
     gaps: Counter[str] = field(default_factory=Counter)
     slowest_heal: tuple[float, str] = (0.0, "")
-    """Seconds from healing to the first fresh event, and of which fault."""
+    """The longest time from the end of a fault to the first new event, in seconds, and the fault."""
     footprints: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [
             f"seed {self.seed}: {self.events} events, {self.deliveries} deliveries, {self.reconnects} reconnects",
             f"faults: {dict(self.faults)}",
-            f"gaps told: {dict(self.gaps)}",
-            "longest from healing to the first fresh event: {:.1f} s, after {}".format(*self.slowest_heal),
+            f"gaps: {dict(self.gaps)}",
+            "longest wait for a new event after a fault: {:.1f} s, after {}".format(*self.slowest_heal),
             *self.footprints,
             f"violations: {len(self.violations)}",
             *[f"  {violation.kind}: {violation.text}" for violation in self.violations[:50]],
@@ -59,9 +59,9 @@ async def chaos(
     tasks: int = 3,
     rate: float = 100.0,
     program: tuple[str, ...] = ("sse_service",),
-    patience: float = 60.0,
+    patience: float = SETTLE_SECONDS,
 ) -> Report:
-    """Run faults of these names, one after the other in random order, each name once before any comes again."""
+    """Run faults one after the other in random order; each comes once before any comes again."""
     say(f"chaos with seed {seed}")
     chosen = list(names or FAULTS)
     order = random.Random(seed)
@@ -75,7 +75,7 @@ async def chaos(
             name = queue.pop()
             if time.monotonic() >= until and report.faults[name]:
                 continue
-            # One in twenty is held ten times as long.
+            # One in twenty lasts ten times as long.
             await FAULTS[name](cluster, order.uniform(hold / 2, hold) * (10 if order.random() < 0.05 else 1))
             took = await cluster.fresh()
             report.violations += [
@@ -85,7 +85,7 @@ async def chaos(
             ]
             if report.violations:
                 return report
-            say(f"{time.monotonic() - until + seconds:6.1f} s: {name}, a fresh event after {took:.1f} s")
+            say(f"{time.monotonic() - until + seconds:6.1f} s: {name}, a new event after {took:.1f} s")
             report.faults[name] += 1
             report.slowest_heal = max(report.slowest_heal, (took, name))
         await cluster.settle(patience)
@@ -107,18 +107,18 @@ async def chaos(
 
 
 def _gaps(names: Iterable[str]) -> set[str]:
-    """Reasons for which these faults may be told as gaps."""
+    """The gap reasons that these faults may cause."""
     reasons = {"epoch"} if LOSES_DATA.intersection(names) else set()
     if LOSES_PUSHES.intersection(names):
         reasons.add("lost")
-    # A channel's history may be among them.
+    # A removed key may be a channel's history.
     return reasons | ({"trimmed", "lost"} if "some keys removed" in names else set())
 
 
 def _leaks(old: dict[str, float], now: dict[str, float]) -> list[str]:
-    """What has not come back to what the streams that are open now take."""
+    """What has grown by more than the open streams explain."""
     more = now["streams"] - old["streams"]
-    # Ten for polls and new connections that are just being made
+    # Ten for polls and new connections in progress.
     found = [
         f"{what} {old[what]:.0f}, then {now[what]:.0f} with {more:+.0f} streams"
         for what in ("descriptors", "tasks")

@@ -1,4 +1,4 @@
-"""Says what is wrong with what all clients saw: one list of violations, empty where every promise was kept."""
+"""Checks what all clients saw; the list of violations is empty if every guarantee was kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.faults.client import Block, Client
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One event as it was put into the queue."""
+    """An event as it was put into the queue."""
 
     id: str
     at: float
@@ -23,7 +23,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A promise that was broken."""
+    """A broken guarantee."""
 
     kind: str
     text: str
@@ -37,9 +37,9 @@ def check(
     *,
     gaps_allowed: Container[str] = ("epoch", "trimmed", "lost"),
 ) -> list[Violation]:
-    """Compare what was seen with what was published; ``acknowledged`` are the events whose messages were deleted.
+    """Compare what was seen with what was published.
 
-    ``gaps_allowed`` are the reasons of gaps that were right.
+    ``acknowledged`` are the events whose messages were deleted, ``gaps_allowed`` the reasons of legitimate gaps.
     """
     found = [Violation("dead letter", f"{event} is in the dead-letter queue") for event in dead]
     where: dict[tuple[str, int], tuple[str, str]] = {}
@@ -51,7 +51,7 @@ def check(
         found += _complete(client, published, set(acknowledged), places)
         told = [block for block in client.seen if block.type == "stream.gap"]
         found += [
-            Violation("gap", f"{client.name} was told {block.data} at {block.id}")
+            Violation("gap", f"{client.name} got {block.data} at {block.id}")
             for block in told
             if json.loads(block.data)["reason"] not in gaps_allowed
         ]
@@ -74,7 +74,7 @@ def _each_block(
     where: dict[tuple[str, int], tuple[str, str]],
     places: dict[str, set[tuple[str, int]]],
 ) -> list[Violation]:
-    """Nothing that was not published, or is another's; and one place of the order holds one event for everyone."""
+    """Clients see only published events of their own channels, and agree on one event per position."""
     found = []
     for block in client.seen:
         if block.type.startswith("stream."):
@@ -87,7 +87,7 @@ def _each_block(
             found.append(Violation("never published", f"{client.name} saw {block.data!r}"))
             continue
         if not known.channels & client.channels:
-            found.append(Violation("foreign", f"{client.name} saw {block.data!r} of {set(known.channels)}"))
+            found.append(Violation("not addressed", f"{client.name} saw {block.data!r} of {set(known.channels)}"))
         cursor = position(block)
         place = cursor.epoch, cursor.offset
         if where.setdefault(place, (known.id, block.data)) != (known.id, block.data):
@@ -98,14 +98,14 @@ def _each_block(
         for epoch, offset in several:
             by_epoch.setdefault(epoch, set()).add(offset)
         if any(len(offsets) > 1 for offsets in by_epoch.values()):
-            text = f"{event} has several places in one life of the store: {sorted(several)}"
+            text = f"{event} has several positions in one epoch: {sorted(several)}"
             if not any(v.text == text for v in found):
                 found.append(Violation("doubled", text))
     return found
 
 
 def _order(client: Client) -> list[Violation]:
-    """Offsets rise, over all of a client's connections; a gap may go back."""
+    """Offsets rise over all connections of a client; only a gap may go back."""
     found = []
     last: Cursor | None = None
     for block in client.seen:
@@ -114,7 +114,7 @@ def _order(client: Client) -> list[Violation]:
         cursor = position(block)
         if block.type == "stream.gap":
             if json.loads(block.data)["reason"] == "epoch" and last is not None and last.epoch == cursor.epoch:
-                found.append(Violation("gap", f"{client.name} was told of another life at {block.id} after {last}"))
+                found.append(Violation("gap", f"{client.name} was told of another epoch at {block.id} after {last}"))
             last = cursor
             continue
         if last is not None and cursor.epoch != last.epoch and block.type != "stream.ready":
@@ -133,10 +133,10 @@ def _complete(
     acknowledged: set[str],
     places: Mapping[str, set[tuple[str, int]]],
 ) -> list[Violation]:
-    """Everything acknowledged since the client's first greeting was seen by it, or a gap was told over it."""
+    """The client saw every event acknowledged since its first ``stream.ready``, or a gap covers it."""
     greeting = next((block for block in client.seen if block.type == "stream.ready"), None)
     if greeting is None:
-        return [Violation("never greeted", client.name)]
+        return [Violation("never ready", client.name)]
     saw = {event_id(block) for block in client.seen if not block.type.startswith("stream.")}
     holes = _holes(client)
     last_gap = max((block.at for block in client.seen if block.type == "stream.gap"), default=0.0)
@@ -147,7 +147,7 @@ def _complete(
             continue
         stored_at = places.get(event)
         if stored_at is None:
-            # Nobody saw it: in no stream's order. Only a gap that was told later can have been over it.
+            # Nobody saw it, so its position is unknown. Only a later gap can cover it.
             excused = last_gap > known.at
         else:
             excused = any(_in(hole, place) for hole in holes for place in stored_at)
@@ -158,7 +158,7 @@ def _complete(
 
 @dataclass(frozen=True, slots=True)
 class _Hole:
-    """What a gap may have been over: all after one position, up to another."""
+    """The events that a gap may cover: after one position, up to another."""
 
     after: Cursor | None
     upto: Cursor
@@ -179,5 +179,5 @@ def _in(hole: _Hole, place: tuple[str, int]) -> bool:
     epoch, offset = place
     if hole.after is not None and epoch == hole.after.epoch and offset <= hole.after.offset:
         return False
-    # Of a life that began and ended between the two, everything
+    # Every event of an epoch that began and ended between the two.
     return epoch != hole.upto.epoch or offset <= hole.upto.offset

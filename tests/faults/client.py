@@ -1,4 +1,4 @@
-"""A browser's EventSource as far as it matters here: it reads, is cut off, and comes back with its last id."""
+"""A simple EventSource: it reads, is cut off at random, and comes back with its last id."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ READ = 4096
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One dispatch."""
+    """One dispatched block."""
 
     at: float
     """Monotonic seconds."""
@@ -23,14 +23,14 @@ class Block:
     type: str
     data: str
     id: str
-    """The id in the block itself, empty where it has none."""
+    """The id in the block itself; empty if it has none."""
     retry: int | None = None
-    """Milliseconds after which to come back, where the block says so."""
+    """The reconnect delay in milliseconds, if the block has one."""
 
 
 @dataclass(slots=True)
 class Client:
-    """One page of one user; what it saw is in ``seen``."""
+    """One page of one user; ``seen`` holds what it saw."""
 
     name: str
     user: str
@@ -44,12 +44,12 @@ class Client:
     seen: list[Block] = field(default_factory=list)
     connections: int = 0
     greeted: int = 0
-    """Connections that were told ``stream.ready``."""
+    """Connections that got ``stream.ready``."""
     refused: int = 0
-    """Answers that were no stream."""
+    """Answers that were not a stream."""
     last_id: str = ""
     calm: bool = False
-    """Set to stay from now on."""
+    """Whether it stays connected from now on."""
 
     async def run(self) -> None:
         """Connect again and again, until cancelled."""
@@ -69,7 +69,7 @@ class Client:
                 return
             await self._read(reader)
         finally:
-            # As a network does: without a word.
+            # Like a broken network: without a goodbye.
             writer.transport.abort()
 
     def request(self) -> bytes:
@@ -93,14 +93,14 @@ class Client:
             chunk = await reader.readexactly(size + 2)
             leave_after -= size
             if leave_after < 0 and not self.calm:
-                # Anywhere within the chunk: what is not whole is not dispatched
+                # Cut anywhere within the chunk: an incomplete block is not dispatched.
                 text += chunk[: self.random.randrange(size)]
                 self.dispatch(text)
                 return
             text = self.dispatch(text + chunk[:-2])
 
     def dispatch(self, text: bytes) -> bytes:
-        """Take the whole blocks, and return the rest."""
+        """Dispatch the complete blocks and return the rest."""
         *blocks, rest = text.split(b"\n\n")
         for block in blocks:
             fields = {"event": "message", "id": "", "retry": ""}
@@ -127,5 +127,5 @@ class Client:
 
 
 def events(seen: Sequence[Block]) -> list[Block]:
-    """Those that are no service events."""
+    """The blocks that are not service events."""
     return [block for block in seen if not block.type.startswith("stream.")]

@@ -1,4 +1,4 @@
-"""Several tasks behind a load balancer, over one Valkey and one queue, with users at their pages."""
+"""Runs several tasks behind a load balancer, with one Valkey, one queue, and clients that read."""
 
 from __future__ import annotations
 
@@ -24,81 +24,26 @@ from sse_service.auth.signing import TokenSigner
 from tests.faults.checker import Published, Violation, check
 from tests.faults.client import Client, events
 from tests.faults.proxy import Proxy
+from tests.faults.task_process import ProxiedTask, Task
 from tests.integration import until as waiting
-from tests.integration.chain import AWS, SECRET
-from tests.integration.process import Process
+from tests.integration.chain import SECRET
+from tests.integration.process import DEADLINE
 from tests.integration.sqs_stub import SQSStub
 from tests.integration.valkey import Valkey
 
-SETTLE_SECONDS = 60.0
+SETTLE_SECONDS = DEADLINE
 """For everything to be delivered once nothing fails any more."""
 
 VISIBILITY_SECONDS = 10
 
-# Whole processes start anew meanwhile, and there is one loop for all of a cluster's clients.
+# Polls less often: one loop runs all clients of a cluster.
 until = partial(waiting.until, seconds=SETTLE_SECONDS, every=0.05)
 
 GAPS = ("epoch", "trimmed", "lost")
 
 
-class Task:
-    """One process of the service."""
-
-    def __init__(self, *, queue: str, valkey_port: int, program: tuple[str, ...], settings: dict[str, str]) -> None:
-        self._program = program
-        self._env = {
-            **AWS,
-            "AWS_ENDPOINT_URL": queue,
-            "SSE_QUEUE_URL": f"{queue}/000000000000/events",
-            "SSE_JWT_SECRET": SECRET,
-            "SSE_BROKER_URL": f"redis://127.0.0.1:{valkey_port}/0",
-            "SSE_DRAIN_SECONDS": "2",
-            # So that no burst here pushes anything out of history: each gap has to have another reason.
-            "SSE_HISTORY_EVENTS": "5000",
-            "SSE_ADMIN_PORT": "0",
-            "SSE_LOG_FORMAT": "text",
-            **settings,
-        }
-        self.process: Process | None = None
-        self.port = 0
-        self.admin = ""
-        self.earlier = ""
-        """What the processes before this one printed."""
-
-    async def start(self) -> None:
-        process = Process(*self._program, "serve", "--port", "0", env=self._env)
-        self.process = process
-        self.port = int((await asyncio.to_thread(process.wait_for, r"listening on http://127\.0\.0\.1:(\d+)"))[1])
-        self.admin = (await asyncio.to_thread(process.wait_for, r"metrics on (http://\S+)/metrics"))[1]
-
-    async def end(self, how: signal.Signals) -> int:
-        process, self.process = self.process, None
-        assert process is not None
-        with process:
-            process.signal(how)
-            status = await asyncio.to_thread(process.wait)
-        self.earlier += process.output
-        return status
-
-    def signal(self, number: signal.Signals) -> None:
-        if self.process is not None:
-            self.process.signal(number)
-
-    @property
-    def output(self) -> str:
-        return self.earlier + (self.process.output if self.process else "")
-
-
-class ProxiedTask(Task):
-    """One with a proxy of its own before Valkey."""
-
-    def __init__(self, proxy: Proxy, *, queue: str, program: tuple[str, ...], settings: dict[str, str]) -> None:
-        super().__init__(queue=queue, valkey_port=proxy.port, program=program, settings=settings)
-        self.proxy = proxy
-
-
 class Cluster:
-    """What a chaos run breaks; publishing goes on all the time."""
+    """The cluster that a chaos run breaks; it publishes all the time."""
 
     def __init__(
         self,
@@ -123,7 +68,7 @@ class Cluster:
         self.clients: list[Client] = []
         self.tasks: list[ProxiedTask] = []
         self.paused = False
-        """Whether nothing is published for a while."""
+        """Whether publishing is paused."""
         self._numbers = itertools.count(1)
         self._stack = AsyncExitStack()
 
@@ -168,7 +113,7 @@ class Cluster:
                 )
             )
         self._running = [asyncio.create_task(client.run()) for client in self.clients]
-        await until(lambda: all(client.greeted for client in self.clients), "all pages are greeted")
+        await until(lambda: all(client.greeted for client in self.clients), "all clients are ready")
         self._running.append(asyncio.create_task(self._publishing()))
         try:
             yield
@@ -183,17 +128,17 @@ class Cluster:
         await asyncio.gather(*(task.end(signal.SIGKILL) for task in self.tasks if task.process))
 
     def replace_valkey(self, new: Valkey) -> None:
-        """Take another server, which runs, for the one in use, and end that."""
+        """Replace the Valkey server by another one that runs, and stop the old one."""
         old, self.valkey = self.valkey, new
         old.kill()
         self._stack.push(new.__exit__)
 
     def rebalance(self) -> None:
-        """Lead new connections to the tasks that run."""
+        """Send new connections to the tasks that run."""
         self.balancer.upstreams = [task.port for task in self.tasks if task.process]
 
     def publish(self, count: int = 1) -> None:
-        """Put events into the queue: most for one user, some for a group or everybody."""
+        """Put events into the queue: most for one user, some for a group or for everybody."""
         for _ in range(count):
             number = next(self._numbers)
             kind = self.random.random()
@@ -217,11 +162,11 @@ class Cluster:
             await self.stub.tell()
 
     def acknowledged(self) -> set[str]:
-        """Events whose messages were deleted."""
+        """The events whose messages were deleted."""
         return {handle.removeprefix("r-").rstrip("+") for handle in self.stub.deleted}
 
     async def settle(self, seconds: float = SETTLE_SECONDS) -> None:
-        """Let nothing fail, and wait until everything that was published is acknowledged and seen, or excused."""
+        """Pause publishing, and wait until every event is acknowledged and seen, or covered by a gap."""
         self.paused = True
         for client in self.clients:
             client.calm = True
@@ -241,7 +186,7 @@ class Cluster:
         return check(self.clients, self.published, self.acknowledged(), self.stub.dead, gaps_allowed=gaps_allowed)
 
     async def fresh(self) -> float:
-        """Seconds until an event that is published from now on is seen by anybody."""
+        """Seconds until any client sees an event that is published from now on."""
         began = time.monotonic()
         marks = [len(client.seen) for client in self.clients]
 
@@ -252,7 +197,7 @@ class Cluster:
                 for block in events(client.seen[mark:])
             )
 
-        await until(seen, "a fresh event is seen")
+        await until(seen, "a new event is seen")
         return time.monotonic() - began
 
     async def metric(self, task: Task, name: str) -> float:
@@ -261,7 +206,7 @@ class Cluster:
         return next((float(line.split()[1]) for line in text.splitlines() if line.split()[0] == name), 0.0)
 
     async def footprint(self, task: Task) -> dict[str, float]:
-        """Descriptors, resident bytes and asyncio tasks of one process."""
+        """Descriptors, resident bytes, asyncio tasks and streams of one process."""
         assert task.process is not None
         return {
             "descriptors": await self.metric(task, "sse_process_open_fds"),
@@ -273,27 +218,27 @@ class Cluster:
 
 @asynccontextmanager
 async def serving(stub: SQSStub) -> AsyncIterator[str]:
-    """Give the stub's URL."""
+    """Run the stub and return its URL."""
     runner = web.ServerRunner(web.Server(stub))
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
-        # It would wait for polls that nobody reads any more.
+        # Otherwise cleanup waits for open polls.
         await stub.hurry()
         await runner.cleanup()
 
 
 def put(stub: SQSStub, event: Published, attributes: dict[str, str]) -> None:
-    """Send its message to the queue."""
+    """Put an event into the queue."""
     named = {**attributes, "event_id": event.id}
     typed = {name: {"DataType": "String", "StringValue": value} for name, value in named.items()}
     stub.send(event.id, event.data, MessageAttributes=typed)
 
 
 async def steadily(rate: float) -> AsyncIterator[int]:
-    """How many are due, again and again: the rate on average, however late one is woken."""
+    """Yield how many are due; keeps the rate on average, however late the task is woken."""
     due, last = 0.0, time.monotonic()
     while True:
         await asyncio.sleep(0.02)

@@ -1,8 +1,8 @@
-"""Replaces three tasks by new ones, one after the other, while thousands of pages listen and events flow.
+"""Replaces three tasks one after the other, while thousands of pages listen and events flow.
 
-``python -m tests.faults.deploy --streams 2000`` prints its figures; exit status 1 where a promise was broken. Pages
-come through a balancer that is a process of its own. It takes the first and third task out after SIGTERM, as when
-health checks have to tell it, and the second before.
+``python -m tests.faults.deploy --streams 2000`` prints its figures. The exit status is 1 if a guarantee was
+broken. Pages connect through a balancer, which is a process of its own. It stops using the first and third task after
+SIGTERM, as if it learned by health checks, and the second before.
 """
 
 from __future__ import annotations
@@ -28,35 +28,37 @@ import uvloop
 from sse_service.auth.signing import TokenSigner
 from sse_service.streams.drain import MIN_OPEN_SECONDS
 from tests.faults.checker import Published
-from tests.faults.cluster import Task, put, say, serving, steadily, until
+from tests.faults.cluster import put, say, serving, steadily, until
+from tests.faults.deploy_chart import chart
 from tests.faults.deploy_figures import Figures, Replaced
 from tests.faults.eventsource import EventSource
-from tests.faults.picture import picture
 from tests.faults.proxy import Balancer
+from tests.faults.task_process import Task
 from tests.integration.chain import SECRET
+from tests.integration.process import DEADLINE
 from tests.integration.sqs_stub import SQSStub
 from tests.integration.valkey import Valkey
 
 TASKS = 3
 
 GROUP = 20
-"""Streams of one group."""
+"""Streams in one group."""
 
 GROUPS = 0.05
 """Share of events that are for a group."""
 
 BROADCASTS = 0.002
-"""Share of events that are for everybody: each is as many deliveries as there are streams."""
+"""Share of events that are for everybody; each is delivered to all streams."""
 
 OPENING = 100
-"""Pages that are opened at once in the beginning."""
+"""Pages that are opened at the same time at the start."""
 
 EXIT_SECONDS = 5
-"""What a task may take beyond its drain."""
+"""Seconds that a task may take beyond its drain."""
 
 
 class Deploy:
-    """A service of three tasks with its pages, and what replaces the tasks."""
+    """A service of three tasks with its pages, and the deploy that replaces the tasks."""
 
     def __init__(
         self, *, streams: int, rate: float, drain: int, least: bool = False, program: tuple[str, ...] = ("sse_service",)
@@ -75,7 +77,7 @@ class Deploy:
         self._running: list[asyncio.Task[None]] = []
         self._tasks: list[Task] = []
         self._in_service: list[Task] = []
-        """To which the balancer leads."""
+        """The tasks that the balancer uses."""
         self._replaced: list[Replaced] = []
         self._failed = 0
         self._stack = AsyncExitStack()
@@ -102,9 +104,9 @@ class Deploy:
         task = Task(queue=self._queue, valkey_port=self._valkey.port, program=self._program, settings=settings)
         self._tasks.append(task)
         await task.start()
-        async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(EXIT_SECONDS * 6):
+        async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(DEADLINE):
             ready = f"http://127.0.0.1:{task.port}/readyz"
-            while (await http.get(ready)).status_code != 200:  # noqa: ASYNC110  only asking tells
+            while (await http.get(ready)).status_code != 200:  # noqa: ASYNC110  readiness can only be polled
                 await asyncio.sleep(0.05)
         return task
 
@@ -119,7 +121,7 @@ class Deploy:
         self._failed = await self._balancer.lead_to(*(task.port for task in tasks))
 
     async def _open(self) -> None:
-        """Open the pages, each of another user and in a group."""
+        """Open the pages, each of another user, in groups."""
         tokens = TokenSigner(secret=SECRET)
         for number in range(self._streams):
             user, group = f"{number}", f"{number // GROUP}"
@@ -133,18 +135,18 @@ class Deploy:
             self._pages.append(page)
             self._running.append(asyncio.create_task(page.run()))
             if not len(self._pages) % OPENING:
-                await until(self._all_open, "the pages are greeted")
-        await until(self._all_open, "all pages are greeted")
+                await until(self._all_open, "the pages are ready")
+        await until(self._all_open, "all pages are ready")
 
     def _all_open(self) -> bool:
         return all(page.open for page in self._pages)
 
     async def run(self, *, quiet: float) -> Figures:
-        """Replace every task, after ``quiet`` seconds in which events flow and nothing else happens."""
+        """Replace every task, after ``quiet`` seconds in which only events flow."""
         publishing = asyncio.create_task(self._publish())
         self._running.append(publishing)
         begun = time.monotonic()
-        await until(lambda: len(self._published) >= quiet * self._rate, "events flow", seconds=quiet + 60)
+        await until(lambda: len(self._published) >= quiet * self._rate, "events flow", seconds=quiet + DEADLINE)
         for number, old in enumerate(list(self._tasks)):
             new = await self._start()
             await self._lead_to(*self._in_service, new)
@@ -164,7 +166,7 @@ class Deploy:
         )
 
     async def _replace(self, old: Task, *, late: bool) -> None:
-        """Drain one; ``late``: the balancer hears of it only after a while in which the port must stay open."""
+        """Drain a task. ``late``: the balancer learns of it only after a while, in which the port must stay open."""
         assert old.process is not None
         rest = [task for task in self._in_service if task is not old]
         if not late:
@@ -180,7 +182,7 @@ class Deploy:
         status = await old.end(signal.SIGKILL)
         in_time = ended - told <= self._drain + EXIT_SECONDS
         self._replaced.append(Replaced(told, ended, status, late, in_time))
-        say(f"a task was told to end, and exited with status {status} after {ended - told:.1f} s")
+        say(f"a task got SIGTERM and exited with status {status} after {ended - told:.1f} s")
 
     async def _publish(self) -> None:
         numbers = itertools.count(1)
@@ -203,15 +205,15 @@ class Deploy:
         put(self._stub, self._published[event], attributes)
 
     async def _settle(self) -> None:
-        """Wait until all is seen; where it is not, the checker says what is missing."""
+        """Wait until all is seen; if it is not, the checker reports what is missing."""
 
         def complete() -> bool:
             expected = (sum(self._sent[channel] for channel in page.channels) for page in self._pages)
             return self._all_open() and all(p.received >= count for p, count in zip(self._pages, expected, strict=True))
 
         with contextlib.suppress(AssertionError):
-            await until(lambda: len(self._stub.deleted) >= len(self._published), seconds=30)
-            await until(complete, seconds=20, every=0.2)
+            await until(lambda: len(self._stub.deleted) >= len(self._published))
+            await until(complete, every=0.2)
 
 
 async def deploy(
@@ -237,14 +239,14 @@ def main() -> int:
     parser.add_argument("--least", action="store_true", help="balance by the fewest connections, not in turn")
     parser.add_argument("--picture", type=Path, help="where to write an SVG of the reconnects")
     given = parser.parse_args()
-    # The collector would look at every block that was seen, and its pauses would be measured as delays.
+    # The garbage collector would walk all seen blocks, and its pauses would count as delays.
     gc.disable()
     figures = uvloop.run(
         deploy(streams=given.streams, rate=given.rate, drain=given.drain, quiet=given.quiet, least=given.least)
     )
     print(figures)
     if given.picture:
-        given.picture.write_text(picture(figures))
+        given.picture.write_text(chart(figures))
     return 1 if figures.violations else 0
 
 

@@ -1,4 +1,4 @@
-"""What a rolling deploy came to: its figures, and the promises that it broke."""
+"""The figures of a rolling deploy, and the guarantees that it broke."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.faults.checker import Published, Violation, check, event_id, position
 from tests.faults.eventsource import EventSource
 
 CLIFF = 4
-"""Times the even share that may go or come back in one second: on a busy machine, what was late comes together."""
+"""How many times the even share may leave or return in one second: on a busy machine, late streams bunch up."""
 
 CHANCE = 10
-"""Streams more that may, where the even share is a few."""
+"""Additional streams that may, because the even share may be only a few."""
 
 SHARD = 20
-"""Pages checked together: the checker compares each page with each event that it is given."""
+"""Pages that are checked together, because the checker compares each of them with each event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +30,21 @@ class Replaced:
     ended: float
     status: int
     late: bool
-    """Whether the balancer heard of it after SIGTERM."""
+    """Whether the balancer learned of it after SIGTERM."""
     in_time: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """How the streams of one old task went."""
+    """How the streams of one old task ended."""
 
     streams: int
     even: float
-    """Streams a second where they go one by one over the whole time."""
+    """Streams a second if they end evenly over the whole drain."""
     greatest: int
-    """Those that went in one second."""
+    """The most streams that ended within one second."""
     ahead: float
-    """Streams that had gone before their turn."""
+    """How many streams ended before their turn."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Figures:
     dead: Sequence[str]
     replaced: Sequence[Replaced]
     outputs: Sequence[str]
-    """What each task printed."""
+    """The output of each task."""
     failed: int
-    """Times that the balancer led to a task that took no connection."""
+    """How often a task refused a connection of the balancer."""
     begun: float
     """When events began to flow, in monotonic seconds."""
     drain: int
@@ -65,7 +65,7 @@ class Figures:
 
     @cached_property
     def reconnects(self) -> list[float]:
-        """When each was, in monotonic seconds."""
+        """The time of each reconnect, in monotonic seconds."""
         return sorted(at for page in self.pages for at in page.begun[1:])
 
     @cached_property
@@ -83,13 +83,13 @@ class Figures:
 
     @property
     def turned_away(self) -> int:
-        """Requests that a draining task told to come back."""
+        """Requests that a draining task answered with a delay."""
         return sum(page.turned_away for page in self.pages)
 
     def delays(self, after: float, upto: float, *, live: bool = False, broadcast: bool = False) -> list[float]:
-        """Sorted seconds from publishing to each delivery, of broadcasts or of all else.
+        """Sorted seconds from publishing to each delivery, either of broadcasts or of all other events.
 
-        ``live``: only of what was published while the page had the stream that it came by.
+        ``live`` counts only events that were published while the page had the stream that delivered them.
         """
         found = []
         for page in self.pages:
@@ -126,7 +126,7 @@ class Figures:
                 yield Violation("kept", f"{page.name} had no other stream than its first, but no old task is left")
 
     def _of_order(self) -> Iterator[Violation]:
-        """Each event has one place for all pages, and each place one event."""
+        """Each event has one position for all pages, and each position one event."""
         pairs = {
             (position(block), event_id(block))
             for page in self.pages
@@ -147,18 +147,18 @@ class Figures:
             if "Traceback" in output or "was never retrieved" in output:
                 yield Violation("traceback", output[-3000:])
         if self.failed:
-            yield Violation("unanswered", f"{self.failed} times the balancer led to a task that took no connection")
+            yield Violation("unanswered", f"{self.failed} times a task refused a connection of the balancer")
         yield from (Violation("dead letter", f"{event} is in the dead-letter queue") for event in self.dead)
         if unread := self.published.keys() - self.acknowledged:
             yield Violation("unread", f"{len(unread)} messages are still in the queue, as {min(unread)}")
 
     def _of_pace(self) -> Iterator[Violation]:
         for number, drain in enumerate(self.drains, 1):
-            # One more than in the even line, as the first goes at once, and one for the clocks' coarseness.
+            # One stream because the first ends at once, and one for the coarse clock.
             if drain.ahead > 2:
-                yield Violation("pace", f"old task {number}: {drain.ahead:.0f} streams went before their turn")
+                yield Violation("pace", f"old task {number}: {drain.ahead:.0f} streams ended before their turn")
             if drain.greatest > CLIFF * drain.even + CHANCE:
-                yield Violation("cliff", f"old task {number}: {drain.greatest} of {drain.streams} went in one second")
+                yield Violation("cliff", f"old task {number}: {drain.greatest} of {drain.streams} ended in one second")
         most, even = greatest(self.reconnects), max((drain.even for drain in self.drains), default=0.0)
         if most > CLIFF * even + CHANCE:
             yield Violation("cliff", f"{most} reconnects in one second, {even:.1f} where they are spread evenly")
@@ -192,7 +192,7 @@ class Figures:
 
 
 def greatest(times: Sequence[float]) -> int:
-    """The most of these sorted times that lie within any one second."""
+    """The most of these sorted times within any one second."""
     most = first = 0
     for number, at in enumerate(times):
         while at - times[first] >= 1:

@@ -1,4 +1,4 @@
-"""An EventSource that stays, and comes back when it was told to: thousands of them fit into one process."""
+"""An EventSource that stays connected and obeys ``retry``; thousands of them fit into one process."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from dataclasses import dataclass, field
 from tests.faults.client import Block, Client
 
 FIRST_RETRY = 3.0
-"""Seconds, as browsers have it until they are told another."""
+"""Seconds: the default of browsers."""
 
 
 @dataclass
 class EventSource(Client):
-    """One page of one user; besides what it saw, it knows when it came and when it had to go."""
+    """One page of one user; it also records when its connections began and ended."""
 
     retry: float = FIRST_RETRY
-    """Seconds: the last ``retry`` that it was told."""
+    """Seconds: the last ``retry`` that it got."""
     begun: list[float] = field(default_factory=list)
     """When it connected, in monotonic seconds."""
     ended: list[float] = field(default_factory=list)
-    """When each of its streams was over."""
+    """When each of its streams ended."""
     away: list[float] = field(default_factory=list)
-    """Seconds from each stream's end to the next one's greeting."""
+    """Seconds from each stream's end to the next ``stream.ready``."""
     turned_away: int = 0
-    """Connections that were told to come back and nothing else."""
+    """Connections that were only told to come back later."""
     received: int = 0
     """Events."""
     faults: list[str] = field(default_factory=list)
-    """What no client should meet in a deploy."""
+    """What should not happen to a client during a deploy."""
     open: bool = False
-    """Whether it has a stream, and was greeted on it."""
+    """Whether it has a stream that is ready."""
     _closed: str | None = None
-    """Data of this connection's ``stream.close``."""
+    """The data of this connection's ``stream.close``."""
 
     async def run(self) -> None:
         """Connect again and again, until cancelled."""
@@ -90,7 +90,7 @@ class EventSource(Client):
 
 
 class _Connection(asyncio.Protocol):
-    """Asks, and hands on what comes."""
+    """Sends the request and passes the stream on to its page."""
 
     def __init__(self, page: EventSource, over: asyncio.Future[None]) -> None:
         self._page = page
@@ -99,7 +99,7 @@ class _Connection(asyncio.Protocol):
         self._text = b""
         self._chunked: bool | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it is one that writes
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio passes a Transport
         transport.write(self._page.request())
 
     def data_received(self, data: bytes) -> None:

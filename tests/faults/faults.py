@@ -1,4 +1,4 @@
-"""The faults of a chaos run: each breaks something, holds it for a while, and lets it heal."""
+"""The faults of a chaos run: each breaks something for a while and then repairs it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tests.integration.sqs_stub import Answer, LostReply
 from tests.integration.valkey import Valkey
 
 Fault = Callable[[Cluster, float], Awaitable[None]]
-"""Given the cluster and how long to hold, in seconds; returns when it is healed."""
+"""Gets the cluster and how long to hold the fault, in seconds; returns when it is repaired."""
 
 FAULTS: dict[str, Fault] = {}
 
 LOSES_DATA = {"valkey loses its data", "flush", "some keys removed", "failover without the tail", "valkey restarted"}
-"""Those after which a gap is right: the store's data went, or may have gone."""
+"""Faults after which a gap is right: the store's data was lost, or may have been."""
 
 LOSES_PUSHES = {"pushes swallowed"}
-"""Those after which a gap is right where a stream went past what was lost, by another of its channels.
+"""Faults after which a gap is right for a stream that, on another channel, went past the lost event.
 
-No network does this to a TCP connection that lives on; a broken proxy may."""
+No network does this to a TCP connection that stays open; a broken proxy may."""
 
 OVERLOADED = Answer(400, {"__type": "com.amazonaws.sqs#RequestThrottled", "message": "slow down"})
 
@@ -40,7 +40,7 @@ def fault(name: str) -> Callable[[Fault], Fault]:
 async def _replace(cluster: Cluster, how: signal.Signals) -> None:
     running = [task for task in cluster.tasks if task.process]
     task = cluster.random.choice(running)
-    # As a load balancer that hears of it: of a kill at once, of a drain before.
+    # Like a load balancer that learns of a kill at once and of a drain before it.
     ending = asyncio.create_task(task.end(how))
     await asyncio.sleep(0)
     cluster.rebalance()
@@ -61,7 +61,7 @@ async def task_drained(cluster: Cluster, hold: float) -> None:
 
 @fault("task frozen")
 async def task_frozen(cluster: Cluster, hold: float) -> None:
-    """Longer than the visibility timeout: what it holds goes to another, and it answers too late."""
+    """Freeze a task for longer than the visibility timeout: its messages go to another, and it answers too late."""
     task = cluster.random.choice(cluster.tasks)
     task.signal(signal.SIGSTOP)
     await asyncio.sleep(max(hold, VISIBILITY_SECONDS + 2))
@@ -134,20 +134,20 @@ async def valkey_refuses(cluster: Cluster, hold: float) -> None:
 
 @fault("black hole")
 async def black_hole(cluster: Cluster, hold: float) -> None:
-    """One task's way to Valkey takes bytes and gives none."""
+    """One task's connection to Valkey accepts bytes and returns none."""
     proxy = cluster.random.choice(cluster.tasks).proxy
     proxy.mode = "black hole"
     await asyncio.sleep(hold)
     proxy.mode = "pass"
-    # Bytes of the stream were lost: no connection can live on.
+    # Bytes were lost: no connection can go on.
     proxy.cut()
 
 
 @fault("pushes swallowed")
 async def pushes_swallowed(cluster: Cluster, hold: float) -> None:
-    """Three times for less than a probe's interval, and once for longer.
+    """Lose messages three times for less than a probe's interval, and once for longer.
 
-    Clients stay meanwhile: one that leaves before the next probe takes an id along that may be past what was lost.
+    Clients stay connected: one that leaves before the next probe may take along an id past the lost event.
     """
     for client in cluster.clients:
         client.calm = True
@@ -172,13 +172,13 @@ async def slow_way(cluster: Cluster, hold: float) -> None:
 
 @fault("failover without the tail")
 async def failover(cluster: Cluster, hold: float) -> None:
-    """A replica whose way to its master is cut some time before it takes over."""
+    """A replica that loses its master some time before it takes over."""
     new = Valkey(persistent=True)
     old = cluster.valkey
     await asyncio.to_thread(new.start)
     with new.client() as client:
         await asyncio.to_thread(client.execute_command, "REPLICAOF", "127.0.0.1", str(old.port))
-        await until(lambda: client.info("replication")["master_link_status"] == "up", "the replica has all")
+        await until(lambda: client.info("replication")["master_link_status"] == "up", "the replica is in sync")
         await asyncio.to_thread(client.execute_command, "REPLICAOF", "NO", "ONE")
     await asyncio.sleep(min(hold, 2))
     for task in cluster.tasks:

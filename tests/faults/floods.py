@@ -1,7 +1,7 @@
-"""Attacks a service in every way that a client can, and looks at what that does to others.
+"""Attacks a service in every way that a client can, and measures the effect on other clients.
 
-``python -m tests.faults.floods --seconds 15 --seed 7`` prints a table; exit status 1 where a well-behaved stream lost,
-doubled or reordered an event, or heard a heartbeat late, or where something did not come back.
+``python -m tests.faults.floods --seconds 15 --seed 7`` prints a table. The exit status is 1 if a well-behaved stream
+lost, doubled or reordered an event or got a heartbeat late, or if something was not released.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def row(name: str, result: Result) -> str:
 
 
 async def floods(*, names: list[str], seconds: float, seed: int, valkey: bool) -> list[str]:
-    """Print the table, and give what went wrong."""
+    """Print the table and return everything that went wrong."""
     say(f"floods with seed {seed}; SSE_HEARTBEAT_SECONDS is {HEARTBEAT_SECONDS}")
     print(COLUMNS)
     print("|---" * COLUMNS.count(" | ") + "|---|")
@@ -72,20 +72,20 @@ async def floods(*, names: list[str], seconds: float, seed: int, valkey: bool) -
             for name in chosen:
                 result = await attacked.attacked(name)
                 if group is LIMITED:
-                    result.wrong += says_why(attacked)
+                    result.wrong += check_log(attacked)
                 tell(name, result)
     return wrong
 
 
-def says_why(attacked: Flood) -> list[str]:
+def check_log(attacked: Flood) -> list[str]:
     """What is wrong with the log of a service that had too few descriptors."""
     lines = [
         line
         for line in attacked.service.process.output.splitlines()
         if "descriptors" in line.lower() or "too many open files" in line.lower()
     ]
-    # At start there may be a line about the limit, and under attack one every ten seconds; none for each connection.
-    return [] if 1 <= len(lines) < 100 else [f"{len(lines)} lines of the log tell of descriptors"]
+    # One line about the limit at start and one every ten seconds under attack are right; one per connection is not.
+    return [] if 1 <= len(lines) < 100 else [f"{len(lines)} lines of the log are about descriptors"]
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
-"""A TCP proxy that fails on demand; with several upstreams, a load balancer.
+"""A TCP proxy that fails on demand; with several upstreams it is a load balancer.
 
-As a program, ``python -m tests.faults.proxy`` prints its port and takes orders as lines of JSON (see `Balancer`).
+As a program, ``python -m tests.faults.proxy`` prints its port and reads commands as lines of JSON (see `Balancer`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Mode = Literal["pass", "refuse", "black hole"]
 
 
 class _Pair:
-    """One client's connection and the one behind it."""
+    """A client's connection and the one to the upstream."""
 
     def __init__(self, client: asyncio.StreamWriter, upstream: asyncio.StreamWriter) -> None:
         self.client = client
         self.upstream = upstream
         self.pushes = False
-        """Whether the client has subscribed to something."""
+        """Whether the client has subscribed to a channel."""
 
     def cut(self) -> None:
         for writer in (self.client, self.upstream):
@@ -35,25 +35,25 @@ class _Pair:
 
 
 class Proxy:
-    """Listens on 127.0.0.1 and passes bytes on to one of ``upstreams``, in turn or where the fewest are."""
+    """Passes connections on 127.0.0.1 to one of ``upstreams``, in turn or to the one with the fewest connections."""
 
     def __init__(self, *upstreams: int) -> None:
         self.upstreams = list(upstreams)
         self.mode: Mode = "pass"
-        """``refuse`` resets each new connection; a ``black hole`` takes bytes and passes none on."""
+        """``refuse`` resets new connections; ``black hole`` accepts bytes and passes none on."""
         self.swallow = False
-        """Drop what a server says to subscribers."""
+        """Whether to drop what the server sends to subscribers."""
         self.swallowed = 0
-        """Bytes that were."""
+        """Dropped bytes."""
         self.delay = 0.0
-        """Seconds added to each way."""
+        """Seconds added in each direction."""
         self.port = 0
         self.least = False
-        """Whether the upstream with the fewest connections is taken."""
+        """Whether to use the upstream with the fewest connections."""
         self.open: Counter[int] = Counter()
-        """Connections behind, by upstream."""
+        """Open connections by upstream."""
         self.failed = 0
-        """Times that an upstream took no connection, and another was tried."""
+        """How often an upstream refused a connection."""
         self._turn = itertools.count()
         self._pairs: set[_Pair] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,11 +77,11 @@ class Proxy:
                 pair.cut()
 
     def cut_pushes(self) -> None:
-        """Reset those on which something was subscribed to."""
+        """Reset the connections of subscribers."""
         self.cut(lambda pair: pair.pushes)
 
     def switch(self, *upstreams: int) -> None:
-        """Lead elsewhere from now on, as a failover does."""
+        """Use other upstreams from now on, as after a failover."""
         self.upstreams = list(upstreams)
         self.cut()
 
@@ -103,7 +103,7 @@ class Proxy:
                     asyncio.create_task(self._pump(behind, writer, pair, upwards=False)),
                 ]
                 try:
-                    # One way may end before the other: a client that has asked still reads.
+                    # One direction may end before the other: a client that has sent its request still reads.
                     await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     for way in ways:
@@ -121,7 +121,7 @@ class Proxy:
 
     async def _connect(self) -> tuple[int, asyncio.StreamReader, asyncio.StreamWriter] | None:
         for port in self._order():
-            # Already now, or all that come at once would go to the same.
+            # Counted before connecting, or connections at the same time would all go to the same upstream.
             self.open[port] += 1
             try:
                 return port, *await asyncio.open_connection("127.0.0.1", port, limit=2**20)
@@ -131,7 +131,7 @@ class Proxy:
         return None
 
     def _order(self) -> list[int]:
-        """Those to try, one after the other."""
+        """The upstreams to try, in order."""
         first = next(self._turn) % max(len(self.upstreams), 1)
         turned = [*self.upstreams[first:], *self.upstreams[:first]]
         return sorted(turned, key=lambda port: self.open[port]) if self.least else turned
@@ -176,7 +176,7 @@ class Balancer:
         await self._process.wait()
 
     async def lead_to(self, *upstreams: int) -> int:
-        """Take these from now on; connections to others stay. Gives how often an upstream was tried in vain so far."""
+        """Use these upstreams from now on; existing connections stay. Return how often one has refused so far."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(upstreams).encode() + b"\n")
         return int((await self._answer())["failed"])
@@ -197,5 +197,5 @@ async def main(*, least: bool) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--least", action="store_true", help="lead to the upstream with the fewest connections")
+    parser.add_argument("--least", action="store_true", help="use the upstream with the fewest connections")
     uvloop.run(main(least=parser.parse_args().least))

@@ -1,8 +1,8 @@
-"""Streams that open, leave and resume while events flow, for as long as told, and what the service's memory does.
+"""Opens, leaves and resumes streams for hours while events flow, and watches the service's memory.
 
-``python -m tests.faults.soak --seconds 600`` prints samples and, at the end, figures; exit status 1 where descriptors,
-sockets, asyncio tasks or streams do not come back to where they were. History and dedupe last a minute here, so that
-what they take has its full size long before the second half, over which the slopes are taken.
+``python -m tests.faults.soak --seconds 600`` prints samples and, at the end, figures. The exit status is 1 if
+descriptors, sockets, asyncio tasks or streams do not return to their numbers before. History and dedupe last a minute
+here, so that they reach their full size long before the second half, over which the slopes are computed.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from typing import Any
 import uvloop
 
 from sse_service.auth.signing import TokenSigner
+from tests.faults.attacked_service import Service, service
 from tests.faults.cluster import say
-from tests.faults.flood_service import Service, service
-from tests.faults.mass import Stream, connect, request
+from tests.faults.raw_clients import Stream, connect, request
 from tests.integration.chain import SECRET
 
 USERS = 100
 EVERY_SECONDS = 5.0
 SETTLE_SECONDS = 60.0
 SPARE = 5
-"""Descriptors and tasks of calls to SQS that are just being made."""
+"""Descriptors and tasks of calls to SQS in progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the service takes."""
+    """What the service uses at one moment."""
 
     seconds: float
     opened: float
@@ -50,7 +50,7 @@ class Sample:
         )
 
 
-async def look(running: Service, began: float) -> Sample:
+async def take_sample(running: Service, began: float) -> Sample:
     found = await running.metrics()
     return Sample(
         seconds=time.monotonic() - began,
@@ -64,7 +64,7 @@ async def look(running: Service, began: float) -> Sample:
 
 
 class Churn:
-    """Pages that come and go, and come back where they were."""
+    """Pages that open streams, leave, and resume."""
 
     def __init__(self, running: Service, *, seed: int, opens: float, streams: int, events: float) -> None:
         self._service = running
@@ -78,7 +78,7 @@ class Churn:
         self._cursors: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Until cancelled; then all leave."""
+        """Run until cancelled; then all pages leave."""
         due_opens, due_events, last = 0.0, 0.0, time.monotonic()
         try:
             while True:
@@ -88,7 +88,7 @@ class Churn:
                 due_events += (now - last) * self._events
                 last = now
                 for _ in range(int(due_opens)):
-                    await self._come()
+                    await self._open_one()
                 for _ in range(int(due_events)):
                     user, _ = self._random.choice(self._users)
                     self._service.publish(user, "x" * int(self._random.expovariate(1 / 300)))
@@ -97,17 +97,19 @@ class Churn:
                 await self._service.stub.tell()
         finally:
             for stream in list(self._open):
-                self._go(stream)
+                self._leave(stream)
 
-    async def _come(self) -> None:
+    async def _open_one(self) -> None:
         _, token = self._random.choice(self._users)
         last_id = self._cursors.get(token, "") if self._random.random() < 0.7 else ""
         stream = Stream(request(token, last_id=last_id))
         await connect(self._service.port, stream)
         self._open.add(stream)
-        asyncio.get_running_loop().call_later(self._random.expovariate(1 / self._stay), lambda: self._go(stream, token))
+        asyncio.get_running_loop().call_later(
+            self._random.expovariate(1 / self._stay), lambda: self._leave(stream, token)
+        )
 
-    def _go(self, stream: Stream, token: str = "") -> None:
+    def _leave(self, stream: Stream, token: str = "") -> None:
         if stream in self._open:
             self._open.discard(stream)
             if stream.last_id and token:
@@ -116,7 +118,7 @@ class Churn:
 
 
 def slope(points: list[tuple[float, float]]) -> float:
-    """Of the line that fits best (least squares); 0 where there is none."""
+    """The slope of the least-squares line; 0 if there is none."""
     if len(points) < 2:
         return 0.0
     mean_x, mean_y = (sum(values) / len(points) for values in zip(*points, strict=True))
@@ -125,11 +127,11 @@ def slope(points: list[tuple[float, float]]) -> float:
 
 
 async def settled(running: Service, baseline: Sample, began: float) -> tuple[Sample, list[str]]:
-    """The last sample, and what has not come back in time."""
+    """The last sample, and what did not return to its number before."""
     wrong: list[str] = []
     until = time.monotonic() + SETTLE_SECONDS
     while True:
-        now = await look(running, began)
+        now = await take_sample(running, began)
         wrong = [
             f"{name}: {before:.0f} before, {after:.0f} after"
             for name, before, after, spare in (
@@ -146,13 +148,13 @@ async def settled(running: Service, baseline: Sample, began: float) -> tuple[Sam
 
 
 async def soak(*, seconds: float, seed: int, opens: float, streams: int, events: float, valkey: bool) -> list[str]:
-    """Print what is seen, and give what is wrong."""
+    """Print samples and figures, and return what is wrong."""
     say(f"soak with seed {seed}: {opens:.0f} opens/s, about {streams} streams, {events:.0f} events/s")
     settings: dict[str, Any] = {"history_seconds": "60", "dedupe_seconds": "60"}
     async with service(valkey=valkey, **settings) as running:
         began = time.monotonic()
-        await look(running, began)
-        baseline = await look(running, began)
+        await take_sample(running, began)
+        baseline = await take_sample(running, began)
         print(baseline, flush=True)
         churn = asyncio.create_task(Churn(running, seed=seed, opens=opens, streams=streams, events=events).run())
         samples = []
@@ -160,7 +162,7 @@ async def soak(*, seconds: float, seed: int, opens: float, streams: int, events:
             await asyncio.wait([churn], timeout=EVERY_SECONDS)
             if churn.done():
                 break
-            samples.append(await look(running, began))
+            samples.append(await take_sample(running, began))
             print(samples[-1], flush=True)
         churn.cancel()
         [ended] = await asyncio.gather(churn, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The checker tells, of services that break one promise each."""
+"""The checker finds services that break one guarantee each."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ from tests.faults.test_chaos import run
     ],
 )
 def test_the_checker_catches_a_service_with(program: str, fault: str, caught: str) -> None:
-    report = run(fault, seconds=4, program=("tests.faults.broken", program), tasks=2)
+    report = run(fault, seconds=4, program=("tests.faults.broken_service", program), tasks=2)
     assert caught in {violation.kind for violation in report.violations}, report

@@ -1,4 +1,4 @@
-"""What a rolling deploy promises to the pages that are open meanwhile."""
+"""The guarantees of a rolling deploy for the pages that are open."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 import uvloop
 
 from tests.faults.deploy import deploy
+from tests.faults.deploy_chart import chart
 from tests.faults.deploy_figures import CHANCE, CLIFF, Figures, greatest
-from tests.faults.picture import picture
 
 STREAMS = 240
 DRAIN = 5
@@ -20,7 +20,7 @@ def figures() -> Figures:
     return uvloop.run(deploy(streams=STREAMS, rate=50, drain=DRAIN, quiet=1))
 
 
-def test_a_rolling_deploy_loses_doubles_and_reorders_nothing_and_tells_no_gap(figures: Figures) -> None:
+def test_a_rolling_deploy_loses_doubles_and_reorders_nothing_and_causes_no_gap(figures: Figures) -> None:
     assert not figures.violations, figures
 
 
@@ -39,7 +39,7 @@ def test_every_page_comes_back_and_no_second_has_a_cliff_of_them(figures: Figure
     assert greatest(figures.reconnects) <= CLIFF * max(drain.even for drain in figures.drains) + CHANCE, figures
 
 
-def test_its_picture_is_an_svg_with_a_bar_for_each_second_in_which_pages_came_back(figures: Figures) -> None:
-    drawn = ElementTree.fromstring(picture(figures))
+def test_the_chart_has_a_bar_for_each_second_with_reconnects(figures: Figures) -> None:
+    drawn = ElementTree.fromstring(chart(figures))
     bars = [each for each in drawn.iter("{http://www.w3.org/2000/svg}rect") if each.get("fill") == "#2da44e"]
     assert len(bars) == len({int(at - figures.replaced[0].told + 5) for at in figures.reconnects})

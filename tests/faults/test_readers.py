@@ -1,4 +1,4 @@
-"""Readers that stall, crawl, pause or leave, on real sockets: each costs what it may, and nobody else notices."""
+"""Readers that stall, crawl, pause or leave, on real sockets: each costs only what it may, and nobody else notices."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from tests.integration.chain import Chain, queue_stub, service
 from tests.integration.process import DEADLINE
 
 CUT_SECONDS = 45
-"""How long a reader that has stalled may stay."""
+"""How long a stalled reader may stay."""
 
 SMALL_BUFFER = 4096
 
 
 @pytest.fixture(scope="module")
 def chain() -> Iterator[Chain]:
-    """A service whose streams have a queue of a few events, and where one user may open them as fast as a test does."""
+    """A service with short stream queues and no limit on new streams."""
     settings = {"stream_queue_events": "5", "history_events": "1000", "opens_per_second": "0", "log_level": "info"}
     with queue_stub() as url, service(url, **settings) as running:
         yield running
 
 
 class Reader:
-    """A client of its own pace: reads only when told to."""
+    """A client that reads only when it is told to."""
 
     def __init__(self, chain: Chain, user: str, *, query: str = "", buffer: int | None = SMALL_BUFFER) -> None:
         self.raw = b""
         self._socket = socket.socket()
         if buffer is not None:
-            # Before the connection is made: the window is agreed on then.
+            # Before connecting: the window is negotiated then.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         host, _, port = chain.url.removeprefix("http://").partition(":")
         self._socket.settimeout(DEADLINE)
@@ -50,7 +50,7 @@ class Reader:
         )
 
     def read(self, size: int = 65536) -> bytes:
-        """What has come, at most so much; nothing at the end."""
+        """Read at most ``size`` bytes; empty at the end."""
         data = self._socket.recv(size)
         self.raw += data
         return data
@@ -60,9 +60,9 @@ class Reader:
             assert self.read(), self.raw[-500:]
 
     def cut_within(self, seconds: float) -> bool:
-        """Whether the server cuts the connection in that time, as the kernel says: nothing is read."""
+        """Whether the server cuts the connection within ``seconds``. Asks the kernel and reads nothing."""
         poll = select.poll()
-        poll.register(self._socket, 0)  # errors and hang-ups are always told
+        poll.register(self._socket, 0)  # errors and hang-ups are always reported
         return bool(poll.poll(seconds * 1000))
 
     @property
@@ -71,7 +71,7 @@ class Reader:
 
     @property
     def numbers(self) -> list[str]:
-        """What the events were numbered by ``numbered``."""
+        """The numbers that ``numbered`` gave the events."""
         return [m.data.partition(" ")[0] for m in self.messages if not m.type.startswith("stream.")]
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class Reader:
 
 
 def user() -> str:
-    """A user whom no other test knows."""
+    """A user of no other test."""
     return uuid.uuid4().hex
 
 
@@ -90,7 +90,7 @@ def numbered(count: int, *, size: int) -> list[str]:
 def wait_until(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + DEADLINE
     while not condition():
-        assert time.monotonic() < until, "it did not come to be"
+        assert time.monotonic() < until, "the condition did not become true"
 
 
 def descriptors(chain: Chain) -> int:
@@ -98,7 +98,7 @@ def descriptors(chain: Chain) -> int:
 
 
 def publish(chain: Chain, name: str, texts: list[str]) -> None:
-    """Publish, and wait until all are stored."""
+    """Publish texts and wait until all are stored."""
     stored = chain.metric("sse_events_stored_total")
     for start in range(0, len(texts), 50):
         chain.put(*texts[start : start + 50], user_id=name)
@@ -106,7 +106,7 @@ def publish(chain: Chain, name: str, texts: list[str]) -> None:
 
 
 def crawl(reader: Reader, seconds: float) -> int:
-    """Read one kilobyte a second, unless cut, and give the bytes read."""
+    """Read one kilobyte a second until cut; return the number of bytes."""
     start, taken = time.monotonic(), 0
     while (gone := time.monotonic() - start) < seconds and not reader.cut_within(0.05):
         if (due := int(gone * 1024) - taken) > 0:
@@ -144,7 +144,7 @@ def test_a_reader_that_stalls_is_cut_and_one_that_crawls_is_not(chain: Chain) ->
     chain.wait_for_metric("sse_streams_open", open_before)
 
 
-def test_a_reader_that_pauses_past_its_queue_gets_all_from_history_once_and_in_order(chain: Chain) -> None:
+def test_a_reader_that_pauses_gets_everything_from_history_once_and_in_order(chain: Chain) -> None:
     name = user()
     texts = numbered(300, size=5_000)
     with contextlib.closing(Reader(chain, name)) as reader:
@@ -161,7 +161,7 @@ def test_a_reader_that_pauses_past_its_queue_gets_all_from_history_once_and_in_o
         assert chain.metric("sse_replay_events_sum") > replays + 100
 
 
-def test_what_a_reader_read_last_before_it_was_cut_is_where_it_resumes(chain: Chain) -> None:
+def test_a_reader_resumes_after_the_last_event_that_it_read(chain: Chain) -> None:
     name = user()
     texts = numbered(200, size=5_000)
     with contextlib.closing(Reader(chain, name)) as reader:
@@ -175,7 +175,7 @@ def test_what_a_reader_read_last_before_it_was_cut_is_where_it_resumes(chain: Ch
         assert "stream.gap" not in stream.types
 
 
-def test_a_client_that_leaves_in_the_middle_of_a_replay_leaves_no_stream_behind(chain: Chain) -> None:
+def test_a_client_that_leaves_during_a_replay_leaves_no_stream_behind(chain: Chain) -> None:
     name = user()
     publish(chain, name, numbered(200, size=5_000))
     before = chain.metric("sse_streams_open")

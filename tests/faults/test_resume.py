@@ -1,4 +1,4 @@
-"""Clients that are cut off anywhere, again and again: what they piece together is what was published."""
+"""Clients that are cut off at random, again and again: together their streams hold exactly what was published."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_thousand_clients_cut_at_random_bytes_each_get_everything_once_in_orde
         async with Cluster(seed=SEED, tasks=2, users=2, rate=0) as cluster:
             cluster.publish(100)
             await cluster.stub.tell()
-            await until(lambda: len(cluster.acknowledged()) == 100, "all is stored")
+            await until(lambda: len(cluster.acknowledged()) == 100, "all events are stored")
             token = TokenSigner(secret=SECRET).sign(cluster.clients[0].user, groups=["ops"])
             channels = frozenset({f"user:{cluster.clients[0].user}", "group:ops", "broadcast"})
             expected = {event.id for event in cluster.published.values() if event.channels & channels}
@@ -62,7 +62,7 @@ def test_a_thousand_clients_cut_at_random_bytes_each_get_everything_once_in_orde
     asyncio.run(test())
 
 
-def test_clients_that_leave_during_replay_never_get_each_others_bytes_from_a_slow_store() -> None:
+def test_clients_that_leave_during_a_replay_never_get_each_others_bytes() -> None:
     async def test() -> None:
         say(f"seed {SEED}")
         async with Cluster(seed=SEED, tasks=2, users=50, rate=200) as cluster:
@@ -72,7 +72,7 @@ def test_clients_that_leave_during_replay_never_get_each_others_bytes_from_a_slo
                 client.cut_every = 1_500
             before = sum(client.connections for client in cluster.clients)
             await until(
-                lambda: sum(client.connections for client in cluster.clients) > before + 800, "they come and go"
+                lambda: sum(client.connections for client in cluster.clients) > before + 800, "clients come and go"
             )
             for task in cluster.tasks:
                 task.proxy.delay = 0.0

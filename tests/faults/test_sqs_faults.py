@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from consumers.base import Outcome
+from tests.integration.process import DEADLINE
 from tests.integration.sqs_stub import Answer, LostReply
 from tests.integration.test_sqs import DENIED, EXPIRED, THROTTLED, Counts, Queue, Recorder, run
 
@@ -93,7 +94,7 @@ def test_an_exception_in_a_helper_task_ends_the_consumer() -> None:
         await queue.up()
         try:
             with pytest.raises(LookupError, match="in the deleter"):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(DEADLINE):
                     await queue.consumer(pollers=3).run()
         finally:
             await queue.stub.hurry()

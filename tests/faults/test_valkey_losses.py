@@ -15,6 +15,7 @@ from sse_service.model.errors import Unavailable
 from sse_service.model.events import Event, Route
 from sse_service.telemetry.metrics import Metrics
 from tests.faults.proxy import Proxy
+from tests.integration.process import DEADLINE
 from tests.integration.until import until
 from tests.integration.valkey import Valkey
 
@@ -246,7 +247,7 @@ def test_a_broker_that_is_cancelled_while_a_connection_fails_ends(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test() -> None:
-        async with asyncio.timeout(10), store(server) as made:
+        async with asyncio.timeout(DEADLINE), store(server) as made:
 
             async def fail() -> None:
                 # A TaskGroup that is cancelled while one of its tasks fails raises only the failure.

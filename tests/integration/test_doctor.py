@@ -1,4 +1,4 @@
-"""`doctor` on a deployment that is sound, and then on the same with one thing broken at a time."""
+"""`doctor` on a sound deployment, and on the same deployment with one thing broken at a time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ from pydantic import SecretStr
 
 from sse_service import cli
 from sse_service.dev.moto_server import MotoServer
-from sse_service.doctor.canary import make
+from sse_service.doctor.canary import check_canary, new_canary
 from sse_service.doctor.report import Finding, Level
 from sse_service.doctor.run import examine
-from sse_service.doctor.store_server import look
-from sse_service.doctor.trial import fly
+from sse_service.doctor.store import check_store
 from sse_service.settings.settings import Settings
 from tests.integration.chain import AWS, SECRET
 from tests.integration.process import Process
@@ -74,10 +73,10 @@ class Deployment:
 
     @contextmanager
     def queue_with(self, **attributes: str) -> Iterator[None]:
-        """The queue, and afterwards as it was."""
+        """Change the queue's attributes until the block ends."""
         sqs = self.client("sqs")
         before = sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["All"])["Attributes"]
-        # moto forgets the policy where it is not among what is set.
+        # moto drops the policy if it is not among the attributes that are set.
         attributes = {"Policy": before["Policy"], **attributes}
         sqs.set_queue_attributes(QueueUrl=self.queue, Attributes=attributes)
         try:
@@ -131,7 +130,7 @@ def sound() -> Iterator[Deployment]:
 
 @dataclass(frozen=True)
 class Said:
-    """What the command printed, by check and level."""
+    """The output of the command, by check and level."""
 
     status: int
     text: str
@@ -145,7 +144,7 @@ class Said:
 def doctor(
     sound: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Said]:
-    """Run the command in this process, which is quicker than one of its own, with variables changed."""
+    """Run the command with variables changed; in this process, which is quicker than a new one."""
 
     def run(*arguments: str, **changed: str | None) -> Said:
         for name in [name for name in os.environ if name.startswith(("SSE_", "AWS_"))]:
@@ -178,7 +177,7 @@ def test_a_setting_that_cannot_be_read_is_status_2(sound: Deployment) -> None:
 
 
 def fails_alone(said: Said, check: str, *words: str, skipped: tuple[str, ...] = ()) -> None:
-    """Only that check fails, in these words; all others are ok or, where they depend on it, skipped."""
+    """Only that check fails, in these words. All others are ok or, if they depend on it, skipped."""
     assert said.status == 1, said.text
     assert set(said.at("FAIL")) == {check}, said.text
     assert set(said.at("skip")) == set(skipped), said.text
@@ -200,7 +199,7 @@ def fails_alone(said: Said, check: str, *words: str, skipped: tuple[str, ...] = 
         (
             {"SSE_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:nothing"},
             "topic",
-            ("there is none",),
+            ("does not exist",),
             ("subscription", "policy", "canary"),
         ),
         (
@@ -225,7 +224,7 @@ def fails_alone(said: Said, check: str, *words: str, skipped: tuple[str, ...] = 
         ({"SSE_JWT_SECRET": OTHER}, "canary", ("401", "SSE_JWT_SECRET"), ()),
     ],
 )
-def test_what_is_wrong_in_the_environment(
+def test_a_mistake_in_the_environment_fails_its_check_alone(
     doctor: Callable[..., Said],
     changed: dict[str, str | None],
     check: str,
@@ -235,20 +234,20 @@ def test_what_is_wrong_in_the_environment(
     fails_alone(doctor(**changed), check, *words, skipped=skipped)
 
 
-def test_no_region(doctor: Callable[..., Said]) -> None:
+def test_a_missing_region_fails_and_skips_all_calls(doctor: Callable[..., Said]) -> None:
     said = doctor(AWS_DEFAULT_REGION=None)
     assert said.status == 1
     assert "set AWS_REGION" in said.at("FAIL")["region"]
     assert "credentials" in said.at("skip")
 
 
-def test_an_absent_queue(sound: Deployment, doctor: Callable[..., Said]) -> None:
+def test_a_queue_that_does_not_exist_fails(sound: Deployment, doctor: Callable[..., Said]) -> None:
     said = doctor(SSE_QUEUE_URL=f"{sound.aws}/123456789012/nothing")
     skipped = ("redrive", "timeouts", "subscription", "policy", "key", "canary")
-    fails_alone(said, "queue", "NonExistentQueue", "look at SSE_QUEUE_URL", skipped=skipped)
+    fails_alone(said, "queue", "NonExistentQueue", "check SSE_QUEUE_URL", skipped=skipped)
 
 
-def test_an_endpoint_that_is_no_address(doctor: Callable[..., Said]) -> None:
+def test_an_endpoint_that_is_no_address_fails_without_being_printed(doctor: Callable[..., Said]) -> None:
     said = doctor(AWS_ENDPOINT_URL="notaurl")
     assert said.status == 1
     failed = said.at("FAIL")
@@ -256,19 +255,19 @@ def test_an_endpoint_that_is_no_address(doctor: Callable[..., Said]) -> None:
     assert all("AWS_ENDPOINT_URL" in text and "notaurl" not in text for text in failed.values())
 
 
-def test_keys_with_a_stray_byte(doctor: Callable[..., Said]) -> None:
+def test_keys_with_a_stray_byte_fail(doctor: Callable[..., Said]) -> None:
     said = doctor(AWS_SECRET_ACCESS_KEY="\udcff")
     assert "AWS_SECRET_ACCESS_KEY" in said.at("FAIL")["credentials"]
 
 
-def test_an_address_that_is_none_is_status_2(sound: Deployment) -> None:
+def test_a_url_that_is_no_address_is_status_2(sound: Deployment) -> None:
     for url in ("http://exa mple:80", "http://127.0.0.1/ü", "http://ex..ample"):
         ended = command("doctor", "--url", url, **sound.environment)
         assert (ended.returncode, ended.stdout) == (2, "")
         assert "Traceback" not in ended.stderr
 
 
-def test_a_queue_of_another_region_is_not_asked_for(doctor: Callable[..., Said]) -> None:
+def test_a_queue_in_another_region_fails(doctor: Callable[..., Said]) -> None:
     said = doctor(SSE_QUEUE_URL="https://sqs.eu-west-1.amazonaws.com/123456789012/events")
     assert "eu-west-1" in said.at("FAIL")["queue"]
 
@@ -277,11 +276,11 @@ def test_a_queue_of_another_region_is_not_asked_for(doctor: Callable[..., Said])
     ("attributes", "check", "words"),
     [
         ({"RedrivePolicy": ""}, "redrive", ("no dead-letter queue", "maxReceiveCount 5")),
-        ({"Policy": ""}, "policy", ("has none", "aws:SourceArn")),
+        ({"Policy": ""}, "policy", ("no policy", "aws:SourceArn")),
         ({"KmsMasterKeyId": "alias/aws/sqs"}, "key", ("alias/aws/sqs", "SSE-SQS")),
     ],
 )
-def test_what_is_wrong_with_the_queue(
+def test_a_mistake_in_the_queue_fails_its_check_alone(
     sound: Deployment, doctor: Callable[..., Said], attributes: dict[str, str], check: str, words: tuple[str, ...]
 ) -> None:
     with sound.queue_with(**attributes):
@@ -305,7 +304,7 @@ def test_a_key_of_ones_own_must_let_sns_use_it(sound: Deployment, doctor: Callab
         named_text = json.dumps({"Version": "2012-10-17", "Statement": [named]})
         kms.put_key_policy(KeyId=key, PolicyName="default", Policy=named_text)
         said = doctor(SSE_TOPIC_ARN=f"{sound.topic}-not")
-        fails_alone(said, "topic", "there is none", skipped=("subscription", "policy", "key", "canary"))
+        fails_alone(said, "topic", "does not exist", skipped=("subscription", "policy", "key", "canary"))
         kms.put_key_policy(KeyId=key, PolicyName="default", Policy=text)
         assert "SNS may use it" in doctor("--url", "http://127.0.0.1:1").at("ok")["key"]
         kms.disable_key(KeyId=key)
@@ -324,7 +323,7 @@ def test_dead_letters_are_a_warning_and_so_is_raw_delivery(sound: Deployment, do
     assert "holds 1 messages" in said.at("warn")["redrive"]
 
 
-def test_no_subscription_of_this_queue(sound: Deployment, doctor: Callable[..., Said]) -> None:
+def test_a_missing_subscription_fails(sound: Deployment, doctor: Callable[..., Said]) -> None:
     topic = sound.client("sns").create_topic(Name="lonely")["TopicArn"]
     with sound.queue_with(Policy=policy(topic, sound.queue_arn)):
         fails_alone(doctor(SSE_TOPIC_ARN=topic), "subscription", "not subscribed", skipped=("canary",))
@@ -340,23 +339,23 @@ def test_a_subscription_is_found_behind_a_hundred_others(sound: Deployment, doct
     assert "confirmed" in said.at("ok")["subscription"]
 
 
-def test_no_canary_is_sent_where_an_override_decides_or_there_is_no_secret(doctor: Callable[..., Said]) -> None:
+def test_no_canary_is_sent_with_a_routing_override_or_without_a_secret(doctor: Callable[..., Said]) -> None:
     said = doctor(SSE_ROUTE_USER="body.customer")
     assert said.status == 0, said.text
     assert "SSE_ROUTE_USER" in said.at("skip")["canary"]
     fails_alone(doctor(SSE_JWT_SECRET=None), "settings", "SSE_JWT_SECRET", skipped=("canary",))
 
 
-def test_a_publish_that_is_refused(sound: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_publish_fails(sound: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = "arn:aws:sns:us-east-1:123456789012:nothing"
     for name, value in {**sound.environment, "SSE_TOPIC_ARN": nowhere}.items():
         monkeypatch.setenv(name, value)
-    found = asyncio.run(fly(Settings(), make(), url=sound.url, suspects=()))
+    found = asyncio.run(check_canary(Settings(), new_canary(), url=sound.url, suspects=()))
     assert found.level is Level.FAIL
     assert "publishing was refused (NotFound" in found.text
 
 
-def test_a_filter_policy_that_drops(sound: Deployment, doctor: Callable[..., Said]) -> None:
+def test_a_filter_policy_that_drops_the_canary(sound: Deployment, doctor: Callable[..., Said]) -> None:
     with sound.subscription_with("FilterPolicy", '{"user_id": ["7"]}', "{}"):
         fails_alone(doctor(), "subscription", '{"user_id": ["7"]}', skipped=("canary",))
     with sound.subscription_with("FilterPolicy", '{"event_type": ["upload.done"]}', "{}"):
@@ -366,12 +365,12 @@ def test_a_filter_policy_that_drops(sound: Deployment, doctor: Callable[..., Sai
     assert "filter policy drops it" in said.at("skip")["canary"]
 
 
-def test_a_service_that_is_not_running_and_one_that_is_another(sound: Deployment, doctor: Callable[..., Said]) -> None:
+def test_a_url_where_the_service_does_not_answer_fails(sound: Deployment, doctor: Callable[..., Said]) -> None:
     fails_alone(doctor("--url", f"http://127.0.0.1:{free_port()}"), "canary", "nothing answers", "start `serve`")
     fails_alone(doctor("--url", sound.aws), "canary", "--url")
 
 
-def test_published_and_not_received(sound: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_canary_that_is_not_received_names_the_suspects(sound: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     sns, sqs = sound.client("sns"), sound.client("sqs")
     topic = sns.create_topic(Name="unread")["TopicArn"]
     arn = topic.replace(":sns:", ":sqs:")
@@ -387,18 +386,18 @@ def test_published_and_not_received(sound: Deployment, monkeypatch: pytest.Monke
     assert lines[-1].endswith("see redrive above")
 
 
-def test_valkey_away_and_with_another_eviction_policy(doctor: Callable[..., Said]) -> None:
+def test_a_valkey_that_is_away_or_evicts_keys_fails(doctor: Callable[..., Said]) -> None:
     away = f"redis://127.0.0.1:{free_port()}/0"
     fails_alone(doctor(SSE_BROKER_URL=away), "store", "does not answer", "security groups")
     with Valkey("--maxmemory-policy", "allkeys-lru") as valkey:
         fails_alone(doctor(SSE_BROKER_URL=valkey.url), "store", "allkeys-lru", "parameter group")
 
 
-def looked(url: str, **settings: Any) -> Finding:
+def store_finding(url: str, **settings: Any) -> Finding:
     async def inside() -> Finding:
         before = descriptors()
-        [found] = await look(Settings(broker_url=SecretStr(url), **settings))
-        # TLS says goodbye behind our back, for which the loop must live on.
+        [found] = await check_store(Settings(broker_url=SecretStr(url), **settings))
+        # The loop must go on until TLS has closed its connection in the background.
         await until(lambda: descriptors() <= before)
         return found
 
@@ -411,32 +410,32 @@ def descriptors() -> int:
     return len(os.listdir("/dev/fd"))
 
 
-def test_a_store_that_is_sound_and_one_that_has_too_little_memory() -> None:
+def test_a_store_with_too_little_memory_is_told_how_much_it_needs() -> None:
     with Valkey("--maxmemory", "256mb") as valkey:
-        found = looked(valkey.url)
+        found = store_finding(valkey.url)
         assert found.level is Level.OK
         assert "noeviction, round trip" in found.text
-        assert "raise it" in looked(valkey.url, history_bytes=2**29).do
+        assert "raise it" in store_finding(valkey.url, history_bytes=2**29).fix
 
 
-def test_passwords_and_tls_are_told_apart(tmp_path: Path) -> None:
+def test_problems_of_passwords_and_of_tls_have_different_lines(tmp_path: Path) -> None:
     with Valkey("--maxmemory", "256mb", "--requirepass", "a-password-of-the-tests") as valkey:
-        assert looked(valkey.url, broker_password=SecretStr("a-password-of-the-tests")).level is Level.OK
+        assert store_finding(valkey.url, broker_password=SecretStr("a-password-of-the-tests")).level is Level.OK
         for wrong in (None, SecretStr("a-password-of-another")):
-            assert "AUTH" in looked(valkey.url, broker_password=wrong).text
+            assert "AUTH" in store_finding(valkey.url, broker_password=wrong).text
         right = f"redis://:a-password-of-the-tests@127.0.0.1:{valkey.port}/0"
         authority, certificate = certificates(tmp_path)
         with tls_proxy(valkey.port, certificate) as port:
             plain = right.replace(str(valkey.port), str(port))
             by_tls = plain.replace("redis:", "rediss:")
-            assert "certificate is not trusted" in looked(by_tls).text
-            assert looked(f"{by_tls}?ssl_ca_certs={authority}").level is Level.OK
-            assert "needs rediss://" in looked(plain).do
-        assert "without TLS" in looked(right.replace("redis:", "rediss:")).do
+            assert "certificate is not trusted" in store_finding(by_tls).text
+            assert store_finding(f"{by_tls}?ssl_ca_certs={authority}").level is Level.OK
+            assert "needs rediss://" in store_finding(plain).fix
+        assert "without TLS" in store_finding(right.replace("redis:", "rediss:")).fix
 
 
 class _STS(http.server.BaseHTTPRequestHandler):
-    """Refuses every call, as the server of another clock."""
+    """Refuses every call; its clock may be ahead."""
 
     code = "InvalidClientTokenId"
     ahead = 0.0
@@ -455,7 +454,7 @@ class _STS(http.server.BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def test_credentials_that_aws_refuses_and_a_clock_that_is_wrong(
+def test_refused_credentials_and_a_wrong_clock_fail(
     doctor: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _STS) as server:
@@ -476,7 +475,7 @@ def test_credentials_that_aws_refuses_and_a_clock_that_is_wrong(
             thread.join()
 
 
-def test_sts_that_does_not_answer_is_a_warning(doctor: Callable[..., Said]) -> None:
+def test_no_answer_of_sts_is_a_warning(doctor: Callable[..., Said]) -> None:
     said = doctor(AWS_ENDPOINT_URL_STS=f"http://127.0.0.1:{free_port()}")
     assert said.status == 0, said.text
     assert set(said.at("warn")) == {"credentials"}

@@ -15,13 +15,14 @@ from consumers.envelope import Envelope, unwrap
 from sse_service.dev.emulator import MISSING, Emulator, emulator
 from sse_service.dev.jobs import Jobs, State
 from sse_service.dev.processor import Processor
+from tests.integration.process import DEADLINE
 
 Test = Callable[[Emulator], Awaitable[None]]
 
 
 def run(test: Test) -> None:
     async def inside() -> None:
-        async with asyncio.timeout(60), emulator() as running:
+        async with asyncio.timeout(DEADLINE), emulator() as running:
             await test(running)
 
     asyncio.run(inside())

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.integration.chain import SECRET, Chain, queue_stub, service
+from tests.integration.process import DEADLINE
 
 STREAM = {"Accept": "text/event-stream"}
 
@@ -28,7 +29,7 @@ def problem(response: httpx.Response) -> str:
 def raw(chain: Chain, request: bytes, *, until: bytes = b"") -> bytes:
     """What comes back for bytes on a connection, to its end or to a marker."""
     host, _, port = chain.url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=DEADLINE) as connection:
         answer = b""
         try:
             connection.sendall(request)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.conformance.parser import parse
+from tests.integration.process import PROGRAM_DEADLINE
 from tests.integration.valkey import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,7 @@ def test_two_tasks_share_a_queue_and_a_stream_goes_on_at_the_other(tmp_path: Pat
             env={**clean, "SSE_DRAIN_SECONDS": "1"},
             stdout=out,
             stderr=log,
-            timeout=120,
+            timeout=PROGRAM_DEADLINE,
             check=False,
         )
     printed = (tmp_path / "log").read_text()

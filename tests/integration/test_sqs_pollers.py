@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from consumers.base import Outcome
 from consumers.envelope import Envelope
+from tests.integration.process import DEADLINE
 from tests.integration.test_sqs import Queue, Recorder, run
 
 
@@ -50,7 +51,7 @@ def test_the_backlog_is_received_while_the_handler_works() -> None:
             self.most = max(self.most, self.now)
             if self.now == 3:
                 self.met.set()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE):
                 await self.met.wait()
             self.now -= 1
             return await super().__call__(envelopes)
@@ -99,7 +100,7 @@ def test_a_stopped_consumer_starts_no_further_poll() -> None:
             queue.stub.send(str(n))
         await queue.up()
         consumer = queue.consumer(pollers=2)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             await consumer.run()
         await queue.down()
         assert len(queue.stub.waiting) >= 40

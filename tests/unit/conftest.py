@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from tests.integration.process import DEADLINE
 from tests.unit.serving import Run
 
 
@@ -17,7 +18,7 @@ def run(request: pytest.FixtureRequest) -> Run:
     """Runs a test's body on either loop, for a bounded time."""
 
     async def bounded(body: Coroutine[Any, Any, None]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             await body
 
     return lambda body: request.param(bounded(body))

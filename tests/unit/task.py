@@ -20,6 +20,7 @@ from sse_service.streams.limits import Limits
 from sse_service.streams.registry import OpenStream, StreamRegistry
 from sse_service.telemetry.health import Health
 from sse_service.telemetry.metrics import Metrics
+from tests.integration.process import DEADLINE
 from tests.unit.sinks import MemorySink
 
 NEVER = 2**40
@@ -68,7 +69,7 @@ class Task:
         """Run a test's body beside the broker and the catch-up."""
 
         async def both() -> None:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(DEADLINE):
                 working = [asyncio.create_task(part.run()) for part in (self.broker, self.streams)]
                 try:
                     await body()

@@ -1,4 +1,4 @@
-"""What is said of the canary, and how its stream is read."""
+"""The canary, and the client that waits for it."""
 
 from __future__ import annotations
 
@@ -10,66 +10,69 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from sse_service.doctor import canary
-from sse_service.doctor.calls import Fault
+from sse_service.doctor.aws_calls import Fault
 from sse_service.doctor.report import Level
-from sse_service.doctor.stream import Heard, Opening, Stream
+from sse_service.doctor.stream import OpenResult, Stream, WaitResult
 from sse_service.settings.settings import Settings
 
 URL = "http://127.0.0.1:8000"
 
 
-def test_a_canary_is_for_the_reserved_user_and_like_no_other() -> None:
-    one, other = canary.make(), canary.make()
+def test_a_canary_is_for_the_reserved_user_and_has_an_id_of_its_own() -> None:
+    one, other = canary.new_canary(), canary.new_canary()
     assert one.id != other.id
     assert one.attributes["user_id"] == canary.USER == "sse-service-doctor"
     assert one.id in one.message
 
 
 @pytest.mark.parametrize("name", ["route_user", "route_group", "route_broadcast", "route_id", "route_data"])
-def test_no_canary_is_sent_where_an_override_might_show_it_to_others(name: str) -> None:
-    found = canary.judge_overrides(Settings(**{name: "body.x"}))
+def test_no_canary_is_sent_if_an_override_might_show_it_to_others(name: str) -> None:
+    found = canary.check_overrides(Settings(**{name: "body.x"}))
     assert found is not None
     assert found.level is Level.SKIP
     assert f"SSE_{name.upper()}" in found.text
-    assert canary.judge_overrides(Settings(route_type="body.x")) is None
+    assert canary.check_overrides(Settings(route_type="body.x")) is None
 
 
 @pytest.mark.parametrize(
-    ("opening", "word"),
+    ("opened", "word"),
     [
-        (Opening(None, "ConnectionRefusedError"), "nothing answers at http://127.0.0.1:8000 (ConnectionRefusedError)"),
-        (Opening(401), "401: the service takes no token"),
-        (Opening(503, "this task is ending: try again"), "this task is ending"),
-        (Opening(503), "it does not say why"),
-        (Opening(403, "no"), "answers 403: no"),
-        (Opening(404), "--url"),
-        (Opening(200, "no event stream"), "--url"),
-        (Opening(200), "not ready in time: see store"),
-        (Opening(200, "stream.close, drain"), "(stream.close, drain)"),
+        (
+            OpenResult(None, "ConnectionRefusedError"),
+            "nothing answers at http://127.0.0.1:8000 (ConnectionRefusedError)",
+        ),
+        (OpenResult(401), "401: the service refuses a token"),
+        (OpenResult(503, "this task is ending: try again"), "this task is ending"),
+        (OpenResult(503), "it does not say why"),
+        (OpenResult(403, "no"), "answers 403: no"),
+        (OpenResult(404), "--url"),
+        (OpenResult(200, "no event stream"), "--url"),
+        (OpenResult(200), "not ready in time: see store"),
+        (OpenResult(200, "stream.close, drain"), "(stream.close, drain)"),
     ],
 )
-def test_each_way_to_get_no_stream_is_told_apart(opening: Opening, word: str) -> None:
-    found = canary.judge_opening(URL, opening)
+def test_each_reason_for_no_stream_has_its_own_line(opened: OpenResult, word: str) -> None:
+    found = canary.check_opened(URL, opened)
     assert found is not None
     assert found.level is Level.FAIL
     assert word in found.line
-    assert canary.judge_opening(URL, Opening(200, ready=True)) is None
+    assert canary.check_opened(URL, OpenResult(200, ready=True)) is None
 
 
-def test_a_publish_that_is_refused() -> None:
-    assert "sns:Publish" in canary.judge_publish(Fault("AuthorizationError")).do
-    assert "VPC endpoint" in canary.judge_publish(Fault("ConnectTimeoutError", unreachable=True)).do
-    assert "(InvalidParameter)" in canary.judge_publish(Fault("InvalidParameter")).text
+def test_the_advice_on_a_refused_publish_depends_on_the_reason() -> None:
+    assert "sns:Publish" in canary.explain_publish(Fault("AuthorizationError")).fix
+    assert "VPC endpoint" in canary.explain_publish(Fault("ConnectTimeoutError", unreachable=True)).fix
+    assert "(InvalidParameter)" in canary.explain_publish(Fault("InvalidParameter")).text
 
 
-def test_what_came_and_what_did_not() -> None:
-    def judge(heard: Heard, *suspects: str) -> str:
-        return canary.judge_heard(heard, message_id="m-1", seconds=30, suspects=suspects).line
+def test_a_canary_that_did_not_come_names_the_suspects() -> None:
+    def line(waited: WaitResult, *suspects: str) -> str:
+        return canary.check_received(waited, message_id="m-1", seconds=30, suspects=suspects).line
 
-    assert judge(Heard(0.123)) == "ok    canary       published and received after 0.12 s"
-    assert judge(Heard(), "policy", "key").endswith("m-1, and not received within 30 s: see policy, key above")
-    assert "second reader" in judge(Heard())
-    assert "ended before it came (stream.close, drain)" in judge(Heard(ended="stream.close, drain"))
+    assert line(WaitResult(0.123)) == "ok    canary       published and received after 0.12 s"
+    assert line(WaitResult(), "policy", "key").endswith("m-1, and not received within 30 s: see policy, key above")
+    assert "second reader" in line(WaitResult())
+    assert "ended before it came (stream.close, drain)" in line(WaitResult(ended="stream.close, drain"))
 
 
 Serve = Callable[[bytes], str]
@@ -77,7 +80,7 @@ Serve = Callable[[bytes], str]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Answer one request with these bytes, and close unless they say that more is to come."""
+    """Answer one request with these bytes, and close unless they end in an unfinished chunk."""
     threads: list[threading.Thread] = []
     sockets: list[socket.socket] = []
 
@@ -94,7 +97,7 @@ def serve() -> Iterator[Serve]:
                 assert b"Authorization: Bearer t" in request
                 taken.sendall(answer)
                 if answer.endswith(b"\n\n\r\n"):
-                    # Not ended: till the client leaves
+                    # The stream goes on until the client leaves.
                     taken.recv(1)
 
         thread = threading.Thread(target=run)
@@ -119,55 +122,55 @@ def chunked(*blocks: str, ended: bool = False) -> bytes:
 READY = 'event: stream.ready\ndata: {"resumed":false}\n\n'
 
 
-def test_a_stream_is_read_across_chunks(serve: Serve) -> None:
+def test_a_line_is_read_across_chunks(serve: Serve) -> None:
     with Stream(serve(chunked(":\n", READY[:9], READY[9:], 'data: {"canary":"x-', '1"}\n\n')), "t") as stream:
-        assert stream.open(ready_seconds=5) == Opening(200, ready=True)
-        heard = stream.wait("x-1", seconds=5)
-    assert heard.seconds is not None
-    assert heard.ended == ""
+        assert stream.open(ready_seconds=5) == OpenResult(200, ready=True)
+        waited = stream.wait("x-1", seconds=5)
+    assert waited.seconds is not None
+    assert waited.ended == ""
 
 
-def test_a_stream_on_which_nothing_comes(serve: Serve) -> None:
+def test_waiting_ends_with_its_time(serve: Serve) -> None:
     with Stream(serve(chunked(READY)), "t") as stream:
         assert stream.open(ready_seconds=5).ready
-        assert stream.wait("x-1", seconds=0.05) == Heard()
+        assert stream.wait("x-1", seconds=0.05) == WaitResult()
 
 
-def test_a_stream_that_ends_says_why(serve: Serve) -> None:
+def test_a_stream_that_ends_gives_the_reason(serve: Serve) -> None:
     close = 'event: stream.close\ndata: {"reason":"limit","reconnect":true}\n\n'
     with Stream(serve(chunked(READY, close, ended=True)), "t") as stream:
         assert stream.open(ready_seconds=5).ready
-        assert stream.wait("x-1", seconds=5) == Heard(ended="stream.close, limit")
+        assert stream.wait("x-1", seconds=5) == WaitResult(ended="stream.close, limit")
     with Stream(serve(chunked(READY, ended=True)), "t") as stream:
         assert stream.open(ready_seconds=5).ready
-        assert stream.wait("x-1", seconds=5) == Heard(ended="cut off")
+        assert stream.wait("x-1", seconds=5) == WaitResult(ended="cut off")
     with Stream(serve(chunked(":\n") + b"ffff\r\n"), "t") as stream:
-        opening = stream.open(ready_seconds=5)
-    assert (opening.status, opening.ready) == (200, False)
+        opened = stream.open(ready_seconds=5)
+    assert (opened.status, opened.ready) == (200, False)
 
 
 def refusal(status: str, kind: str, body: bytes) -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def test_a_refusal_says_what_the_service_said_and_nothing_of_another_servers_page(serve: Serve) -> None:
+def test_a_refusal_quotes_the_service_but_no_other_servers_page(serve: Serve) -> None:
     problem = json.dumps({"status": 503, "detail": "this task is ending: try again"}).encode()
     for answer, expected in (
-        (refusal("503 No", "application/problem+json", problem), Opening(503, "this task is ending: try again")),
-        (refusal("404 No", "text/html", b"<h1>secret</h1>"), Opening(404)),
-        (refusal("404 No", "application/json", b"[]"), Opening(404)),
-        (refusal("200 OK", "text/html", b"<h1>secret</h1>"), Opening(200, "no event stream")),
-        (b"no HTTP at all\r\n", Opening(None, "BadStatusLine")),
+        (refusal("503 No", "application/problem+json", problem), OpenResult(503, "this task is ending: try again")),
+        (refusal("404 No", "text/html", b"<h1>secret</h1>"), OpenResult(404)),
+        (refusal("404 No", "application/json", b"[]"), OpenResult(404)),
+        (refusal("200 OK", "text/html", b"<h1>secret</h1>"), OpenResult(200, "no event stream")),
+        (b"no HTTP at all\r\n", OpenResult(None, "BadStatusLine")),
     ):
         with Stream(serve(answer), "t") as stream:
             assert stream.open(ready_seconds=5) == expected
 
 
-def test_a_stream_that_was_never_opened() -> None:
+def test_a_stream_that_cannot_be_opened() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with Stream("http://ex..ample", "t") as stream:
-        assert stream.open(ready_seconds=1) == Opening(None, "UnicodeError")
+        assert stream.open(ready_seconds=1) == OpenResult(None, "UnicodeError")
     with Stream(f"http://127.0.0.1:{port}", "t") as stream:
-        assert stream.open(ready_seconds=1) == Opening(None, "ConnectionRefusedError")
-        assert stream.wait("x", seconds=1) == Heard(ended="not open")
+        assert stream.open(ready_seconds=1) == OpenResult(None, "ConnectionRefusedError")
+        assert stream.wait("x", seconds=1) == WaitResult(ended="not open")

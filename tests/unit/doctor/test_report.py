@@ -1,4 +1,4 @@
-"""The lines of `doctor`, and what its command line takes."""
+"""The lines of the report, and the address that `--url` accepts."""
 
 import pytest
 
@@ -6,14 +6,14 @@ from sse_service.arguments import parser
 from sse_service.doctor.report import Level, Report, fail, ok, skip, warn
 
 
-def test_a_finding_is_a_line_that_says_what_to_do() -> None:
+def test_a_finding_is_one_line_that_ends_in_the_fix() -> None:
     assert ok("queue", "there").line == "ok    queue        there"
     assert fail("topic", "not set", "set it").line == "FAIL  topic        not set: set it"
     assert warn("key", "unseen", "look").line == "warn  key          unseen: look"
     assert skip("policy", "the queue failed").line == "skip  policy       the queue failed"
 
 
-def test_what_somebody_else_wrote_cannot_make_a_line_of_its_own() -> None:
+def test_text_from_outside_cannot_add_a_line_or_control_the_terminal() -> None:
     line = ok("subscription", 'lets through {"a":["\nFAIL\x1b[31m"]} Zoë').line
     assert line == 'ok    subscription lets through {"a":["\\nFAIL\\x1b[31m"]} Zoë'
 
@@ -21,17 +21,17 @@ def test_what_somebody_else_wrote_cannot_make_a_line_of_its_own() -> None:
 def test_a_report_remembers_what_failed() -> None:
     lines: list[str] = []
     report = Report(lines.append)
-    report.add([ok("queue", "a"), warn("queue", "b", "c")])
+    report.add(ok("queue", "a"), warn("queue", "b", "c"))
     assert not report.failed
-    report.add([fail("topic", "d")])
+    report.add(fail("topic", "d"))
     assert report.failed
-    assert (report.named(Level.FAIL, Level.WARN), len(lines)) == (["queue", "topic"], 3)
+    assert (report.checks_at(Level.FAIL, Level.WARN), len(lines)) == (["queue", "topic"], 3)
 
 
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:8000", "https://push.example.com/base/", "http://[::1]:8000", "http://bücher.example"]
 )
-def test_an_address_of_the_service(url: str) -> None:
+def test_an_http_address_is_accepted(url: str) -> None:
     assert parser().parse_args(["doctor", "--url", url]).url == url.rstrip("/")
 
 
@@ -50,7 +50,7 @@ def test_an_address_of_the_service(url: str) -> None:
         *("http://ex..ample", f"http://{'a' * 64}.example", "http://\udcff", " http://a"),
     ],
 )
-def test_what_is_no_address_of_a_service(url: str) -> None:
+def test_any_other_text_is_refused_as_an_address(url: str) -> None:
     with pytest.raises(SystemExit) as ended:
         parser().parse_args(["doctor", "--url", url])
     assert ended.value.code == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sse_service.protocols.pacer import Pacer
+from tests.integration.process import DEADLINE
 
 
 def test_who_comes_alone_does_not_wait() -> None:
@@ -54,7 +55,7 @@ def test_who_leaves_while_it_waits_holds_nobody_up() -> None:
         await asyncio.sleep(0)
         for task in gone:
             task.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE):
             await staying
 
     asyncio.run(body())

@@ -1,0 +1,63 @@
+"""Services that break one guarantee each, to show that the checker catches them.
+
+``python -m tests.faults.broken_service KIND serve`` runs ``sse-service serve`` with that flaw.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from consumers.base import Outcome
+from consumers.envelope import Envelope
+from sse_service import cli
+from sse_service.brokers.valkey import broker
+from sse_service.model.events import Route
+from sse_service.routing.ingest import Ingest
+from sse_service.streams.hub import Hub
+
+
+def no_catch_up() -> None:
+    """Messages that pub/sub loses are not replayed."""
+    Hub.lost = lambda self, channel: None  # type: ignore[method-assign]  # breaks it on purpose
+
+
+def dedupe_per_process() -> None:
+    """Each task knows only the events that it stored itself."""
+    shared = broker.dedupe_key
+
+    def own(route: Route) -> bytes:
+        return shared(route) + str(os.getpid()).encode()
+
+    broker.dedupe_key = own
+
+
+def ack_before_publish() -> None:
+    """A message is deleted as soon as it was read, and stored a little later."""
+    store = Ingest.__call__
+    kept: set[asyncio.Future[object]] = set()
+
+    async def answer(self: Ingest, envelopes: Sequence[Envelope]) -> list[Outcome]:
+        async def later() -> None:
+            await asyncio.sleep(0.5)
+            await store(self, envelopes)
+
+        work = asyncio.ensure_future(later())
+        kept.add(work)
+        work.add_done_callback(kept.discard)
+        return [Outcome.DONE] * len(envelopes)
+
+    Ingest.__call__ = answer  # type: ignore[method-assign]  # breaks it on purpose
+
+
+KINDS: dict[str, Callable[[], None]] = {
+    "no-catch-up": no_catch_up,
+    "dedupe-per-process": dedupe_per_process,
+    "ack-before-publish": ack_before_publish,
+}
+
+if __name__ == "__main__":
+    KINDS[sys.argv[1]]()
+    sys.exit(cli.main(sys.argv[2:]))
