@@ -1,4 +1,4 @@
-"""One task, put together: the one place that names a concrete broker and consumer."""
+"""One task, put together: the only file that names concrete brokers, consumers, protocols and ways to authenticate."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp
 
     from sse_service.brokers.base import Broker
     from sse_service.settings.settings import Settings
@@ -61,41 +62,92 @@ async def run(
     secure_cookie: bool = True,
     at_once: bool = False,
 ) -> None:
-    """Serve on two listening sockets until a signal has drained the task; ``announce`` is called once it does.
+    """Serve on two listening sockets until a signal has drained the task; ``announce`` is called once it serves.
 
     ``at_once`` drains without pacing, and cancels the consumer's open polls.
     """
     connections = descriptors.connections_within(descriptors.raise_limit())
     metrics = Metrics()
-    hub = Hub(metrics=metrics)
-    broker = _broker(settings, hub=hub, metrics=metrics)
-    await broker.check()
     health = Health(
         dependencies={
             "consumer": lambda: consumer.trouble,
             "broker": lambda: broker.trouble,
         }
     )
-    streams = StreamRegistry(
-        hub=hub,
-        broker=broker,
-        metrics=metrics,
-        health=health,
-        limits=Limits(
-            streams=descriptors.streams_within(connections, settings.max_streams),
-            per_user=settings.max_streams_per_user,
-            per_address=settings.max_streams_per_address,
-            opens_per_second=settings.opens_per_second,
-        ),
-        queue_limits=QueueLimits(events=settings.stream_queue_events, bytes=settings.stream_queue_bytes),
-        max_age_seconds=settings.stream_max_age_seconds,
-    )
+    # From the queue to the streams.
+    hub = Hub(metrics=metrics)
+    broker = _broker(settings, hub=hub, metrics=metrics)
+    await broker.check()
+    consumer = _consumer(settings, broker=broker, metrics=metrics)
+    streams = _streams(settings, connections, hub=hub, broker=broker, metrics=metrics, health=health)
     timer = Timer(
         streams=streams,
         broker=broker,
         heartbeat_seconds=settings.heartbeat_seconds,
         history_seconds=settings.history_seconds,
     )
+    consumed = asyncio.Event()
+    # The public port.
+    app = _public_app(
+        settings,
+        streams=streams,
+        metrics=metrics,
+        health=health,
+        extra_routes=extra_routes,
+        secure_cookie=secure_cookie,
+    )
+    server = Server(
+        config(
+            app,
+            limit=ConnectionLimit(connections=connections, port_name="public"),
+            health=health,
+            trusted_proxies=[str(each) for network in settings.trusted_proxies for each in with_mapped(network)],
+        ),
+        drain=Drain(
+            streams=streams,
+            health=health,
+            stop_consumer=consumer.stop,
+            consumed=consumed,
+            seconds=settings.drain_seconds,
+        ),
+        at_once=at_once,
+        announce=announce,
+    )
+    # The admin port.
+    samples = Samples(metrics=metrics)
+    warnings = RecentWarnings()
+    inspector = Inspector(streams=streams, health=health, metrics=metrics, samples=samples, warnings=warnings)
+    operator = OperatorPage(inspector=inspector, topic_arn=settings.topic_arn)
+    admin_server = QuietServer(
+        config(
+            create_admin_app(metrics=metrics, page=operator.routes()),
+            limit=ConnectionLimit(connections=descriptors.ADMIN_CONNECTIONS, port_name="admin"),
+            health=health,
+        )
+    )
+
+    work = [broker.run(), streams.run(), timer.run(), samples.run()]
+    if settings.emf_namespace is not None:
+        emf = EmbeddedMetrics(metrics=metrics, health=health, namespace=settings.emf_namespace, write=_print)
+        work.append(emf.run())
+
+    async def consume() -> None:
+        await consumer.run()
+        consumed.set()
+
+    with warnings:
+        async with asyncio.TaskGroup() as tasks:
+            background = [tasks.create_task(each) for each in (*work, consume())]
+            administering = tasks.create_task(admin_server.serve(sockets=[admin]))
+            await server.serve(sockets=[public])
+            operator.end()
+            admin_server.should_exit = True
+            await administering
+            for task in background:
+                task.cancel()
+
+
+def _consumer(settings: Settings, *, broker: Broker, metrics: Metrics) -> SQSConsumer:
     router = Router(
         max_event_bytes=settings.max_event_bytes,
         s3_key_pattern=settings.s3_key_pattern,
@@ -121,21 +173,46 @@ async def run(
         fast_path=settings.sqs_fast_path,
     )
     metrics.sqs_fast_path.set_function(lambda: consumer.fast_path.in_use)
-    consumed = asyncio.Event()
-    drain = Drain(
-        streams=streams,
-        health=health,
-        stop_consumer=consumer.stop,
-        consumed=consumed,
-        seconds=settings.drain_seconds,
+    return consumer
+
+
+def _streams(
+    settings: Settings, connections: int, *, hub: Hub, broker: Broker, metrics: Metrics, health: Health
+) -> StreamRegistry:
+    limits = Limits(
+        streams=descriptors.streams_within(connections, settings.max_streams),
+        per_user=settings.max_streams_per_user,
+        per_address=settings.max_streams_per_address,
+        opens_per_second=settings.opens_per_second,
     )
+    return StreamRegistry(
+        hub=hub,
+        broker=broker,
+        metrics=metrics,
+        health=health,
+        limits=limits,
+        queue_limits=QueueLimits(events=settings.stream_queue_events, bytes=settings.stream_queue_bytes),
+        max_age_seconds=settings.stream_max_age_seconds,
+    )
+
+
+def _public_app(
+    settings: Settings,
+    *,
+    streams: StreamRegistry,
+    metrics: Metrics,
+    health: Health,
+    extra_routes: Sequence[BaseRoute],
+    secure_cookie: bool,
+) -> ASGIApp:
     verifier = verifier_of(settings)
+    # The first way that finds a credential decides.
     auth = AuthenticatorChain(
         BearerAuthenticator(verifier),
         CookieAuthenticator(verifier, name=settings.cookie_name, allowed_origins=settings.cors_origins),
     )
     admission = Admission(auth=auth, streams=streams, metrics=metrics)
-    app = create_app(
+    return create_app(
         streams={"/events": Events(admission=admission, streams=streams)},
         session=Session(
             verifier=verifier,
@@ -149,46 +226,6 @@ async def run(
         cors_origins=settings.cors_origins,
         extra_routes=extra_routes,
     )
-    proxies = [str(each) for network in settings.trusted_proxies for each in with_mapped(network)]
-    limit = ConnectionLimit(connections=connections, port_name="public")
-    admin_limit = ConnectionLimit(connections=descriptors.ADMIN_CONNECTIONS, port_name="admin")
-    server = Server(
-        config(app, limit=limit, health=health, trusted_proxies=proxies),
-        drain=drain,
-        at_once=at_once,
-        announce=announce,
-    )
-    samples = Samples(metrics=metrics)
-    warnings = RecentWarnings()
-    inspector = Inspector(streams=streams, health=health, metrics=metrics, samples=samples, warnings=warnings)
-    operator = OperatorPage(inspector=inspector, topic_arn=settings.topic_arn)
-    admin_server = QuietServer(
-        config(
-            create_admin_app(metrics=metrics, page=operator.routes()),
-            limit=admin_limit,
-            health=health,
-        )
-    )
-
-    work = [broker.run(), streams.run(), timer.run(), samples.run()]
-    if settings.emf_namespace is not None:
-        figures = EmbeddedMetrics(metrics=metrics, health=health, namespace=settings.emf_namespace, write=_print)
-        work.append(figures.run())
-
-    async def consume() -> None:
-        await consumer.run()
-        consumed.set()
-
-    with warnings:
-        async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(each) for each in (*work, consume())]
-            administering = tasks.create_task(admin_server.serve(sockets=[admin]))
-            await server.serve(sockets=[public])
-            operator.end()
-            admin_server.should_exit = True
-            await administering
-            for task in background:
-                task.cancel()
 
 
 def _broker(settings: Settings, *, hub: Hub, metrics: Metrics) -> Broker:
