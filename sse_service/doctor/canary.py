@@ -138,4 +138,5 @@ def check_received(waited: WaitResult, *, message_id: str, seconds: float, suspe
         text = f"published as {message_id}, and the stream ended before it came ({waited.ended})"
     if suspects:
         return fail("canary", text, f"see {', '.join(suspects)} above")
-    return fail("canary", text, 'look for a second reader of the queue, then see "My event did not arrive" in deploy/')
+    fix = 'look for a second reader of the queue, then see "My event did not arrive" in deploy/incidents.md'
+    return fail("canary", text, fix)

@@ -83,7 +83,7 @@ def test_every_alarm_says_what_to_do_and_notifies_when_it_starts_and_ends() -> N
         "AWS::CloudWatch::Alarm"
     )
     for alarm in alarms.values():
-        assert alarm["AlarmDescription"].endswith("deploy/README.md, Incidents.")
+        assert alarm["AlarmDescription"].endswith("deploy/incidents.md.")
         assert len(alarm["AlarmDescription"]) <= 1024
         assert (
             alarm["AlarmActions"]

@@ -108,7 +108,7 @@ def test_sqs_and_sns_have_separate_dead_letter_queues() -> None:
         assert VALKEY[name]["MessageRetentionPeriod"] == 14 * 86_400
         [watched] = VALKEY[f"{name}Alarm"]["Dimensions"]
         assert watched["Value"] == {"Fn::GetAtt": [name, "QueueName"]}
-        assert VALKEY[f"{name}Alarm"]["AlarmDescription"].endswith("Incidents.")
+        assert VALKEY[f"{name}Alarm"]["AlarmDescription"].endswith("deploy/incidents.md.")
 
 
 @pytest.mark.parametrize(("allowed", "service"), [("AllowS3", "s3"), ("AllowEventBridge", "events")])
