@@ -172,6 +172,9 @@ def test_dev_takes_tokens_signed_with_a_secret_that_is_set() -> None:
 def test_publish_prints_the_id_by_which_the_event_is_found(tmp_path: Path) -> None:
     with Process("sse_service", "dev", "--port", "0", env={"SSE_LOG_LEVEL": "debug"}) as process:
         line = process.wait_for(r"(?m)^(SSE_TOPIC_ARN=.* publish .*)$")[1]
-        for words, said in ((line, "event {} to 1 channels"), (line.replace("--user demo", ""), "event {}\\) not und")):
+        for words, said in (
+            (line, "stored event {} for 1 channels"),
+            (line.replace("--user demo", ""), r"\(event {}\) was not understood"),
+        ):
             ended = subprocess.run(words, shell=True, check=True, cwd=tmp_path, capture_output=True, text=True)
             process.wait_for(said.format(ended.stdout.strip()))
