@@ -40,7 +40,7 @@ def read_filter(query: QueryParams) -> Filter | None:
     lists, subject = query.getlist("types"), _single(query, "subject")
     if not lists and subject is None:
         return None
-    names = [name.strip() for text in lists for name in text.split(",")]
+    names = [name.strip(" ") for text in lists for name in text.split(",")]
     for field, values in (("types", names), ("subject", [subject] if subject is not None else [])):
         if any(not value or _CONTROL.search(value) for value in values):
             raise ValueError(f"{field} must not be empty and must not contain control characters")

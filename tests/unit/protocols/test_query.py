@@ -108,7 +108,8 @@ def test_a_second_subject_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["types=", "types=a,,b", "types=a,", "types=a%0Ab", "types=%20", "subject=", "subject=a%C2%9Fb"]
+    "query",
+    ["types=", "types=a,,b", "types=a,", "types=a%0Ab", "types=a%0A", "types=%20", "subject=", "subject=a%C2%9Fb"],
 )
 def test_empty_names_and_control_characters_are_refused(query: str) -> None:
     with pytest.raises(ValueError, match="must not be empty and must not contain control characters"):
