@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from sse_service.model.cursor import Cursor, digest
 from sse_service.model.events import Event
 from sse_service.model.reasons import CloseReason, GapReason
-from sse_service.protocols.sse.encoding import HEARTBEAT, block, encode, unchunk
+from sse_service.protocols.sse.encoding import HEARTBEAT, encode, service_event_block, unchunk
 from sse_service.streams import service_events
-from sse_service.streams.frame import delivered_type, frame
+from sse_service.streams.frame import delivered_type, make_frame
 from tests.conformance.parser import parse
 
 
 def event(data: str, kind: str | None = None) -> bytes:
     """The block of an event."""
-    return unchunk(encode(frame(Event("e", data, kind), CURSOR)))
+    return unchunk(encode(make_frame(Event("e", data, kind), CURSOR)))
 
 
 CURSOR = Cursor("life", 12, digest("e"))
@@ -52,10 +52,10 @@ def test_a_publisher_cannot_speak_for_the_stream_or_fire_open_and_error() -> Non
 
 
 def test_ready_carries_retry_and_an_id_only_when_it_starts_live() -> None:
-    live = parse(block(service_events.ready(resumed=False, user="42", retry_ms=1500, cursor=CURSOR)))
+    live = parse(service_event_block(service_events.ready(resumed=False, user="42", retry_ms=1500, cursor=CURSOR)))
     assert live.retry == 1500
     assert live.last_id == str(CURSOR)
-    resumed = parse(block(service_events.ready(resumed=True, user="42", retry_ms=1500, cursor=None)))
+    resumed = parse(service_event_block(service_events.ready(resumed=True, user="42", retry_ms=1500, cursor=None)))
     assert json.loads(resumed.events[0][1]) == {"resumed": True, "user": "42"}
     assert resumed.last_id == ""
 
@@ -66,7 +66,7 @@ def test_service_events_all_have_data() -> None:
         service_events.position(CURSOR),
         service_events.close(CloseReason.DRAIN, reconnect=True),
     ]
-    written = b"".join(map(block, told))
+    written = b"".join(map(service_event_block, told))
     assert [kind for kind, _, _ in parse(written).events] == ["stream.gap", "stream.cursor", "stream.close"]
 
 

@@ -30,7 +30,7 @@ class MemorySink:
     def write(self, frame: Frame) -> bool:
         return self._take(unchunk(encode(frame)))
 
-    def tell(self, event: ServiceEvent) -> bool:
+    def write_service_event(self, event: ServiceEvent) -> bool:
         return self._take(unchunk(encode_service_event(event)))
 
     def heartbeat(self) -> bool:

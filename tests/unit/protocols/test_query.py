@@ -7,8 +7,7 @@ from sse_service.model.cursor import Cursor
 from sse_service.model.events import Event
 from sse_service.protocols.query import read_filter, read_start
 from sse_service.streams.filter import Filter
-from sse_service.streams.frame import Frame
-from sse_service.streams.frame import frame as make_frame
+from sse_service.streams.frame import Frame, make_frame
 from sse_service.streams.start import Start
 
 
@@ -51,13 +50,13 @@ def test_an_id_that_cannot_be_read_resumes_without_a_cursor(text: str) -> None:
 
 
 def test_an_id_wins_over_since() -> None:
-    assert start("since=all", last_event_id="life.7.0").held is False
+    assert start("since=all", last_event_id="life.7.0").everything is False
 
 
 @pytest.mark.parametrize(
     ("since", "meant"),
     [
-        ("all", Start(held=True)),
+        ("all", Start(everything=True)),
         ("30s", Start(ago_seconds=30)),
         ("10m", Start(ago_seconds=600)),
         ("2h", Start(ago_seconds=7200)),

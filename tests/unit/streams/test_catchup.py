@@ -253,7 +253,7 @@ def test_a_stream_that_cannot_be_caught_up_is_cut_and_no_other_suffers(monkeypat
     def fail(_: object) -> bool:
         raise RuntimeError
 
-    monkeypatch.setattr(broken, "tell", fail)
+    monkeypatch.setattr(broken, "write_service_event", fail)
 
     async def body() -> None:
         with task.open(broken) as first, task.open(sound) as second:

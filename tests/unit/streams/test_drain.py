@@ -21,20 +21,20 @@ class Ending:
     def __init__(self, task: Task, *, seconds: float, finishes: bool = True) -> None:
         self.stopped = False
         self._finishes = finishes
-        self.consumed = asyncio.Event()
+        self.consumer_done = asyncio.Event()
         self.health = task.health
         self.drain = Drain(
             streams=task.streams,
             health=self.health,
             stop_consumer=self._stop,
-            consumed=self.consumed,
+            consumer_done=self.consumer_done,
             seconds=seconds,
         )
 
     def _stop(self) -> None:
         self.stopped = True
         if self._finishes:
-            self.consumed.set()
+            self.consumer_done.set()
 
 
 def test_every_stream_is_told_when_to_come_back() -> None:
@@ -70,7 +70,7 @@ def test_a_second_signal_closes_all_that_is_left_at_once() -> None:
             subscriptions = [opened.enter_context(task.open(sink)) for sink in sinks]
             running = asyncio.create_task(ending.drain.run())
             await settled(lambda: ending.stopped)
-            ending.drain.hurry()
+            ending.drain.close_now()
             await running
             assert all(s.closed for s in subscriptions)
 
@@ -100,7 +100,7 @@ def test_the_consumer_is_waited_for_but_no_longer_than_the_drain(monkeypatch: py
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await asyncio.shield(running)
-        ending.consumed.set()
+        ending.consumer_done.set()
         await running
 
     async def never() -> None:

@@ -8,12 +8,12 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from sse_service.model.reasons import CloseReason
-from sse_service.streams.hub import AT_ONCE
+from sse_service.streams.hub import IMMEDIATE_WRITES
 from sse_service.streams.subscription import Subscription
 from tests.unit.sinks import MemorySink
 from tests.unit.task import Task, settled
 
-CROWD = AT_ONCE + 300
+CROWD = IMMEDIATE_WRITES + 300
 EVERYBODY = ("broadcast",)
 
 
@@ -46,7 +46,7 @@ def test_anothers_event_is_written_before_the_crowd_has_the_one_before_it(task: 
             await settled(lambda: all(stream.live for stream in (*streams, alone)))
             await task.publish("for all", channels=EVERYBODY)
             await task.publish("for one", channels=("user:u0",))
-            assert has(sinks, "for all") + has(sinks, "for all", "for one") == AT_ONCE
+            assert has(sinks, "for all") + has(sinks, "for all", "for one") == IMMEDIATE_WRITES
             assert sinks[0].data == ["for all", "for one"]
             await settled(lambda: has(sinks, "for all") == CROWD - 1)
             assert other.data == ["for all"]

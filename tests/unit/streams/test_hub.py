@@ -6,7 +6,7 @@ from sse_service.brokers.base import Entry
 from sse_service.model.cursor import Cursor
 from sse_service.model.events import Event
 from sse_service.streams.frame import Frame
-from sse_service.streams.hub import FEW, Hub
+from sse_service.streams.hub import MAX_TUPLE_SIZE, Hub
 from sse_service.telemetry.metrics import Metrics
 
 
@@ -68,18 +68,18 @@ def test_the_last_to_leave_a_channel_is_told() -> None:
 
 
 def test_a_channel_grows_and_empties_in_any_order() -> None:
-    hub, clients = Hub(metrics=Metrics()), [Client() for _ in range(FEW * 2)]
+    hub, clients = Hub(metrics=Metrics()), [Client() for _ in range(MAX_TUPLE_SIZE * 2)]
     for client in clients:
         hub.join(client, ["user:1"])
         hub.join(client, ["user:1"])
     hub.dispatch([entry("all", "user:1")])
-    assert [client.got for client in clients] == [["all"]] * (FEW * 2)
+    assert [client.got for client in clients] == [["all"]] * (MAX_TUPLE_SIZE * 2)
     left = [hub.leave(client, ["user:1"]) for client in (*clients[1::2], *clients[-2::-2])]
-    assert left == [[]] * (FEW * 2 - 1) + [["user:1"]]
+    assert left == [[]] * (MAX_TUPLE_SIZE * 2 - 1) + [["user:1"]]
     hub.join(clients[0], ["user:1"])
     hub.join(clients[1], ["user:1"])
     hub.dispatch([entry("a", "user:1")])
-    assert [client.got[1:] for client in clients] == [["a"], ["a"]] + [[]] * (FEW * 2 - 2)
+    assert [client.got[1:] for client in clients] == [["a"], ["a"]] + [[]] * (MAX_TUPLE_SIZE * 2 - 2)
 
 
 def test_one_who_leaves_while_offered_to_keeps_nobody_from_it() -> None:

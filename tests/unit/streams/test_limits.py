@@ -53,7 +53,7 @@ def test_an_evicted_stream_whose_reader_takes_nothing_is_cut() -> None:
     async def body() -> None:
         with task.open(stalled) as first:
             stalled.room = 1
-            await settled(lambda: first.held)
+            await settled(lambda: first.paused)
             with task.open(MemorySink()):
                 assert first.close_reason is CloseReason.LIMIT
 

@@ -22,8 +22,8 @@ def test_a_reader_that_holds_back_in_a_replay_goes_on_where_it_stopped() -> None
         sink.room = 30
         with task.open(sink, since="all") as subscription:
             while not subscription.live:
-                await settled(lambda: subscription.held or subscription.live)
-                if subscription.held:
+                await settled(lambda: subscription.paused or subscription.live)
+                if subscription.paused:
                     await settled(lambda: subscription not in task.streams._catchup._waiting)
                     sink.make_room(30)
 

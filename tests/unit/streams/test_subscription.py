@@ -13,8 +13,7 @@ from sse_service.model.principal import Principal
 from sse_service.model.reasons import CloseReason
 from sse_service.streams.backlog import QueueLimits
 from sse_service.streams.filter import Filter
-from sse_service.streams.frame import Frame
-from sse_service.streams.frame import frame as make_frame
+from sse_service.streams.frame import Frame, make_frame
 from sse_service.streams.start import Start
 from sse_service.streams.subscription import Subscription
 from tests.unit.sinks import MemorySink
@@ -36,8 +35,8 @@ class Client:
             on_behind=self.behind.append,
             ends_at=math.inf,
         )
-        self.subscription.begin(Cursor("life", 0))
-        assert self.subscription.join(Cursor("life", 0))
+        self.subscription.replay_from(Cursor("life", 0))
+        assert self.subscription.go_live(Cursor("life", 0))
 
     def offer(self, *offsets: int, size: int = 1) -> None:
         for offset in offsets:
@@ -59,7 +58,7 @@ def test_a_live_frame_is_written_at_once() -> None:
 def test_a_frame_that_went_to_two_channels_is_written_once() -> None:
     client = Client()
     client.offer(1, 2)
-    client.subscription._joined = 2
+    client.subscription._live_from = 2
     client.offer(2)
     assert client.sink.data == ["1", "2"]
     assert client.behind == []
@@ -102,7 +101,7 @@ def test_a_full_queue_is_written_first_then_history_is_asked() -> None:
     client.sink.make_room()
     assert client.sink.data == ["1", "2", "3"]
     assert client.behind == [client.subscription]
-    assert client.subscription.last == frame(3).cursor
+    assert client.subscription.position == frame(3).cursor
 
 
 def test_a_stream_that_fell_behind_joins_only_when_all_that_was_offered_was_read() -> None:
@@ -111,10 +110,10 @@ def test_a_stream_that_fell_behind_joins_only_when_all_that_was_offered_was_read
     client.offer(1, 2, 3)
     client.sink.make_room()
     client.offer(4)
-    assert not client.subscription.join(Cursor("life", 3))
-    assert client.subscription.replayed(frame(3))
-    assert client.subscription.replayed(frame(4))
-    assert client.subscription.join(Cursor("life", 4))
+    assert not client.subscription.go_live(Cursor("life", 3))
+    assert client.subscription.write_replayed(frame(3))
+    assert client.subscription.write_replayed(frame(4))
+    assert client.subscription.go_live(Cursor("life", 4))
     client.offer(4, 5)
     assert client.sink.data == ["1", "2", "3", "4", "5"]
 
@@ -141,8 +140,8 @@ def test_a_replayed_frame_is_not_taken_while_the_sink_holds_back() -> None:
     client = Client()
     client.subscription.fall_behind()
     client.sink.room = 1
-    assert client.subscription.replayed(frame(1))
-    assert not client.subscription.replayed(frame(2))
+    assert client.subscription.write_replayed(frame(1))
+    assert not client.subscription.write_replayed(frame(2))
     assert client.sink.data == ["1"]
 
 
@@ -154,7 +153,7 @@ def test_only_the_wanted_types_and_subject_are_written() -> None:
     client.subscription.offer(frame(4, kind="done", subject="other"))
     client.subscription.offer(frame(5, kind="done"))
     assert client.sink.data == ["1", "3"]
-    assert client.subscription.last == frame(5).cursor
+    assert client.subscription.position == frame(5).cursor
     assert client.subscription.last_id == 3
 
 
@@ -207,21 +206,21 @@ def test_after_leaving_the_sink_is_no_longer_told_of() -> None:
 def test_a_page_that_was_read_before_something_was_lost_is_not_the_last() -> None:
     client = Client()
     client.subscription.fall_behind()
-    client.subscription.reading()
+    client.subscription.begin_page()
     client.subscription.fall_behind()
-    assert not client.subscription.join(Cursor("life", 5))
-    client.subscription.reading()
-    assert client.subscription.join(Cursor("life", 5))
+    assert not client.subscription.go_live(Cursor("life", 5))
+    client.subscription.begin_page()
+    assert client.subscription.go_live(Cursor("life", 5))
 
 
 def test_a_frame_of_another_life_of_the_store_is_read_from_history() -> None:
     client = Client()
     client.subscription.fall_behind()
-    client.subscription.reading()
+    client.subscription.begin_page()
     client.subscription.offer(make_frame(Event("a", "a"), Cursor("next life", 3)))
-    assert not client.subscription.join(Cursor("life", 5))
-    client.subscription.reading()
-    assert client.subscription.join(Cursor("next life", 3))
+    assert not client.subscription.go_live(Cursor("life", 5))
+    client.subscription.begin_page()
+    assert client.subscription.go_live(Cursor("next life", 3))
 
 
 @pytest.mark.parametrize("offset", [3, 7])
@@ -237,34 +236,34 @@ def test_what_may_have_been_lost_is_asked_of_each_channel_up_to_where_the_stream
     client = Client()
     client.offer(5, 9)
     client.subscription.fall_behind({"user:1": 7, "user:2": 1})
-    assert client.subscription.reading() == (PossibleLoss("user:1", 7, 9),)
-    assert client.subscription.reading() == ()
+    assert client.subscription.begin_page() == (PossibleLoss("user:1", 7, 9),)
+    assert client.subscription.begin_page() == ()
 
 
 def test_nothing_is_asked_of_a_channel_of_which_all_came() -> None:
     client = Client()
     client.offer(5)
     client.subscription.fall_behind({"user:1": 5})
-    assert client.subscription.reading() == ()
+    assert client.subscription.begin_page() == ()
 
 
 def test_what_a_replay_has_asked_for_is_not_asked_again() -> None:
     client = Client()
     client.offer(5)
     client.subscription.fall_behind({"user:1": 3})
-    client.subscription.reading()
-    assert client.subscription.join(Cursor("life", 6))
+    client.subscription.begin_page()
+    assert client.subscription.go_live(Cursor("life", 6))
     client.offer(8)
     client.subscription.fall_behind({"user:1": 3})
-    assert client.subscription.reading() == (PossibleLoss("user:1", 6, 8),)
+    assert client.subscription.begin_page() == (PossibleLoss("user:1", 6, 8),)
 
 
 def test_a_replay_for_a_slow_reader_asks_nothing_and_settles_nothing() -> None:
     client = Client()
     client.offer(5)
     client.subscription.fall_behind()
-    client.subscription.reading()
-    assert client.subscription.join(Cursor("life", 6))
+    client.subscription.begin_page()
+    assert client.subscription.go_live(Cursor("life", 6))
     client.offer(8)
     client.subscription.fall_behind({"user:1": 3})
-    assert client.subscription.reading() == (PossibleLoss("user:1", 3, 8),)
+    assert client.subscription.begin_page() == (PossibleLoss("user:1", 3, 8),)

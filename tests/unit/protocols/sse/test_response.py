@@ -16,10 +16,10 @@ from sse_service.auth.tokens import HS256Verifier
 from sse_service.http.app import create_app
 from sse_service.http.probes import Probes
 from sse_service.http.session import Session
-from sse_service.http.uvicorn.server import QuietServer
+from sse_service.http.uvicorn.server import SecondaryServer
 from sse_service.model.reasons import CloseReason
 from sse_service.protocols.admission import Admission
-from sse_service.protocols.sse.endpoint import Events
+from sse_service.protocols.sse.endpoint import EventsEndpoint
 from tests.unit.serving import Run, client, serving
 from tests.unit.task import Task, settled
 
@@ -27,13 +27,13 @@ SECRET = "x" * 32
 
 
 @asynccontextmanager
-async def service(task: Task) -> AsyncIterator[QuietServer]:
+async def service(task: Task) -> AsyncIterator[SecondaryServer]:
     """The public app over the parts of one task."""
     verifier = HS256Verifier(secrets=[SECRET])
     auth = AuthenticatorChain(BearerAuthenticator(verifier))
     admission = Admission(auth=auth, streams=task.streams, metrics=task.metrics)
     app = create_app(
-        streams={"/events": Events(admission=admission, streams=task.streams)},
+        streams={"/events": EventsEndpoint(admission=admission, streams=task.streams)},
         session=Session(
             verifier=verifier, allowed_origins=(), cookie_name="c", same_site="lax", domain=None, secure=True
         ),
