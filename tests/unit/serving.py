@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from sse_service.http.sockets import listen
 from sse_service.http.uvicorn.connection_limit import ConnectionLimit
-from sse_service.http.uvicorn.server import QuietServer, config
+from sse_service.http.uvicorn.server import SecondaryServer, make_config
 from sse_service.telemetry.health import Health
 from tests.unit.task import settled
 
@@ -22,11 +22,11 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 @asynccontextmanager
 async def serving(
     app: App, *, limit: ConnectionLimit | None = None, health: Health | None = None
-) -> AsyncIterator[QuietServer]:
+) -> AsyncIterator[SecondaryServer]:
     """Serve an app on connections of ours."""
     with listen("127.0.0.1", 0) as sock:
         limit = limit or ConnectionLimit(connections=100, port_name="public")
-        server = QuietServer(config(app, limit=limit, health=health or Health(dependencies={})))
+        server = SecondaryServer(make_config(app, limit=limit, health=health or Health(dependencies={})))
         running = asyncio.create_task(server.serve(sockets=[sock]))
         await settled(lambda: server.started)
         try:
@@ -38,7 +38,7 @@ async def serving(
 
 @asynccontextmanager
 async def client(
-    server: QuietServer, *, limit: int = 2**16
+    server: SecondaryServer, *, limit: int = 2**16
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Connect to it."""
     port = server.servers[0].sockets[0].getsockname()[1]

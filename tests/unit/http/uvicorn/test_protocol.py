@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from sse_service.http.uvicorn.connection_limit import ConnectionLimit
 from sse_service.http.uvicorn.protocol import MAX_PIPELINED, REFUSED_BYTES
-from sse_service.http.uvicorn.server import QuietServer
+from sse_service.http.uvicorn.server import SecondaryServer
 from sse_service.http.uvicorn.transport import EXTENSION, StreamTransport, take_transport
 from sse_service.protocols.sse.encoding import chunk
 from sse_service.telemetry.health import Health
@@ -135,7 +135,7 @@ def test_a_client_that_leaves_before_its_stream_begins_is_gone(run: Run) -> None
         await settled(lambda: not server.server_state.connections)
         await app(scope, receive, send)
 
-    server: QuietServer
+    server: SecondaryServer
 
     async def body() -> None:
         nonlocal server
