@@ -183,7 +183,7 @@ def test_when_memory_is_full_publishing_fails_and_replay_works(
         assert setup.broker.trouble == "the server is out of memory"
         # Another task may have stored it meanwhile, and this one may have nothing more to publish.
         with monkeypatch.context() as later:
-            later.setattr(connections, "REFUSED_SECONDS", 0)
+            later.setattr(connections, "OPERATION_TROUBLE_SECONDS", 0)
             assert setup.broker.trouble is None
         assert len(setup.replay(before).entries) > 0
         # The probes remove what is too old, and that makes room.

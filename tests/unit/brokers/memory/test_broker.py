@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from sse_service.brokers.base import Entry
-from sse_service.brokers.memory.broker import ORDER_SECONDS, MemoryBroker
+from sse_service.brokers.memory.broker import IDLE_ORDER_SECONDS, MemoryBroker
 from sse_service.brokers.memory.history import ENTRY_BYTES, size
 from sse_service.model.events import Event, Route
 from sse_service.model.reasons import GapReason
@@ -33,7 +33,7 @@ def test_a_new_event_makes_a_channel_the_last_to_be_forgotten() -> None:
     broker = MemoryBroker(listener=lambda _: None, metrics=Metrics(), max_channels=3, clock=lambda: now)
     before = asyncio.run(broker.position())
     for number, user in enumerate("abcaabd"):
-        now += ORDER_SECONDS
+        now += IDLE_ORDER_SECONDS
         publish(broker, Route(Event(str(number), "x"), (f"user:{user}",)))
     held = {user: asyncio.run(broker.replay([f"user:{user}"], before, 10)).entries for user in "abcd"}
     assert {user: len(entries) for user, entries in held.items()} == {"a": 3, "b": 2, "c": 0, "d": 1}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sse_service.brokers.valkey.requirements import parse, unmet
+from sse_service.brokers.valkey.requirements import parse_info, unmet_requirement
 
 
 @pytest.mark.parametrize(
@@ -19,5 +19,5 @@ from sse_service.brokers.valkey.requirements import parse, unmet
     ],
 )
 def test_the_answer_to_info_tells_which_requirement_is_not_met(info: bytes, reason: str | None) -> None:
-    found = unmet(parse(info))
+    found = unmet_requirement(parse_info(info))
     assert found is None if reason is None else reason in str(found)
