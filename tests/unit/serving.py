@@ -1,4 +1,4 @@
-"""An app on connections of ours, in this process, on either event loop."""
+"""Serves an ASGI app on real connections, in this process, and connects to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sse_service.http.sockets import listen
 from sse_service.http.uvicorn.connection_limit import ConnectionLimit
 from sse_service.http.uvicorn.server import SecondaryServer, make_config
 from sse_service.telemetry.health import Health
-from tests.unit.task import settled
+from tests.unit.task import wait_until
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -23,12 +23,12 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 async def serving(
     app: App, *, limit: ConnectionLimit | None = None, health: Health | None = None
 ) -> AsyncIterator[SecondaryServer]:
-    """Serve an app on connections of ours."""
+    """Serve an app with the service's own protocol class."""
     with listen("127.0.0.1", 0) as sock:
         limit = limit or ConnectionLimit(connections=100, port_name="public")
         server = SecondaryServer(make_config(app, limit=limit, health=health or Health(dependencies={})))
         running = asyncio.create_task(server.serve(sockets=[sock]))
-        await settled(lambda: server.started)
+        await wait_until(lambda: server.started)
         try:
             yield server
         finally:
@@ -40,7 +40,7 @@ async def serving(
 async def client(
     server: SecondaryServer, *, limit: int = 2**16
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Connect to it."""
+    """Open a connection to the server."""
     port = server.servers[0].sockets[0].getsockname()[1]
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit)
     try:

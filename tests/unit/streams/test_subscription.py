@@ -1,4 +1,4 @@
-"""A Subscription shows each event once, in order, and never more than its bounded queue."""
+"""A Subscription writes each event once and in order, and its queue is bounded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.unit.sinks import MemorySink
 
 
 class Client:
-    """A Subscription with its Sink, live at offset 0."""
+    """A Subscription and its Sink. It is live at offset 0."""
 
     def __init__(self, *, wanted: Filter | None = None, limits: QueueLimits | None = None) -> None:
         self.sink = MemorySink()
@@ -48,14 +48,14 @@ def frame(offset: int, *, kind: str | None = None, subject: str | None = None, s
     return make_frame(event, Cursor("life", offset))
 
 
-def test_a_live_frame_is_written_at_once() -> None:
+def test_a_live_frame_is_written_immediately() -> None:
     client = Client()
     client.offer(1, 2)
     assert client.sink.data == ["1", "2"]
     assert client.subscription.last_id == 2
 
 
-def test_a_frame_that_went_to_two_channels_is_written_once() -> None:
+def test_a_frame_that_is_offered_twice_is_written_once() -> None:
     client = Client()
     client.offer(1, 2)
     client.subscription._live_from = 2
@@ -64,14 +64,14 @@ def test_a_frame_that_went_to_two_channels_is_written_once() -> None:
     assert client.behind == []
 
 
-def test_an_offset_that_goes_back_sends_the_stream_to_history() -> None:
+def test_a_lower_offset_makes_the_stream_fall_behind() -> None:
     client = Client()
     client.offer(5, 3)
     assert not client.subscription.live
     assert client.behind == [client.subscription]
 
 
-def test_while_the_sink_holds_back_frames_wait_in_order() -> None:
+def test_frames_are_queued_in_order_while_the_sink_holds_back() -> None:
     client = Client()
     client.sink.room = 1
     client.offer(1, 2, 3)
@@ -82,7 +82,7 @@ def test_while_the_sink_holds_back_frames_wait_in_order() -> None:
     assert client.sink.data == ["1", "2", "3", "4"]
 
 
-def test_a_sink_that_holds_back_again_gets_the_rest_later() -> None:
+def test_a_sink_that_holds_back_again_gets_the_rest_when_it_is_writable() -> None:
     client = Client()
     client.sink.room = 1
     client.offer(1, 2, 3)
@@ -92,7 +92,7 @@ def test_a_sink_that_holds_back_again_gets_the_rest_later() -> None:
     assert client.sink.data == ["1", "2", "3"]
 
 
-def test_a_full_queue_is_written_first_then_history_is_asked() -> None:
+def test_a_full_queue_is_written_before_the_stream_reads_from_history() -> None:
     client = Client(limits=QueueLimits(events=2))
     client.sink.room = 1
     client.offer(1, 2, 3, 4)
@@ -104,7 +104,7 @@ def test_a_full_queue_is_written_first_then_history_is_asked() -> None:
     assert client.subscription.position == frame(3).cursor
 
 
-def test_a_stream_that_fell_behind_joins_only_when_all_that_was_offered_was_read() -> None:
+def test_a_stream_goes_live_only_after_the_replay_has_reached_everything_offered() -> None:
     client = Client(limits=QueueLimits(events=1))
     client.sink.room = 1
     client.offer(1, 2, 3)
@@ -136,7 +136,7 @@ def test_an_empty_queue_takes_a_frame_of_any_size() -> None:
     assert len(client.sink.data) == 2
 
 
-def test_a_replayed_frame_is_not_taken_while_the_sink_holds_back() -> None:
+def test_replayed_frames_are_refused_while_the_sink_holds_back() -> None:
     client = Client()
     client.subscription.fall_behind()
     client.sink.room = 1
@@ -145,7 +145,7 @@ def test_a_replayed_frame_is_not_taken_while_the_sink_holds_back() -> None:
     assert client.sink.data == ["1"]
 
 
-def test_only_the_wanted_types_and_subject_are_written() -> None:
+def test_only_events_that_match_types_and_subject_are_written() -> None:
     client = Client(wanted=Filter(types=frozenset({"done", "message"}), subject="job"))
     client.subscription.offer(frame(1, kind="done", subject="job"))
     client.subscription.offer(frame(2, kind="progress", subject="job"))
@@ -157,7 +157,7 @@ def test_only_the_wanted_types_and_subject_are_written() -> None:
     assert client.subscription.last_id == 3
 
 
-def test_a_closed_stream_says_why_and_takes_nothing_more() -> None:
+def test_a_closed_stream_gives_its_reason_and_takes_no_more_frames() -> None:
     client = Client()
     client.subscription.close(CloseReason.DRAIN, retry_ms=1500)
     client.subscription.close(CloseReason.ERROR)
@@ -168,7 +168,7 @@ def test_a_closed_stream_says_why_and_takes_nothing_more() -> None:
     assert client.subscription.close_reason is CloseReason.DRAIN
 
 
-def test_closing_leaves_what_is_queued_to_the_resume() -> None:
+def test_queued_frames_are_not_written_when_the_stream_closes() -> None:
     client = Client()
     client.sink.room = 1
     client.offer(1, 2)
@@ -177,14 +177,14 @@ def test_closing_leaves_what_is_queued_to_the_resume() -> None:
     assert client.sink.types == ["message", "stream.close"]
 
 
-def test_a_cut_stream_is_aborted_without_a_word() -> None:
+def test_a_cut_stream_is_aborted_without_a_close_event() -> None:
     client = Client()
     client.subscription.cut(CloseReason.SLOW)
     assert client.sink.aborted
     assert client.sink.written == b""
 
 
-def test_a_heartbeat_waits_while_the_sink_holds_back() -> None:
+def test_no_heartbeat_is_written_while_the_sink_holds_back() -> None:
     client = Client()
     client.sink.room = 1
     client.offer(1)
@@ -195,7 +195,7 @@ def test_a_heartbeat_waits_while_the_sink_holds_back() -> None:
     assert client.sink.written.endswith(b"\n\n:\n")
 
 
-def test_after_leaving_the_sink_is_no_longer_told_of() -> None:
+def test_after_leave_nothing_is_written_and_the_callback_is_removed() -> None:
     client = Client()
     client.subscription.leave()
     assert client.sink.on_writable is None
@@ -203,7 +203,7 @@ def test_after_leaving_the_sink_is_no_longer_told_of() -> None:
     assert client.sink.written == b""
 
 
-def test_a_page_that_was_read_before_something_was_lost_is_not_the_last() -> None:
+def test_a_page_that_was_read_before_a_loss_does_not_make_the_stream_live() -> None:
     client = Client()
     client.subscription.fall_behind()
     client.subscription.begin_page()
@@ -213,7 +213,7 @@ def test_a_page_that_was_read_before_something_was_lost_is_not_the_last() -> Non
     assert client.subscription.go_live(Cursor("life", 5))
 
 
-def test_a_frame_of_another_life_of_the_store_is_read_from_history() -> None:
+def test_a_stream_that_was_offered_another_epoch_goes_live_in_that_epoch() -> None:
     client = Client()
     client.subscription.fall_behind()
     client.subscription.begin_page()
@@ -224,7 +224,7 @@ def test_a_frame_of_another_life_of_the_store_is_read_from_history() -> None:
 
 
 @pytest.mark.parametrize("offset", [3, 7])
-def test_a_live_stream_takes_no_frame_of_another_life(offset: int) -> None:
+def test_a_frame_of_another_epoch_makes_a_live_stream_fall_behind(offset: int) -> None:
     client = Client()
     client.offer(5)
     client.subscription.offer(make_frame(Event("a", "a"), Cursor("next life", offset)))
@@ -232,7 +232,7 @@ def test_a_live_stream_takes_no_frame_of_another_life(offset: int) -> None:
     assert client.behind == [client.subscription]
 
 
-def test_what_may_have_been_lost_is_asked_of_each_channel_up_to_where_the_stream_left_off() -> None:
+def test_a_possible_loss_reaches_up_to_where_the_stream_was_last_live() -> None:
     client = Client()
     client.offer(5, 9)
     client.subscription.fall_behind({"user:1": 7, "user:2": 1})
@@ -240,14 +240,14 @@ def test_what_may_have_been_lost_is_asked_of_each_channel_up_to_where_the_stream
     assert client.subscription.begin_page() == ()
 
 
-def test_nothing_is_asked_of_a_channel_of_which_all_came() -> None:
+def test_a_complete_channel_has_no_possible_loss() -> None:
     client = Client()
     client.offer(5)
     client.subscription.fall_behind({"user:1": 5})
     assert client.subscription.begin_page() == ()
 
 
-def test_what_a_replay_has_asked_for_is_not_asked_again() -> None:
+def test_a_possible_loss_that_was_checked_is_not_checked_again() -> None:
     client = Client()
     client.offer(5)
     client.subscription.fall_behind({"user:1": 3})
@@ -258,7 +258,7 @@ def test_what_a_replay_has_asked_for_is_not_asked_again() -> None:
     assert client.subscription.begin_page() == (PossibleLoss("user:1", 6, 8),)
 
 
-def test_a_replay_for_a_slow_reader_asks_nothing_and_settles_nothing() -> None:
+def test_a_replay_for_a_slow_reader_does_not_count_as_a_check_for_losses() -> None:
     client = Client()
     client.offer(5)
     client.subscription.fall_behind()
