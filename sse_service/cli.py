@@ -165,7 +165,7 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
                 extra_routes=Backend(signer=signer, jobs=jobs, s3=s3, bucket=embedded.bucket).routes(),
                 announce=lambda: print(text, flush=True),
                 secure_cookie=False,
-                at_once=True,
+                immediate_drain=True,
             )
             for task in processing:
                 task.cancel()

@@ -1,4 +1,4 @@
-"""One task, put together: the only file that names concrete brokers, consumers, protocols and ways to authenticate."""
+"""Builds one task. The only file that names concrete brokers, consumers, protocols and authenticators."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from sse_service.http.admin import create_admin_app
 from sse_service.http.app import create_app
 from sse_service.http.probes import Probes
 from sse_service.http.session import Session
-from sse_service.http.sockets import with_mapped
+from sse_service.http.sockets import with_ipv4_mapped
 from sse_service.http.uvicorn.connection_limit import ConnectionLimit
-from sse_service.http.uvicorn.server import QuietServer, Server, config
+from sse_service.http.uvicorn.server import DrainingServer, SecondaryServer, make_config
 from sse_service.model.errors import InvalidSettings
 from sse_service.operator.overview import Inspector
 from sse_service.operator.recent_warnings import RecentWarnings
 from sse_service.operator.routes import OperatorPage
 from sse_service.operator.samples import Samples
 from sse_service.protocols.admission import Admission
-from sse_service.protocols.sse.endpoint import Events
+from sse_service.protocols.sse.endpoint import EventsEndpoint
 from sse_service.routing.ingest import Ingest
 from sse_service.routing.overrides import Overrides
 from sse_service.routing.router import Router
@@ -60,11 +60,12 @@ async def run(
     announce: Callable[[], None],
     extra_routes: Sequence[BaseRoute] = (),
     secure_cookie: bool = True,
-    at_once: bool = False,
+    immediate_drain: bool = False,
 ) -> None:
-    """Serve on two listening sockets until a signal has drained the task; ``announce`` is called once it serves.
+    """Serve on two listening sockets until a signal has drained the task.
 
-    ``at_once`` drains without pacing, and cancels the consumer's open polls.
+    ``announce`` is called when the public port is open. ``immediate_drain`` drains without pacing, and cancels the
+    consumer's open polls.
     """
     connections = descriptors.connections_within(descriptors.raise_limit())
     metrics = Metrics()
@@ -86,7 +87,7 @@ async def run(
         heartbeat_seconds=settings.heartbeat_seconds,
         history_seconds=settings.history_seconds,
     )
-    consumed = asyncio.Event()
+    consumer_done = asyncio.Event()
     # The public port.
     app = _public_app(
         settings,
@@ -96,21 +97,21 @@ async def run(
         extra_routes=extra_routes,
         secure_cookie=secure_cookie,
     )
-    server = Server(
-        config(
+    server = DrainingServer(
+        make_config(
             app,
             limit=ConnectionLimit(connections=connections, port_name="public"),
             health=health,
-            trusted_proxies=[str(each) for network in settings.trusted_proxies for each in with_mapped(network)],
+            trusted_proxies=[str(each) for network in settings.trusted_proxies for each in with_ipv4_mapped(network)],
         ),
         drain=Drain(
             streams=streams,
             health=health,
             stop_consumer=consumer.stop,
-            consumed=consumed,
+            consumer_done=consumer_done,
             seconds=settings.drain_seconds,
         ),
-        at_once=at_once,
+        immediate_drain=immediate_drain,
         announce=announce,
     )
     # The admin port.
@@ -118,8 +119,8 @@ async def run(
     warnings = RecentWarnings()
     inspector = Inspector(streams=streams, health=health, metrics=metrics, samples=samples, warnings=warnings)
     operator = OperatorPage(inspector=inspector, topic_arn=settings.topic_arn)
-    admin_server = QuietServer(
-        config(
+    admin_server = SecondaryServer(
+        make_config(
             create_admin_app(metrics=metrics, page=operator.routes()),
             limit=ConnectionLimit(connections=descriptors.ADMIN_CONNECTIONS, port_name="admin"),
             health=health,
@@ -133,7 +134,7 @@ async def run(
 
     async def consume() -> None:
         await consumer.run()
-        consumed.set()
+        consumer_done.set()
 
     with warnings:
         async with asyncio.TaskGroup() as tasks:
@@ -206,14 +207,14 @@ def _public_app(
     secure_cookie: bool,
 ) -> ASGIApp:
     verifier = verifier_of(settings)
-    # The first way that finds a credential decides.
+    # The first authenticator that finds a credential decides.
     auth = AuthenticatorChain(
         BearerAuthenticator(verifier),
         CookieAuthenticator(verifier, name=settings.cookie_name, allowed_origins=settings.cors_origins),
     )
     admission = Admission(auth=auth, streams=streams, metrics=metrics)
     return create_app(
-        streams={"/events": Events(admission=admission, streams=streams)},
+        streams={"/events": EventsEndpoint(admission=admission, streams=streams)},
         session=Session(
             verifier=verifier,
             allowed_origins=settings.cors_origins,
@@ -255,12 +256,12 @@ def _broker(settings: Settings, *, hub: Hub, metrics: Metrics) -> Broker:
 
 
 def _print(line: str) -> None:
-    # A pipe's buffer would keep it for an hour.
+    # Flush, or a pipe's buffer would hold the line back for an hour.
     print(line, end="", flush=True)
 
 
 def verifier_of(settings: Settings) -> HS256Verifier:
-    """Make the verifier of tokens that these settings describe."""
+    """Make the token verifier that these settings describe."""
     return HS256Verifier(
         secrets=[secret.get_secret_value() for secret in settings.jwt_secret],
         issuer=settings.jwt_issuer,
@@ -271,7 +272,7 @@ def verifier_of(settings: Settings) -> HS256Verifier:
 
 
 def signer_of(settings: Settings) -> TokenSigner:
-    """Make the signer of tokens that ``verifier_of`` accepts."""
+    """Make a signer whose tokens the verifier of ``verifier_of`` accepts."""
     return TokenSigner(
         secret=settings.jwt_secret[0].get_secret_value(),
         issuer=settings.jwt_issuer,

@@ -1,1 +1,1 @@
-"""Brokers carry events between tasks and keep their History. ``base`` is the contract; each broker has a room here."""
+"""Brokers carry events between tasks and keep their History. ``base`` is the contract; each broker is a package."""

@@ -1,11 +1,11 @@
 """The contract of a broker: it carries events between tasks, and keeps the recent ones.
 
-Every broker is a ``Broker``. One that can lose live events on their way to a task is a ``DetectsLosses`` as well.
-A broker is given its ``Listener`` and the ``Metrics`` when it is made. It runs on one event loop, which calls it and
-which it calls.
+Every broker implements ``Broker``. A broker that can lose live events on their way to a task also implements
+``DetectsLosses``. The constructor gets a ``Listener`` and the ``Metrics``. All calls to and from a broker are made on
+one event loop.
 
-It counts three things: ``events_stored`` once for each event stored, and ``duplicates`` for each event that comes again
-(``dedupe.count_duplicate``). What else it counts is its own affair.
+A broker counts ``events_stored`` for each stored event, and ``duplicates`` for each repeated event
+(``dedupe.count_duplicate``). It may count other things as well.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class Entry:
     """An Event as the broker stored it."""
 
     cursor: Cursor
-    """Its position: the store's epoch, an offset of its own, and ``model.cursor.digest`` of the event's id."""
+    """The store's epoch, this entry's own offset, and the ``model.cursor.digest`` of the event's id."""
     event: Event
     channels: tuple[str, ...]
-    """All channels that it was published to."""
+    """All channels that the event was published to."""
     size: int = field(default=0, compare=False)
-    """Bytes that the broker counted it for, 0 if it does not count here. A string can grow later, so this is kept."""
+    """Bytes that the broker counted for this entry, if it keeps count here. Kept, because a string can grow later."""
 
 
 @value
@@ -41,26 +41,26 @@ class Page:
     """The result of a replay."""
 
     entries: tuple[Entry, ...]
-    """In the broker's order. An event of several of the channels is one entry."""
+    """In the broker's order. An event that went to several of the channels is one entry."""
     upto: Cursor
     """Nothing at or below this position is missing, and no entry is above it.
 
     It is the broker's position, or the last entry read if there are more.
     """
     gap: GapReason | None = None
-    """Why events between the given cursor and the first entry may be missing; None if none is."""
+    """Why events between the given cursor and the first entry may be missing; None if none are."""
     more: bool = False
     """Whether there is more to read after ``upto`` now."""
 
 
 class Listener(Protocol):
-    """What a broker hands live events to. The Hub is one."""
+    """Receives live events from a broker. ``Hub.dispatch`` is one."""
 
     def __call__(self, entries: Sequence[Entry], /) -> None:
-        """Take entries in the broker's order. Never waits, raises nothing.
+        """Take entries in the broker's order. Never waits and never raises.
 
         Calls are in order too: within an epoch, no entry has a lower offset than one of an earlier call. An entry comes
-        once, not once for each of its channels. Entries of channels that nobody subscribed to are allowed.
+        once, not once per channel. Entries of channels without a subscription are allowed.
         """
         ...
 
@@ -72,79 +72,82 @@ class Broker(Protocol):
     ``last`` is the highest offset given out. The clock may jump; offsets never fall. A replay and the listener show the
     same events in the same order.
 
-    *Epoch.* The name of the store's present life, made by ``model.cursor.new_epoch``. A store that may have lost events
-    or bookkeeping begins a new epoch. Offsets go on above the earlier ones, if any are still known.
+    *Epoch.* Names the present life of the store; ``model.cursor.new_epoch`` makes the name. A store that may have lost
+    events or metadata begins a new epoch. Its offsets continue above the earlier ones, if any are still known.
 
     *History.* A channel keeps its newest events, bounded in number and age; all channels together are bounded in bytes,
-    with an allowance for each entry, so that events without text are bounded too. The age is measured in offsets, not
-    by the clock. For each channel the broker knows its floor: the highest offset removed. One floor for several
-    channels is allowed, and costs gaps that were not necessary.
+    with an overhead per entry, so that events without text are bounded too. Age is measured in offsets, not by the
+    clock. The broker keeps a floor for each channel: the highest offset that was removed. Several channels may share a
+    floor, at the cost of unnecessary gaps.
 
-    *Failure.* ``Unavailable`` means: try again later. Nothing else may be raised but what a method names. A call whose
-    caller is cancelled may or may not have had its effect.
+    *Failure.* ``Unavailable`` means: try again later. Methods raise nothing else unless their docstring names it. If
+    the caller of a method is cancelled, the call may or may not have taken effect.
     """
 
     @property
     def trouble(self) -> str | None:
-        """Why the broker does not work now; None if it works. Shown by ``/readyz``: no addresses, names or secrets."""
+        """Why the broker does not work now; None if it works.
+
+        ``/readyz`` shows it, so it contains no addresses, names or secrets.
+        """
         ...
 
     async def check(self) -> None:
         """Raise InvalidSettings if the store must not be used. The task calls this once, before it starts.
 
-        A store that does not answer is no reason to raise: log it, and let ``run`` wait for it.
+        If the store does not answer, log it and return: ``run`` waits for the store.
         """
         ...
 
     async def run(self) -> None:
-        """Hold the connections until cancelled; connect again whenever one is lost. The task calls this once.
+        """Keep the connections open until cancelled, and reconnect when one is lost. The task calls this once.
 
-        Until the store is reached, and while it is away, ``trouble`` says why, and the calls below that may raise
-        Unavailable do. A broker that needs no connection may return at once.
+        Until the store is reached, and while it cannot be, ``trouble`` says why, and the methods below that may raise
+        Unavailable raise it. A broker without connections may return at once.
         """
         ...
 
     async def publish(self, routes: Sequence[Route]) -> None:
         """Store the routes in order, and hand each new event to the listeners of its channels, in every task.
 
-        Called once for each receive of the consumer, perhaps by several at a time. Returns when all are stored: only
-        then are the messages deleted from the queue. An event reaches the listener through the broker also in the task
-        that published it; a shortcut would break the order.
+        Called once for each receive of the consumer, possibly concurrently. Returns when all routes are stored; only
+        then are the messages deleted from the queue. The task that publishes an event also gets it through the broker,
+        because a shortcut to its own listener would break the order.
 
-        Each event is stored in one atomic step: offset, History of all its channels, and the dedupe key. Idempotent:
-        within the dedupe window, an event id with the same set of channels is stored once. When it comes again it is
-        counted as a duplicate, whatever its type and data are then. The number of dedupe keys is bounded: beyond it the
-        oldest is forgotten early.
+        Each event is stored in one atomic step: offset, History of all its channels, and dedupe key. Idempotent: within
+        the dedupe window, an event id with the same set of channels is stored once. A repeated one is counted as a
+        duplicate, even if its type or data differ. The number of dedupe keys is bounded: at the limit, the oldest is
+        forgotten early.
 
-        Raises Unavailable if it is not known whether all were stored. The caller then tries again with the same routes.
+        Raises Unavailable if it is unknown whether all were stored. The caller then tries again with the same routes.
         """
         ...
 
     async def subscribe(self, channels: Sequence[str]) -> None:
         """Return when every event of these channels that is stored from now on will reach the listener.
 
-        The catch-up calls this before it reads a new stream's History, so that nothing falls between the two.
+        The catch-up calls this before it reads a new stream's History, so that no event is missed between the two.
         Idempotent. Raises Unavailable; the caller then tries again.
         """
         ...
 
     def unsubscribe(self, channel: str) -> None:
-        """Take note that no stream needs the channel any more. Never waits, raises nothing.
+        """Note that no stream needs the channel any more. Never waits and never raises.
 
-        Called when the channel's last stream has ended. Events may still be handed over. To unsubscribe a little later
-        is better: most streams come back within seconds.
+        Called when the channel's last stream has ended. The listener may still get its events. It is better to
+        unsubscribe with a delay, because most clients reconnect within seconds.
         """
         ...
 
     async def replay(self, channels: Sequence[str], after: Cursor | None, limit: int) -> Page:
         """Read at most ``limit`` entries (at least 1) of the channels after a cursor.
 
-        A stream that starts or falls behind is read in pages, the next one after ``upto``, until ``more`` is False. A
-        page may hold fewer entries than the limit, also with ``more``, but it always goes forward.
+        A stream that starts or falls behind is read in pages: the next page starts after ``upto``, until ``more`` is
+        False. A page may have fewer entries than the limit, even with ``more``, but ``upto`` always advances.
 
-        ``model.cursor.find_gap`` says whether the cursor can be continued, given the store's position and the highest
-        floor of these channels. After a gap the page holds what is left after the cursor's offset. It holds everything
-        left if the cursor is None (the client's could not be read) or its offset is in the future.
+        ``model.cursor.find_gap`` decides whether the cursor can be continued, given the store's position and the
+        highest floor of these channels. After a gap, the page has what is left after the cursor's offset. It has
+        everything left if the cursor is None (the client's could not be read) or its offset is in the future.
 
         Raises Unavailable.
         """
@@ -153,60 +156,61 @@ class Broker(Protocol):
     async def position(self) -> Cursor:
         """Reserve the offset ``max(last, now)`` and return it: no later event gets an offset at or below it.
 
-        Because the clock moves it, the position stays young on a silent system. Raises Unavailable.
+        The position follows the clock, so it stays young on a silent system. Raises Unavailable.
         """
         ...
 
     def delivered(self) -> Cursor:
-        """Return a position such that the listener was handed every event at or below it. Never waits, raises nothing.
+        """Return a position for which the listener has got every event at or below it. Never waits and never raises.
 
-        The timer tells it to idle streams, which resume from it. So it must never be ahead of the listener: not while
-        an event is on its way from the store, nor while the listener is being called. It must stay young on a silent
-        system, or idle streams find their position expired.
+        The timer sends it to idle streams, which resume from it. So it must never be ahead of the listener, neither
+        while an event is on its way from the store nor while the listener is running. It must stay young on a silent
+        system, or the positions of idle streams expire.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PossibleLoss:
-    """A stretch of one channel that may hold an event which the stream was never offered."""
+    """A range of offsets in one channel that may contain an event that the stream was never offered."""
 
     channel: str
     after: int
     """Every event of the channel at or below this offset was offered."""
     upto: int
-    """What is above this offset is read anyway: here the stream ceased to be live."""
+    """The range ends here, where the stream stopped being live. The replay reads everything above it anyway."""
 
 
 class OnLost(Protocol):
-    """What a broker tells that live events may have been lost on their way. The Hub's ``lost`` is one."""
+    """Called by a broker when live events may have been lost on their way. ``Hub.lost`` is one."""
 
     def __call__(self, complete: Mapping[str, int], /) -> None:
-        """Let the streams of these channels read on from History. Never waits, raises nothing.
+        """Let the streams of these channels go on from History. Never waits and never raises.
 
-        Each channel stands with the offset up to which all its events were handed to the listener.
+        ``complete`` maps each channel to the offset up to which the listener got all its events.
         """
         ...
 
 
 @runtime_checkable
 class DetectsLosses(Broker, Protocol):
-    """A Broker whose live events can be lost between the store and the task, and which notices it.
+    """A Broker that can lose live events between the store and the task, and that notices such losses.
 
-    Such is a publish/subscribe service that delivers at most once. A broker that hands over every stored event, or
-    delivers it again until it was taken, needs nothing of this.
+    An example is a pub/sub service with at-most-once delivery. A broker that delivers every stored event, or redelivers
+    it until it was taken, does not need this.
 
-    It is given an ``OnLost`` when it is made, and calls it as soon as an event may be missing, but before it hands over
-    a later event of the same channels. Streams then read on from their own position. That position can lie above the
-    lost event already, taken there by an event of another channel: for this case there is ``replay_after_loss``.
+    The constructor gets an ``OnLost``. The broker calls it as soon as an event may be missing, and before it hands over
+    a later event of the same channels. Streams then read on from their own position. An event of another channel may
+    already have moved that position above the lost event. ``replay_after_loss`` handles this case.
     """
 
     async def replay_after_loss(
         self, channels: Sequence[str], after: Cursor | None, limit: int, losses: Sequence[PossibleLoss]
     ) -> Page:
-        """Do as ``replay`` does, and look into the possible losses first.
+        """Check the possible losses, then do the same as ``replay``.
 
-        A loss is real if History holds an entry of its channel in the stretch, or has removed one (its floor is above
-        ``after``). If any is real, the page begins with the earliest, and its gap is LOST unless there is another.
+        A loss is real if History has an entry of its channel in the range, or may have removed one (the floor is above
+        ``PossibleLoss.after``). If any loss is real, the page begins with the earliest one, and its gap is LOST unless
+        there is another gap.
         """
         ...

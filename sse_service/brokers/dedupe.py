@@ -1,4 +1,4 @@
-"""Recognises an event that was published before."""
+"""Recognises duplicates: events that were published before."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from sse_service.telemetry.metrics import Metrics
 
 MAX_DEDUPE_KEYS = 1_000_000
-"""Events remembered. Beyond it the oldest is forgotten early; that takes 1,100 events a second over 900 s.
+"""How many events are remembered. At the limit, reached with 1,100 events a second over 900 s, the oldest is forgotten.
 
-Each takes 150 to 200 bytes, however long its id is: 200 MB at most, 20 MB at 110 events a second."""
+Each takes 150 to 200 bytes, whatever the length of its id: 200 MB at most, 20 MB at 110 events a second."""
 
 _log = logging.getLogger(__name__)
 
 
 class DedupeWindow:
-    """The events of the dedupe window, kept in this process as hashes: long ids and many channels take no more room.
+    """The events of the dedupe window, kept in this process as hashes. Long ids and many channels take no more memory.
 
-    The hashes are Python's own, 64 bits with a secret of this process (SipHash) unless ``PYTHONHASHSEED`` is set. So
-    nobody can craft two events that look alike, and among a million events a new one is mistaken for an old one once
-    in 10^13 times.
+    The hashes are Python's own: 64 bits, keyed with a secret of this process (SipHash) unless ``PYTHONHASHSEED`` is
+    set. So nobody can craft two events with the same hash. With a million events remembered, a new event is taken for
+    a duplicate once in 10^13 times.
     """
 
     def __init__(self, *, window_us: int, max_keys: int) -> None:
@@ -34,7 +34,7 @@ class DedupeWindow:
         self._max_keys = max_keys
         # Hash of id and channels -> hash of type and data.
         self._contents: dict[int, int] = {}
-        # The same keys, oldest first, and their offsets. A dict that keeps losing its first key finds it slowly.
+        # The same keys, oldest first, and their offsets. Finding the first key of a dict is slow after many deletions.
         self._keys: deque[int] = deque()
         self._offsets: deque[int] = deque()
 
@@ -45,7 +45,7 @@ class DedupeWindow:
             self._forget_oldest()
 
     def add(self, event: Event, channels: tuple[str, ...], offset: int) -> bool | None:
-        """Remember a new event and return None; for a known one, return whether its type and data are the same."""
+        """Remember a new event and return None. For a duplicate, return whether its type and data are the same."""
         key = hash((event.id, channels if len(channels) == 1 else frozenset(channels)))
         content = hash((event.type, event.data))
         count = len(self._contents)
@@ -64,17 +64,17 @@ class DedupeWindow:
 
 
 def dedupe_key(route: Route) -> bytes:
-    """Return what identifies an event: a hash of its id and its channels, in any order."""
+    """Return the key that identifies an event: a hash of its id and its channels, in any order."""
     return _digest(route.event.id, *sorted(set(route.channels)), size=16)
 
 
 def content_digest(route: Route) -> bytes:
-    """Return a hash of type and data, which tells another event under a used id from a repeated one."""
+    """Return a hash of type and data. It tells a true duplicate from another event with a reused id."""
     return _digest(route.event.type, route.event.data, size=8)
 
 
 def count_duplicate(route: Route, *, same: bool, metrics: Metrics) -> None:
-    """Count an event that was published before, and warn if a producer uses one id for several events."""
+    """Count a duplicate, and log a warning if its content differs."""
     metrics.duplicates.labels("same" if same else "differing").inc()
     if not same:
         _log.warning(

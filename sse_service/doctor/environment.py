@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sse_service.doctor.report import Finding, fail, ok
-from sse_service.http.descriptors import KEPT_BACK, connections_within, most_streams
+from sse_service.http.descriptors import RESERVED_DESCRIPTORS, connections_within, most_streams
 from sse_service.model.errors import InvalidSettings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def check_descriptors(limit: int, streams: int) -> Finding:
     except InvalidSettings as error:
         return fail("descriptors", f"`serve` does not start: {error}", "raise the nofile ulimit")
     if streams > most:
-        needed = -(-streams * 10 // 9) + KEPT_BACK
+        needed = -(-streams * 10 // 9) + RESERVED_DESCRIPTORS
         text = f"the hard limit of {limit} file descriptors allows {most} streams; SSE_MAX_STREAMS is {streams}"
         return fail("descriptors", text, f"raise the nofile ulimit to {needed}, or set SSE_MAX_STREAMS={most}")
     return ok("descriptors", f"{limit}, enough for SSE_MAX_STREAMS {streams}")

@@ -36,22 +36,22 @@ async def check_store(settings: Settings) -> list[Finding]:
     if settings.in_memory:
         return [ok("store", "memory://, in the process: after a deploy every page gets a gap")]
     try:
-        from sse_service.brokers.valkey.pipeline import FAULTS
+        from sse_service.brokers.valkey.pipeline import CONNECTION_ERRORS
     except ImportError:
         return [fail("store", "the redis package is not installed", "pip install 'sse-service[redis]'")]
     try:
         return check_server(await _ask(settings.store_url), settings)
-    except (Unavailable, *FAULTS) as error:
+    except (Unavailable, *CONNECTION_ERRORS) as error:
         return [explain_error(error, tls=settings.store_url.startswith("rediss://"))]
 
 
 async def _ask(url: str) -> Server:
     from sse_service.brokers.valkey.pipeline import CALL_SECONDS, connect
-    from sse_service.brokers.valkey.requirements import parse
+    from sse_service.brokers.valkey.requirements import parse_info
 
     async with connect(url) as connection, asyncio.timeout(CALL_SECONDS):
         await connection.send_command("INFO", check_health=False)
-        info = parse(await connection.read_response(disable_decoding=True))
+        info = parse_info(await connection.read_response(disable_decoding=True))
         trips = []
         for _ in range(ROUND_TRIPS):
             began = time.perf_counter()
@@ -63,10 +63,10 @@ async def _ask(url: str) -> Server:
 
 def check_server(server: Server, settings: Settings) -> list[Finding]:
     """Judge a server that answered."""
-    from sse_service.brokers.valkey.requirements import unmet
+    from sse_service.brokers.valkey.requirements import unmet_requirement
 
     info = server.info
-    if problem := unmet(info):
+    if problem := unmet_requirement(info):
         return [fail("store", problem, "use another parameter group or server: `serve` refuses this one")]
     if info.get("role", "master") != "master":
         return [fail("store", "the server is a replica", "set SSE_BROKER_URL to the primary's endpoint")]

@@ -24,13 +24,13 @@ ALLOWED_HEADERS = ("last-event-id", "authorization", "cache-control")
 """Request headers that clients of a stream set."""
 
 TRACING_HEADERS = ("traceparent", "tracestate", "baggage", "sentry-trace", "x-requested-with")
-"""Request headers that tracers and HTTP libraries add to a page's requests without being asked."""
+"""Request headers that tracing and HTTP libraries add to a page's requests by themselves."""
 
 
 class DirectRoutes:
-    """Answers the paths of streams without Starlette.
+    """Routes requests for streams directly, and all others to Starlette.
 
-    Starlette's routing and error handling would stay in memory for as long as a stream: 3 kB for each of them.
+    Starlette's routing and error handling would stay in memory as long as the stream: 3 kB each.
     """
 
     def __init__(self, streams: Mapping[str, ASGIApp], others: Starlette) -> None:
@@ -51,9 +51,9 @@ def create_app(
     cors_origins: Sequence[str] = (),
     extra_routes: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
-    """Make the app; ``streams`` are the applications that answer with streams, by path.
+    """Make the application. ``streams`` maps a path to the application that answers it with a stream.
 
-    Its middleware is pure ASGI, because Starlette's BaseHTTPMiddleware hides disconnects.
+    All middleware is pure ASGI, because Starlette's BaseHTTPMiddleware hides disconnects.
     """
     routes = [
         *(Route(path, app, methods=["GET"]) for path, app in streams.items()),
@@ -64,7 +64,7 @@ def create_app(
         *extra_routes,
     ]
     others = Starlette(routes=routes, exception_handlers={HTTPException: from_exception})
-    # A redirect would repeat the request's Host header, which the client chose, and an EventSource would follow it.
+    # A redirect would contain the Host header, which the client chooses, and an EventSource would follow it.
     others.router.redirect_slashes = False
     app = DirectRoutes(streams, others)
     if not cors_origins:

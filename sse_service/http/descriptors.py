@@ -1,4 +1,4 @@
-"""File descriptors: how many this process may have, and what is left of them for connections."""
+"""File descriptors: how many this process may have, and how many connections and streams they allow."""
 
 from __future__ import annotations
 
@@ -7,41 +7,46 @@ import resource
 
 from sse_service.model.errors import InvalidSettings
 
-MOST = 1_048_576
-"""What Linux allows a process unless told otherwise (fs.nr_open)."""
+MAX_DESCRIPTORS = 1_048_576
+"""Default limit of a process on Linux (fs.nr_open)."""
 
 ADMIN_CONNECTIONS = 32
-"""What the admin port may take of those that are kept back."""
+"""Connections that the admin port may have, out of RESERVED_DESCRIPTORS."""
 
-KEPT_BACK = 100
-"""For all but the public port: SQS, Valkey, the admin port, files."""
+RESERVED_DESCRIPTORS = 100
+"""Descriptors for everything but the public port: SQS, Valkey, the admin port, files."""
 
 _log = logging.getLogger(__name__)
 
 
 def raise_limit() -> int:
-    """Take as many as the process may (getrlimit(2)): a shell's default of 1,024 is for programs that use select(2)."""
+    """Raise the soft limit as far as allowed (getrlimit(2)), and return it.
+
+    The usual default of 1,024 exists for programs that use select(2).
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
+    most = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     return most
 
 
 def connections_within(limit: int) -> int:
-    """How many connections the public port may have; raises InvalidSettings for a limit with which nobody can serve."""
-    if limit < 2 * KEPT_BACK:
-        raise InvalidSettings(f"ulimit -n: must be at least {2 * KEPT_BACK} file descriptors, and is {limit}")
-    return limit - KEPT_BACK
+    """Return how many connections the public port may have. Raises InvalidSettings if the limit is too low to serve."""
+    if limit < 2 * RESERVED_DESCRIPTORS:
+        raise InvalidSettings(
+            f"ulimit -n: must be at least {2 * RESERVED_DESCRIPTORS} file descriptors, and is {limit}"
+        )
+    return limit - RESERVED_DESCRIPTORS
 
 
 def most_streams(connections: int) -> int:
-    """How many of them may be streams: a tenth is for those that are told to come back."""
+    """Return how many connections may be streams. A tenth is left for requests that are refused."""
     return connections * 9 // 10
 
 
 def streams_within(connections: int, wanted: int) -> int:
-    """As many as are wanted, or fewer, with a line in the log."""
+    """Return the wanted number of streams, or log a warning and return fewer if there are not enough connections."""
     most = most_streams(connections)
     if wanted > most:
         _log.warning(

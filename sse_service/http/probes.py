@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 class Probes:
-    """``/healthz`` and ``/readyz``."""
+    """Answers health checks of load balancers, containers and deploy scripts."""
 
     def __init__(self, *, health: Health) -> None:
         self._health = health
 
     async def healthz(self, _: Request) -> Response:
-        """Whether the load balancer should send requests here."""
+        """Tell the load balancer whether to send requests to this task."""
         if self._health.draining:
             return JSONResponse({"status": "draining"}, 503, headers={"Connection": "close"})
         healthy = self._health.healthy()
         return JSONResponse({"status": "ok" if healthy else "starting"}, 200 if healthy else 503)
 
     async def readyz(self, _: Request) -> Response:
-        """Each dependency by name, with what is wrong with it."""
+        """List the dependencies by name, each with ``ok`` or the problem."""
         ready = self._health.ready()
         troubles = self._health.troubles().items()
         states = {name: f"unavailable: {trouble}" if trouble else "ok" for name, trouble in troubles}

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/problem+json"
 
 _UNVERIFIED = "the token is malformed, or its signature is not valid"
-"""One text for both: an attacker who tries signatures learns nothing."""
+"""One text for both cases, so that an attacker who tries signatures learns nothing."""
 
 
 def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> Response:
-    """Make a response. ``detail`` says what is wrong and what to do."""
+    """Make an error response. ``detail`` says what is wrong and what to do."""
     return Response(
         _body(status, detail),
         status_code=status,
@@ -34,8 +34,8 @@ def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = Non
     )
 
 
-def raw(status: int, detail: str) -> bytes:
-    """Make the bytes of a whole HTTP/1.1 response, for what the parser refuses before there is a request."""
+def raw_response(status: int, detail: str) -> bytes:
+    """Make the bytes of a whole HTTP/1.1 response, for input that the parser refuses before there is a request."""
     body = _body(status, detail)
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
@@ -51,7 +51,7 @@ def unauthorized(error: InvalidToken) -> Response:
 
 
 async def from_exception(_: Request, error: Exception) -> Response:
-    """Make a response of what Starlette itself refuses: unknown paths and methods."""
+    """Make the response for errors of Starlette itself: unknown paths and methods."""
     assert isinstance(error, HTTPException)  # noqa: S101  registered for nothing else
     return problem(error.status_code, error.detail, headers=error.headers)
 

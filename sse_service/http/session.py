@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from sse_service.auth.tokens import TokenVerifier
 
 MAX_COOKIE_BYTES = 4096
-"""Name, value and attributes of a cookie that every browser keeps (RFC 6265 section 6.1). A larger one is dropped."""
+"""Maximum size of name, value and attributes (RFC 6265 section 6.1). Browsers drop larger cookies."""
 
 MAX_DOMAINS = 8
-"""Domains in which old cookies of a host are looked for. The client chooses the Host header."""
+"""How many domains of a host may get an expired cookie. Bounded, because the client chooses the Host header."""
 
 MAX_HOST_LENGTH = 261
 """A name of 253 characters (RFC 1035 section 2.3.4), a colon, and up to 7 characters of a port."""
@@ -65,7 +65,7 @@ class Session:
         response = _no_content()
         if cookie_values(request, self._cookie_name):
             self._expire(response, [domain for domain in self._domains(request) if domain != self._domain])
-        # Last: some browsers do not tell a host's own cookie from one whose Domain is the host.
+        # Set last, because some browsers treat a host-only cookie and one with the host as Domain as the same.
         self._set(response, token, max_age=principal.expires - int(time.time()), domain=self._domain)
         if (size := len(response.headers.getlist("set-cookie")[-1])) > MAX_COOKIE_BYTES:
             return problem(
@@ -77,9 +77,9 @@ class Session:
         return response
 
     async def delete(self, request: Request) -> Response:
-        """Expire the cookie, in all domains from which the browser may have sent it."""
+        """Expire the cookie in all domains from which the browser may have sent it."""
         try:
-            # Safe without Origin: browsers send Origin with every DELETE, so a request without it comes from none.
+            # Safe without Origin: browsers send it with every DELETE, so a request without it is not from a browser.
             check_origin(request, allowed=self._allowed_origins, safe=True)
         except Forbidden as error:
             return problem(403, str(error))
@@ -90,8 +90,8 @@ class Session:
     def _domains(self, request: Request) -> list[str | None]:
         """List the domains of cookies that a browser sends to this host. None stands for the host-only cookie.
 
-        SSE_COOKIE_DOMAIN may have had another value when a cookie was set. A browser ignores a domain that does not
-        fit, and a public suffix such as ``co.uk``.
+        SSE_COOKIE_DOMAIN may have had another value when a cookie was set. Browsers ignore a Set-Cookie whose domain
+        does not match the host or is a public suffix such as ``co.uk``.
         """
         found: list[str | None] = [None, self._domain, *_domains_of(request.headers.get("host", ""))]
         return list(dict.fromkeys(found))
@@ -113,7 +113,7 @@ class Session:
 
 
 def _domains_of(host: str) -> list[str]:
-    """List a host's name and its parents, down to two labels; none for an IP address."""
+    """List a host's name and its parent domains, down to two labels. An IP address has none."""
     match = _HOST.fullmatch(host) if len(host) <= MAX_HOST_LENGTH else None
     labels = match[1].lower().split(".") if match else []
     # A name whose last label is a number is an IPv4 address (URL Standard).

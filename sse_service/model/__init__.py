@@ -1,1 +1,1 @@
-"""The values that every other room uses: events, cursors, reasons, principals, errors. Pure: no I/O."""
+"""Values that all other packages use: events, cursors, reasons, principals, errors. No I/O."""

@@ -9,6 +9,6 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def parse(text: str) -> int | None:
-    """Return the seconds; None for anything else."""
+    """Parse a duration into seconds; None if the text is not one."""
     match = _FORM.fullmatch(text)
     return int(match[1]) * _SECONDS[match[2]] if match else None

@@ -1,11 +1,11 @@
 """The exceptions of this package.
 
 ServiceError
-├── Unavailable       the broker cannot be reached; the operation may be tried again
+├── Unavailable       the broker cannot be reached now; try the operation again
 ├── InvalidSettings   a setting is wrong, missing, or contradicts another: the command does not start
-├── InvalidToken      a credential is bad: 401
-│   └── MissingToken  a request has no credential: 401
-├── Forbidden         a credential is good, and may not be used for this: 403
+├── InvalidToken      the credential is invalid: 401
+│   └── MissingToken  the request has no credential: 401
+├── Forbidden         the credential is valid, but not allowed here: 403
 └── Overloaded        no stream can be opened now
 """
 
@@ -26,19 +26,19 @@ class Unavailable(ServiceError):  # noqa: N818  the word of the Broker contract
 
 
 class InvalidSettings(ServiceError):  # noqa: N818  named as its siblings are
-    """The text is one line that names the variables. It contains no secret."""
+    """The settings are wrong. The text is one line that names the variables and contains no secrets."""
 
 
 class InvalidToken(ServiceError):  # noqa: N818  RFC 6750's word
-    """The text is for the client; it is empty where the client must not learn the reason."""
+    """The credential is invalid. The text is shown to the client, and empty if the client must not learn the reason."""
 
 
 class MissingToken(InvalidToken):
-    """The request has no credential. RFC 6750 section 3.1: its 401 carries no error code."""
+    """The request has no credential. Its 401 carries no error code (RFC 6750 section 3.1)."""
 
 
 class Forbidden(ServiceError):  # noqa: N818  RFC 9110's word
-    """The text is for the client."""
+    """The credential is not allowed here. The text is shown to the client."""
 
 
 class Overloaded(ServiceError):  # noqa: N818  named as its siblings are

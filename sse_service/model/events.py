@@ -1,36 +1,39 @@
-"""What is shown to a user, and the channels it goes to."""
+"""Events, and the channels that they go to."""
 
 from __future__ import annotations
 
 from sse_service.model.values import value
 
 BROADCAST = "broadcast"
-"""The channel of everyone."""
+"""The channel that every user receives."""
 
 
 def user_channel(user: str) -> str:
-    """The channel of one user; the first colon ends the kind, so no user id can name another channel."""
+    """Return the channel of one user.
+
+    Everything after the first colon is the user id, so no user id can name a channel of another kind.
+    """
     return f"user:{user}"
 
 
 def group_channel(group: str) -> str:
-    """The channel of one group."""
+    """Return the channel of one group."""
     return f"group:{group}"
 
 
 @value
 class Event:
-    """One thing to show."""
+    """One event to show to users."""
 
     id: str
-    """The producer's id, by which copies are recognised."""
+    """The producer's id. Duplicates are recognised by it."""
     data: str
     type: str | None = None
-    """As delivered; None is an event without a name, which a browser calls ``message``."""
+    """The event's type. A browser dispatches an event without a type as ``message``."""
     subject: str | None = None
-    """The upload or job it is about."""
+    """The upload or job that the event is about."""
     time: str | None = None
-    """When it was published, RFC 3339."""
+    """When the event was published (RFC 3339)."""
 
 
 @value

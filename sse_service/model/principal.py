@@ -12,4 +12,4 @@ class Principal:
     user: str
     groups: tuple[str, ...]
     expires: int
-    """Seconds since 1970. A stream of this user ends then at the latest."""
+    """When the credential expires, in seconds since 1970. Streams that were opened with it end then."""

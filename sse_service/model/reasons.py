@@ -1,4 +1,4 @@
-"""Why things end, are refused or may be incomplete: the one list of each, which code, metrics, docs and tests read."""
+"""Reasons for gaps, closed streams, refused requests and rejected messages. Metrics, docs and tests use these lists."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class GapReason(StrEnum):
     """Why a cursor cannot be continued without a possible loss."""
 
     EPOCH = "epoch"
-    """The store began another life."""
+    """The cursor belongs to another life of the store, or lies before its beginning."""
     EXPIRED = "expired"
     """The cursor is older than the History's age."""
     TRIMMED = "trimmed"
@@ -17,7 +17,7 @@ class GapReason(StrEnum):
     UNKNOWN = "unknown"
     """The cursor is malformed, or lies in the future."""
     LOST = "lost"
-    """The History overtook a stream that was reading it."""
+    """Events were lost in mid-stream, for example removed before a slow stream had read them."""
 
 
 class CloseReason(StrEnum):
@@ -35,17 +35,17 @@ class RefusalReason(StrEnum):
     """Why a request got no stream."""
 
     UNAUTHORIZED = "unauthorized"
-    """401"""
+    """401: the credential is missing or invalid."""
     FORBIDDEN = "forbidden"
-    """403"""
+    """403: the credential is not allowed here."""
     INVALID = "invalid"
-    """400"""
+    """400: the query is malformed."""
     LIMIT = "limit"
-    """Overload: the task holds as many streams as it may."""
+    """Overload: the task has reached its limit of streams."""
     USER = "user"
-    """Overload: the user holds as many streams as one may."""
+    """Overload: the user has reached the limit of streams per user."""
     ADDRESS = "address"
-    """Overload: the address holds as many streams as one may."""
+    """Overload: the address has reached the limit of streams per address."""
     RATE = "rate"
     """Overload: streams are being opened too fast."""
     DRAIN = "drain"
@@ -53,7 +53,7 @@ class RefusalReason(StrEnum):
 
 
 class RejectionReason(StrEnum):
-    """Why a message cannot be routed, beside what the consumer finds wrong (``consumers.errors.ConsumerReason``)."""
+    """Why a message cannot be routed. ``consumers.errors.ConsumerReason`` has the reasons that the consumer finds."""
 
     BROADCAST = "broadcast"
     """An override for ``broadcast`` gave neither a boolean nor a string."""
@@ -80,7 +80,7 @@ class RejectionReason(StrEnum):
 
 
 class DropReason(StrEnum):
-    """Why an event went to nobody."""
+    """Why an event was delivered to nobody."""
 
     UNROUTED = "unrouted"
     """It names nobody, and ``SSE_UNROUTED`` is ``discard``, or other records of its message name somebody."""

@@ -1,4 +1,4 @@
-"""The decorator of values that are made for every event or every stream."""
+"""The decorator for values that are created for every event or every stream."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ T = TypeVar("T")
 def value(cls: type[T]) -> type[T]:
     """Make a dataclass with slots that is frozen for type checkers only.
 
-    ``frozen=True`` makes an instance four times as slow to create: it sets each field by ``object.__setattr__``.
+    With ``frozen=True``, creating an instance takes four times as long, because it sets each field with
+    ``object.__setattr__``.
     """
     return dataclass(slots=True, unsafe_hash=True)(cls)

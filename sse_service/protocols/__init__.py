@@ -1,1 +1,1 @@
-"""What clients speak. Each protocol is a room that translates between requests and streams."""
+"""What clients speak. Each protocol is a package that translates between requests and streams."""

@@ -1,4 +1,4 @@
-"""Who may open a stream, and what they have asked for: the checks that every protocol makes first."""
+"""The checks that every protocol makes before it opens a stream: authentication, query, limits."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class StreamRequest:
 
     principal: Principal
     address: str | None
-    """The client's, as a trusted proxy tells it."""
+    """The client's IP address, as a trusted proxy reports it."""
     start: Start
     filter: Filter | None
 
 
 class Admission:
-    """Authenticates, reads the query, and applies the limits, in this order."""
+    """Authenticates a request, reads its query, and applies the limits, in this order."""
 
     def __init__(self, *, auth: AuthenticatorChain, streams: StreamRegistry, metrics: Metrics) -> None:
         self._auth = auth
@@ -44,7 +44,7 @@ class Admission:
     async def admit(self, request: HTTPConnection) -> StreamRequest:
         """Admit a request, and count it towards the limits.
 
-        Raises InvalidToken, Forbidden, ValueError for a malformed query, and Overloaded; each refusal is counted.
+        Raises InvalidToken, Forbidden, ValueError for a malformed query, and Overloaded. Each refusal is counted.
         """
         try:
             return await self._admit(request)
@@ -65,12 +65,12 @@ class Admission:
         scope = request.scope
         principal = await self._auth.authenticate(request)
         header = next((value for name, value in scope["headers"] if name == b"last-event-id"), b"")
-        wanted, start = None, LIVE
+        filter_, start = None, LIVE
         if header or scope["query_string"]:
             query = QueryParams(scope["query_string"])
-            # Browsers send the id as UTF-8 and headers are read as Latin-1: our ids are ASCII, others are unreadable.
+            # Browsers send the id as UTF-8, and headers are read as Latin-1. Our ids are ASCII, where both are equal.
             start = queries.read_start(query, last_event_id=header.decode("latin-1"))
-            wanted = queries.read_filter(query)
+            filter_ = queries.read_filter(query)
         address = scope["client"][0] if scope["client"] else None
         self._streams.admit(user=principal.user, address=address, resumes=start.resumes)
-        return StreamRequest(principal, address, start, wanted)
+        return StreamRequest(principal, address, start, filter_)

@@ -1,4 +1,4 @@
-"""The query of a request for events, the same in every protocol: ``since``, ``types``, ``subject``, ``lastEventId``."""
+"""Query parameters of a request for events, for all protocols: ``since``, ``types``, ``subject``, ``lastEventId``."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
     from starlette.datastructures import QueryParams
 
 CURSOR_NAMES = ("lastEventId", "last_event_id", "lastEventID")
-"""What clients send that cannot set the header: Yaffle's polyfill, Mercure 1, Mercure 0."""
+"""Query parameters of clients that cannot set the header: Yaffle's polyfill, Mercure 1, Mercure 0."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def read_start(query: QueryParams, *, last_event_id: str) -> Start:
-    """Read where the stream begins. The header ``Last-Event-ID`` wins over the queries, and any of them over ``since``.
+    """Read where the stream begins. The header ``Last-Event-ID`` wins over CURSOR_NAMES, and these over ``since``.
 
-    A cursor is never refused: one that cannot be read is a gap. Raises ValueError for a ``since`` that is no cursor,
-    not ``all``, and no time such as ``30s``, ``10m``, ``2h`` or ``1d``, and for two of them.
+    An unreadable Last-Event-ID is not refused: it leads to a gap. Raises ValueError if ``since`` is given twice, or is
+    neither ``all``, nor a cursor, nor a time such as ``30s``, ``10m``, ``2h`` or ``1d``.
     """
     since = _single(query, "since")
-    begin = _since(since) if since is not None else LIVE
+    start = _parse_since(since) if since is not None else LIVE
     given = last_event_id or next((query[name] for name in CURSOR_NAMES if query.get(name)), "")
-    return Start(resumes=True, cursor=cursors.parse(given)) if given else begin
+    return Start(resumes=True, cursor=cursors.parse(given)) if given else start
 
 
 def read_filter(query: QueryParams) -> Filter | None:
-    """Read which events are wanted; None: all of them.
+    """Read which events the client asks for; None means all.
 
-    Several ``types`` are united, and blanks around a name are dropped. Raises ValueError for an empty name, a control
+    Repeated ``types`` are united, and blanks around a name are dropped. Raises ValueError for an empty name, a control
     character, and a second ``subject``.
     """
-    lists, subject = query.getlist("types"), _single(query, "subject")
-    if not lists and subject is None:
+    type_lists, subject = query.getlist("types"), _single(query, "subject")
+    if not type_lists and subject is None:
         return None
-    names = [name.strip(" ") for text in lists for name in text.split(",")]
+    names = [name.strip(" ") for text in type_lists for name in text.split(",")]
     for field, values in (("types", names), ("subject", [subject] if subject is not None else [])):
         if any(not value or _CONTROL.search(value) for value in values):
             raise ValueError(f"{field} must not be empty and must not contain control characters")
@@ -54,9 +54,9 @@ def _single(query: QueryParams, name: str) -> str | None:
     return values[0] if values else None
 
 
-def _since(text: str) -> Start:
+def _parse_since(text: str) -> Start:
     if text == "all":
-        return Start(held=True)
+        return Start(everything=True)
     if (ago_seconds := durations.parse(text)) is not None:
         return Start(ago_seconds=ago_seconds)
     if (found := cursors.parse(text)) is not None:

@@ -1,1 +1,1 @@
-"""The core: who hears what, and how a stream comes from History to live. Knows no HTTP and no encoding."""
+"""The core: who gets which event, and how a stream gets from History to live. It knows no HTTP and no encoding."""

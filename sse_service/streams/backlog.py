@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueLimits:
-    """How much may wait for one slow reader."""
+    """How much may be queued for one slow reader."""
 
     events: int = 100
     bytes: int = 262_144
 
 
 class Backlog:
-    """The queue of one stream. It exists only while the Sink holds back: most streams never need one."""
+    """The queue of one stream. It exists only while the Sink holds back, so most streams never need one."""
 
     __slots__ = ("_bytes", "_limits", "_queue")
 
@@ -29,13 +29,13 @@ class Backlog:
         self._bytes = 0
 
     def __bool__(self) -> bool:
-        """Whether a Frame waits."""
+        """Whether a Frame is queued."""
         return not self._queue.empty()
 
     def put(self, frame: Frame, size: int) -> bool:
-        """Queue a Frame of so many bytes; False: the queue is full.
+        """Queue a Frame that takes ``size`` bytes. Returns False if the queue is full.
 
-        An empty queue takes a Frame of any size. Otherwise an event of the greatest size would never pass.
+        An empty queue takes a Frame of any size. Otherwise an event of the maximum size could never pass.
         """
         if self._queue.full() or (self and self._bytes + size > self._limits.bytes):
             return False
@@ -44,7 +44,7 @@ class Backlog:
         return True
 
     def take(self) -> Frame:
-        """Give the oldest Frame; raises asyncio.QueueEmpty."""
+        """Remove and return the oldest Frame. Raises asyncio.QueueEmpty."""
         frame, size = self._queue.get_nowait()
         self._bytes -= size
         return frame

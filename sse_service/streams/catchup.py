@@ -1,4 +1,4 @@
-"""Reads History for the streams that are behind: a page for each in turn, a bounded number at a time."""
+"""Reads History for streams that are behind: one page per stream in turn, for a bounded number of streams at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sse_service.model.cursor import Cursor
 from sse_service.model.errors import Unavailable
 from sse_service.model.reasons import CloseReason, GapReason
 from sse_service.streams import service_events
-from sse_service.streams.frame import frame
+from sse_service.streams.frame import make_frame
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -25,43 +25,43 @@ if TYPE_CHECKING:
     Greet = Callable[[Subscription, Start], Awaitable[Page]]
 
 PAGE_EVENTS = 100
-"""Events read at a time. Between two pages every other stream has its turn."""
+"""Events in a page. Between two pages of a stream, the other streams get a turn."""
 
 WORKERS = 8
-"""Streams whose broker calls are under way at the same time."""
+"""How many streams read from the broker at the same time."""
 
 RETRY_SECONDS = 1.0
-"""Between two tries while the broker is unavailable, with jitter."""
+"""Pause before a retry while the broker is unavailable, with jitter."""
 
 _log = logging.getLogger(__name__)
 
 
 class CatchUp:
-    """The one path by which a stream comes from *replaying* to *live*.
+    """The only path by which a stream gets from *replaying* to *live*.
 
-    It makes every broker call for a stream. A request's own task makes none: a client that leaves would cancel the call
-    half-way.
+    Its workers make all broker calls for a stream. The task of a request makes none, because a client that disconnects
+    would cancel the call halfway.
     """
 
     def __init__(self, *, broker: Broker, metrics: Metrics, greet: Greet) -> None:
-        """``greet`` takes a new stream's first turn: it subscribes, greets the client and gives the first page."""
+        """``greet`` handles a new stream's first turn: it subscribes, greets the client, and returns the first page."""
         self._broker = broker
-        # Only such a broker reports losses.
-        self._detector = broker if isinstance(broker, DetectsLosses) else None
+        # Only a broker that detects losses reports any.
+        self._loss_detector = broker if isinstance(broker, DetectsLosses) else None
         self._metrics = metrics
         self._greet = greet
-        # Each open stream is in the queue or in a worker's hands at most once, which bounds both.
+        # An open stream is queued or being read at most once, so the number of open streams bounds the queue.
         self._behind: asyncio.Queue[Subscription] = asyncio.Queue()
         self._waiting: set[Subscription] = set()
 
     def add(self, subscription: Subscription) -> None:
-        """Take a stream that is behind and whose Sink takes more. Idempotent."""
+        """Queue a stream that is behind and whose Sink accepts more. Idempotent."""
         if subscription not in self._waiting:
             self._waiting.add(subscription)
             self._behind.put_nowait(subscription)
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Read for the queued streams until cancelled."""
         async with asyncio.TaskGroup() as workers:
             for _ in range(WORKERS):
                 workers.create_task(self._work())
@@ -70,24 +70,24 @@ class CatchUp:
         while True:
             subscription = await self._behind.get()
             try:
-                done = subscription.closed or await self._turn(subscription)
+                done = subscription.closed or await self._read_and_write_page(subscription)
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  spreads load
                 done = False
             except Exception:
-                _log.exception("a stream failed while it was reading from history, and was closed")
+                _log.exception("a stream was closed because reading its history failed")
                 subscription.cut(CloseReason.ERROR)
                 done = True
             self._waiting.discard(subscription)
-            if not (done or subscription.closed or subscription.held):
+            if not (done or subscription.closed or subscription.paused):
                 self.add(subscription)
-            # The queue's get() does not suspend while the queue has an entry, and live events need their turn too.
+            # get() does not suspend while the queue has an entry, so yield here to let live events through.
             if not self._behind.empty():
                 await asyncio.sleep(0)
 
-    async def _turn(self, subscription: Subscription) -> bool:
-        """Read and write one page; True: the stream is live."""
-        losses = subscription.reading()
+    async def _read_and_write_page(self, subscription: Subscription) -> bool:
+        """Read and write one page. Returns True if the stream is now live."""
+        losses = subscription.begin_page()
         position_known = False
         if (start := subscription.start) is not None:
             page = await self._greet(subscription, start)
@@ -97,36 +97,38 @@ class CatchUp:
             try:
                 page = await self._replay(subscription, losses)
             except Unavailable:
-                subscription.unread(losses)
+                subscription.page_failed(losses)
                 raise
-            # A stream that was complete until now can lose events to another epoch, or to a History that overtook it.
+            # The stream was complete so far. So a gap now means a new epoch, or that the stream lost events.
             reason = page.gap if page.gap in (None, GapReason.EPOCH) else GapReason.LOST
         if reason is not None:
             self._metrics.gaps.labels(reason).inc()
-            before = before_first(page)
-            subscription.begin(before)
-            subscription.tell(service_events.gap(reason, before))
-        return self._write(subscription, page, position_known=position_known)
+            start_of_page = complete_from(page)
+            subscription.replay_from(start_of_page)
+            subscription.write_service_event(service_events.gap(reason, start_of_page))
+        return self._write_page(subscription, page, position_known=position_known)
 
     async def _replay(self, subscription: Subscription, losses: Sequence[PossibleLoss]) -> Page:
-        if losses and self._detector is not None:
-            return await self._detector.replay_after_loss(subscription.channels, subscription.last, PAGE_EVENTS, losses)
-        return await self._broker.replay(subscription.channels, subscription.last, PAGE_EVENTS)
+        if losses and self._loss_detector is not None:
+            return await self._loss_detector.replay_after_loss(
+                subscription.channels, subscription.position, PAGE_EVENTS, losses
+            )
+        return await self._broker.replay(subscription.channels, subscription.position, PAGE_EVENTS)
 
-    def _write(self, subscription: Subscription, page: Page, *, position_known: bool) -> bool:
+    def _write_page(self, subscription: Subscription, page: Page, *, position_known: bool) -> bool:
         for entry in page.entries:
-            if not subscription.replayed(frame(entry.event, entry.cursor)):
+            if not subscription.write_replayed(make_frame(entry.event, entry.cursor)):
                 return False
-        if page.more or not subscription.join(page.upto):
+        if page.more or not subscription.go_live(page.upto):
             return False
         if not position_known:
-            subscription.tell(service_events.position(page.upto))
+            subscription.write_service_event(service_events.position(page.upto))
         self._metrics.replay_events.observe(subscription.take_replayed())
         return True
 
 
-def before_first(page: Page) -> Cursor:
-    """The position from which a page that follows a gap is complete."""
+def complete_from(page: Page) -> Cursor:
+    """Return the position just before the page. After a gap, nothing that follows this position is missing."""
     if not page.entries:
         return page.upto
     first = page.entries[0].cursor

@@ -1,4 +1,4 @@
-"""The quiet end of a task: it closes its streams one by one, and tells each when to come back."""
+"""The quiet end of a task: it closes its streams one by one, and tells each client when to reconnect."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from sse_service.telemetry.health import Health
 
 MIN_OPEN_SECONDS = 10.0
-"""How long the port stays open after the last stream. The load balancer still sends requests for a while."""
+"""Minimum time that the port stays open in a drain, because the load balancer goes on sending requests for a while."""
 
 _log = logging.getLogger(__name__)
 
 
 class Drain:
-    """Ends a task's streams within a time."""
+    """Closes all streams of a task within a time limit."""
 
     def __init__(
         self,
@@ -31,45 +31,45 @@ class Drain:
         streams: StreamRegistry,
         health: Health,
         stop_consumer: Callable[[], None],
-        consumed: asyncio.Event,
+        consumer_done: asyncio.Event,
         seconds: float,
     ) -> None:
-        """``consumed`` is set when the consumer has ended by itself; ``seconds`` is the time for all of it."""
+        """``consumer_done`` is set when the consumer has finished by itself. ``seconds`` limits the whole drain."""
         self._streams = streams
         self._health = health
         self._stop_consumer = stop_consumer
-        self._consumed = consumed
+        self._consumer_done = consumer_done
         self._seconds = seconds
-        self._hurry = asyncio.Event()
+        self._closing_now = asyncio.Event()
 
-    def hurry(self) -> None:
-        """Close everything that is left at once. Idempotent."""
-        self._hurry.set()
+    def close_now(self) -> None:
+        """Close all remaining streams now. Idempotent."""
+        self._closing_now.set()
 
     async def run(self) -> None:
-        """Refuse new streams, stop the consumer, then close the open streams, spread over the time."""
+        """Refuse new streams, stop the consumer, and close the open streams, spread over the time limit."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         self._health.begin_drain()
         self._stop_consumer()
         waiting = self._streams.snapshot()
         _log.info("draining %d streams", len(waiting))
-        # In random order: otherwise all streams of one user would end together.
+        # Random order, so that the streams of one user do not all end together.
         random.shuffle(waiting)
-        # Beginning at 0, so that the last stream is closed while the port is still open.
+        # The first closes at 0, so the last one closes while the port is still open.
         for number, subscription in enumerate(waiting):
             await self._until(begun + self._seconds * number / len(waiting))
             _close(subscription)
-        # Streams that were being opened when the drain began.
+        # Close the streams that were still being opened when the drain began.
         for subscription in self._streams.snapshot():
             _close(subscription)
         await self._until(begun + min(self._seconds, MIN_OPEN_SECONDS))
-        # A long poll that is cancelled hides the messages it would have brought until their visibility timeout.
-        await self._until(begun + self._seconds, self._consumed)
+        # Cancelling a long poll would hide the messages it was about to return until their visibility timeout.
+        await self._until(begun + self._seconds, self._consumer_done)
 
     async def _until(self, when: float, event: asyncio.Event | None = None) -> None:
-        """Wait until the time has come, the event is set, or ``hurry`` is called."""
-        waits = [asyncio.ensure_future(e.wait()) for e in (self._hurry, event) if e is not None]
+        """Wait until the loop's time is ``when``, the event is set, or ``close_now`` is called."""
+        waits = [asyncio.ensure_future(e.wait()) for e in (self._closing_now, event) if e is not None]
         try:
             await asyncio.wait(
                 waits,

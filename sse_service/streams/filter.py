@@ -1,4 +1,4 @@
-"""Which of its own events a client wants to see."""
+"""Which of its user's events a client asks for."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """A choice of types, of a subject, or of both. It narrows what the token allows and never widens it."""
+    """Selects events by type, by subject, or by both. It narrows what the token allows and never widens it."""
 
     types: frozenset[str] = frozenset()
-    """Types as delivered, with ``message`` for events without one. Empty: all types."""
+    """Types as delivered; ``message`` selects events without a type. Empty selects all types."""
     subject: str | None = None
-    """None: all subjects."""
+    """None selects all subjects."""
 
     def wants(self, frame: Frame) -> bool:
-        """Whether the client asked for this event."""
+        """Whether the filter selects this event."""
         return (not self.types or frame.type in self.types) and (self.subject is None or frame.subject == self.subject)

@@ -1,4 +1,4 @@
-"""One Event on its way to clients."""
+"""A Frame is one Event on its way to clients."""
 
 from __future__ import annotations
 
@@ -11,31 +11,34 @@ if TYPE_CHECKING:
     from sse_service.model.cursor import Cursor
     from sse_service.model.events import Event
 
-_RESERVED = frozenset({"open", "error"})  # an EventSource fires its own handlers under these names
+_RESERVED = frozenset({"open", "error"})  # events that an EventSource fires by itself
 
 
 @value
 class Frame:
-    """One Event as all streams of this process share it."""
+    """One Event with its cursor. All streams of this process share it."""
 
     cursor: Cursor
     offset: int
-    """The cursor's offset. Every stream compares it, so it is read from here."""
+    """The cursor's offset, copied because every stream compares it."""
     type: str
     """The type as delivered; ``message`` for an Event without one."""
     subject: str | None
     event: Event
     encodings: dict[str, bytes] = field(default_factory=dict, hash=False, compare=False)
-    """The bytes of each protocol that has written this Frame, by the protocol's name. A protocol encodes it once."""
+    """Protocol name -> bytes. Each protocol encodes a Frame only once."""
 
 
-def frame(event: Event, cursor: Cursor) -> Frame:
+def make_frame(event: Event, cursor: Cursor) -> Frame:
     """Make the Frame of an Event."""
     return Frame(cursor, cursor.offset, delivered_type(event.type) or "message", event.subject, event)
 
 
 def delivered_type(name: str | None) -> str | None:
-    """Give a publisher's type as clients see it: ``event.`` keeps it apart from our names and an EventSource's own."""
+    """Return a publisher's type as clients see it.
+
+    The prefix ``event.`` keeps it apart from service events and from the events that an EventSource fires by itself.
+    """
     if name is not None and (name in _RESERVED or name.startswith("stream.")):
         return f"event.{name}"
     return name

@@ -1,4 +1,4 @@
-"""Who in this process listens to which channel, and the delivery to them."""
+"""The registry of subscribers by channel, and the delivery of events to them within this process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from sse_service.streams.frame import frame
+from sse_service.streams.frame import make_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,45 +19,45 @@ if TYPE_CHECKING:
 
 
 class Subscriber(Protocol):
-    """What the Hub delivers to. No method waits or raises."""
+    """What the Hub delivers to. Methods never wait and never raise."""
 
     def offer(self, frame: Frame, /, *, later: bool = False) -> bool:
-        """Take one Frame. With ``later`` it may be kept until ``flush``; True: it was, and ``flush`` must be called."""
+        """Take one Frame. With ``later``, it may be kept until ``flush``; True means that it was kept."""
         ...
 
     def flush(self) -> None:
-        """Write what was kept."""
+        """Write the Frame that ``offer`` kept. Must be called after ``offer`` returned True."""
         ...
 
     def fall_behind(self, complete: Mapping[str, int], /) -> None:
-        """Read again from History. ``complete`` gives each channel's offset up to which everything was offered."""
+        """Go on from History. ``complete`` maps each channel to the offset up to which all its events were offered."""
         ...
 
 
-FEW = 8
-"""Up to this number, the subscribers of a channel are a tuple, which is copied at each join and leave.
+MAX_TUPLE_SIZE = 8
+"""Up to this number of subscribers, a channel keeps them in a tuple, which is copied on each join and leave.
 
-A tuple is smaller than a dict and is iterated as it is. Most channels are a user's, with that user's few pages.
+A tuple is smaller than a dict and needs no copy for a delivery. Most channels belong to one user with a few open pages.
 """
 
-AT_ONCE = 400
-"""Subscribers that an event is written to at once. A larger crowd's other members are written to in slices."""
+IMMEDIATE_WRITES = 400
+"""How many subscribers an event is written to immediately. The rest of a larger crowd is written to in slices."""
 
 SLICE_SECONDS = 0.005
-"""How long a crowd may hold up the event loop: nobody else's event waits longer for it."""
+"""How long a crowd may block the event loop: the longest that other events wait for it."""
 
-CHECK_EVERY = 32
-"""Writes between two looks at the clock."""
+WRITES_PER_CLOCK_CHECK = 32
+"""Writes between two checks of the clock."""
 
 
 class Hub:
-    """Delivers each entry to the subscribers of its channels, to each of them once."""
+    """Delivers each entry once to every subscriber of its channels."""
 
     def __init__(self, *, metrics: Metrics) -> None:
         self._metrics = metrics
-        # Subscribers that have a Frame to write, in the order in which they were offered it.
+        # Subscribers with a Frame to write, in the order in which the Frames were offered.
         self._unwritten: deque[Subscriber] = deque()
-        # Channel -> its subscribers, in order of joining: a tuple of a few, or a dict.
+        # Channel -> its subscribers in order of joining: a tuple if they are few, else the keys of a dict.
         self._members: dict[str, tuple[Subscriber, ...] | dict[Subscriber, None]] = {}
 
     def join(self, subscriber: Subscriber, channels: Sequence[str]) -> None:
@@ -68,10 +68,10 @@ class Hub:
                 members[subscriber] = None
             elif subscriber not in members:
                 joined = (*members, subscriber)
-                self._members[channel] = joined if len(joined) <= FEW else dict.fromkeys(joined)
+                self._members[channel] = joined if len(joined) <= MAX_TUPLE_SIZE else dict.fromkeys(joined)
 
     def leave(self, subscriber: Subscriber, channels: Sequence[str]) -> list[str]:
-        """Undo ``join``, and give the channels that have no subscriber any more. Idempotent."""
+        """Undo ``join``. Returns the channels that have no subscribers left. Idempotent."""
         empty = []
         for channel in channels:
             members = self._members.get(channel, ())
@@ -87,20 +87,20 @@ class Hub:
         return empty
 
     def dispatch(self, entries: Sequence[Entry]) -> None:
-        """Offer each entry to its subscribers, in order. One who joined two of its channels gets it once.
+        """Offer each entry to its subscribers, in order. A subscriber of several of its channels gets it once.
 
-        A subscriber may leave, and another join, while it is being offered to.
+        Subscribers may join and leave while this runs.
         """
         delivered = 0
         for entry in entries:
             subscribers = self._subscribers(entry.channels)
             if not subscribers:
                 continue
-            made = frame(entry.event, entry.cursor)
-            for subscriber in subscribers if len(subscribers) <= AT_ONCE else subscribers[:AT_ONCE]:
-                subscriber.offer(made)
-            if len(subscribers) > AT_ONCE:
-                self._spread(subscribers[AT_ONCE:], made)
+            frame = make_frame(entry.event, entry.cursor)
+            for subscriber in subscribers if len(subscribers) <= IMMEDIATE_WRITES else subscribers[:IMMEDIATE_WRITES]:
+                subscriber.offer(frame)
+            if len(subscribers) > IMMEDIATE_WRITES:
+                self._offer_to_crowd(subscribers[IMMEDIATE_WRITES:], frame)
             delivered += len(subscribers)
             published = entry.event.time
             if published is not None and (age := _age_seconds(published)) is not None:
@@ -108,7 +108,7 @@ class Hub:
         self._metrics.events_delivered.inc(delivered)
 
     def lost(self, complete: Mapping[str, int]) -> None:
-        """Let the subscribers of these channels read from History: events after these offsets may be lost."""
+        """Send the subscribers of these channels to History: events after these offsets may be lost."""
         for subscriber in dict.fromkeys(s for channel in complete for s in self._members.get(channel, ())):
             subscriber.fall_behind(complete)
 
@@ -117,25 +117,25 @@ class Hub:
             return tuple(self._members.get(channels[0], ()))
         return tuple(dict.fromkeys(s for channel in channels for s in self._members.get(channel, ())))
 
-    def _spread(self, crowd: Sequence[Subscriber], frame: Frame) -> None:
-        """Offer now, which keeps the order; write in slices, so that nobody else waits for the crowd."""
+    def _offer_to_crowd(self, crowd: Sequence[Subscriber], frame: Frame) -> None:
+        """Offer the Frame now, which keeps the order, and write it in slices, so that no other event waits for long."""
         idle = not self._unwritten
         self._unwritten.extend(subscriber for subscriber in crowd if subscriber.offer(frame, later=True))
         if idle and self._unwritten:
             loop = asyncio.get_running_loop()
-            loop.call_soon(self._write_some, loop)
+            loop.call_soon(self._write_slice, loop)
 
-    def _write_some(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _write_slice(self, loop: asyncio.AbstractEventLoop) -> None:
         until = time.perf_counter() + SLICE_SECONDS
         while self._unwritten and time.perf_counter() < until:
-            for _ in range(min(CHECK_EVERY, len(self._unwritten))):
+            for _ in range(min(WRITES_PER_CLOCK_CHECK, len(self._unwritten))):
                 self._unwritten.popleft().flush()
         if self._unwritten:
-            loop.call_soon(self._write_some, loop)
+            loop.call_soon(self._write_slice, loop)
 
 
 def _age_seconds(published: str) -> float | None:
-    """Seconds since an RFC 3339 time; None where it is no time."""
+    """Seconds since an RFC 3339 time; None if the text is not one."""
     if not published.isascii():
         return None
     try:

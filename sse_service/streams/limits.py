@@ -1,4 +1,4 @@
-"""How many streams may be open, in all, for each user and for each address, and how fast they may be opened."""
+"""How many streams may be open: in total, per user and per address; and how fast they may be opened."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     from sse_service.streams.subscription import Subscription
 
-LEAST_SHARE = 5
-"""Streams that one user may open each second, whatever the limit: a browser that comes back with all its tabs."""
+MIN_OPENS_PER_USER = 5
+"""A user may always open this many streams a second: a browser can reconnect with all its tabs."""
 
 BURST_SECONDS = 2
-"""After a pause, this many seconds' worth of streams may open at once."""
+"""After a pause, as many streams may open at once as the rate allows in this many seconds."""
 
 
 class Limits:
-    """Counts the streams that are open, and those that were opened in this second."""
+    """Counts open streams, and limits the rate of openings with a token bucket."""
 
     def __init__(
         self,
@@ -35,27 +35,28 @@ class Limits:
         opens_per_second: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``per_address`` None and ``opens_per_second`` 0 set no limit; ``clock`` counts seconds."""
+        """``per_address=None`` and ``opens_per_second=0`` mean no limit. ``clock`` returns seconds."""
         self._streams = streams
         self._per_user = per_user
         self._per_address = per_address
         self._rate = opens_per_second
         self._clock = clock
-        self._may_open = float(BURST_SECONDS * opens_per_second)
-        self._looked = clock()
-        # What one user may open each second, so that no user uses up the rate for all others.
-        self._share = max(opens_per_second // 10, LEAST_SHARE)
-        self._opened: Counter[str] = Counter()
-        self._second = self._looked
+        self._tokens = float(BURST_SECONDS * opens_per_second)
+        self._refilled_at = clock()
+        # One user may open only a tenth of the rate, so that no user uses it up for all others.
+        self._opens_per_user = max(opens_per_second // 10, MIN_OPENS_PER_USER)
+        self._opened_by_user: Counter[str] = Counter()
+        self._second_began = self._refilled_at
         self._open = 0
         # Oldest first.
         self._of_user: dict[str, list[Subscription]] = {}
         self._of_address: Counter[str] = Counter()
 
     def check(self, *, user: str, address: str | None, resumes: bool) -> None:
-        """Count an attempt. Raises Overloaded where this stream may not be opened now.
+        """Check whether a stream may be opened now, and count the attempt. Raises Overloaded if it may not.
 
-        A stream that resumes evicts nobody. Otherwise two pages over the limit would evict each other for ever.
+        A stream that resumes does not evict another one. Otherwise two pages over the limit would evict each other in
+        turn for ever.
         """
         if self._open >= self._streams:
             raise Overloaded(RefusalReason.LIMIT)
@@ -64,50 +65,50 @@ class Limits:
         if self._per_address is not None and self._of_address[network(address)] >= self._per_address:
             raise Overloaded(RefusalReason.ADDRESS)
         if self._rate:
-            self._spend(user)
+            self._take_token(user)
 
     def opened(self, subscription: Subscription, address: str | None) -> Subscription | None:
-        """Count a stream. Over the user's limit, give that user's oldest stream, which no longer counts."""
+        """Count a stream. Over the user's limit, stop counting that user's oldest stream and return it."""
         self._open += 1
         if self._per_address is not None:
             self._of_address[network(address)] += 1
-        mine = self._of_user.setdefault(subscription.principal.user, [])
-        mine.append(subscription)
-        return mine.pop(0) if len(mine) > self._per_user else None
+        streams = self._of_user.setdefault(subscription.principal.user, [])
+        streams.append(subscription)
+        return streams.pop(0) if len(streams) > self._per_user else None
 
     def ended(self, subscription: Subscription, address: str | None) -> None:
         """Stop counting a stream."""
         self._open -= 1
         if self._per_address is not None:
-            place = network(address)
-            self._of_address[place] -= 1
-            if not self._of_address[place]:
-                del self._of_address[place]
-        mine = self._of_user.get(subscription.principal.user, [])
-        if subscription in mine:
-            mine.remove(subscription)
-            if not mine:
+            key = network(address)
+            self._of_address[key] -= 1
+            if not self._of_address[key]:
+                del self._of_address[key]
+        streams = self._of_user.get(subscription.principal.user, [])
+        if subscription in streams:
+            streams.remove(subscription)
+            if not streams:
                 del self._of_user[subscription.principal.user]
 
-    def _spend(self, user: str) -> None:
+    def _take_token(self, user: str) -> None:
         now = self._clock()
-        if now - self._second >= 1:
-            self._second = now
-            self._opened.clear()
-        if self._opened[user] >= self._share:
+        if now - self._second_began >= 1:
+            self._second_began = now
+            self._opened_by_user.clear()
+        if self._opened_by_user[user] >= self._opens_per_user:
             raise Overloaded(RefusalReason.RATE)
-        gained = (now - self._looked) * self._rate
-        self._may_open = min(self._may_open + gained, float(BURST_SECONDS * self._rate))
-        self._looked = now
-        if self._may_open < 1:
+        gained = (now - self._refilled_at) * self._rate
+        self._tokens = min(self._tokens + gained, float(BURST_SECONDS * self._rate))
+        self._refilled_at = now
+        if self._tokens < 1:
             raise Overloaded(RefusalReason.RATE)
-        self._may_open -= 1
-        self._opened[user] += 1
+        self._tokens -= 1
+        self._opened_by_user[user] += 1
 
 
 @functools.lru_cache(maxsize=4096)
 def network(address: str | None) -> str:
-    """Give what counts as one address: for IPv6 the /64, which one subscriber is given as a whole (RFC 6177)."""
+    """Return what counts as one address. For IPv6 this is the /64, because a customer gets a whole /64 (RFC 6177)."""
     try:
         found = ipaddress.ip_address(address or "")
     except ValueError:

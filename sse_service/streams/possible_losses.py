@@ -1,4 +1,7 @@
-"""What one stream may have missed below its position: another of its channels can take it past a loss."""
+"""What a stream may have missed below its position.
+
+An event of one channel can move the stream's position past a lost event of another channel.
+"""
 
 from __future__ import annotations
 
@@ -11,41 +14,42 @@ if TYPE_CHECKING:
 
 
 class PossibleLosses:
-    """Collects what the next replay must ask of History besides what lies above the stream's position."""
+    """Collects the stretches below the stream's position that the next replay must check in History."""
 
-    __slots__ = ("_covered", "_left", "_pending", "_verified")
+    __slots__ = ("_covered", "_live_ended_at", "_pending", "_verified")
 
     def __init__(self) -> None:
-        # Offset at which the stream last ceased to be live.
-        self._left = 0
-        # Up to here all that may have been lost was asked for; a replay that asked makes it rise to where it joins.
+        # Offset at which the stream was last live.
+        self._live_ended_at = 0
+        # All possible losses up to this offset were checked. A replay that checked them raises it when it goes live.
         self._covered = 0
+        # Whether the present replay checks the possible losses.
         self._verified = True
         self._pending: tuple[PossibleLoss, ...] = ()
 
-    def left(self, offset: int) -> None:
-        """Be told that the stream ceased to be live here."""
-        self._left = offset
+    def live_ended(self, offset: int) -> None:
+        """Record that the stream stopped being live at this offset."""
+        self._live_ended_at = offset
         self._verified = False
 
-    def lost(self, channels: Sequence[str], complete: Mapping[str, int]) -> None:
-        """Be told of channels that lost something, with the offsets up to which all of them was offered."""
+    def add(self, channels: Sequence[str], complete: Mapping[str, int]) -> None:
+        """Record possible losses. ``complete`` maps a channel to the offset up to which all its events were offered."""
         self._verified = True
         for channel in channels:
-            sure = max(complete.get(channel, self._left), self._covered)
-            if sure < self._left:
-                self._pending += (PossibleLoss(channel, sure, self._left),)
+            complete_upto = max(complete.get(channel, self._live_ended_at), self._covered)
+            if complete_upto < self._live_ended_at:
+                self._pending += (PossibleLoss(channel, complete_upto, self._live_ended_at),)
 
     def take(self) -> tuple[PossibleLoss, ...]:
-        """Give what is to be asked now."""
+        """Return the possible losses that the next page must check, and clear the list."""
         pending, self._pending = self._pending, ()
         return pending
 
-    def put_back(self, unanswered: tuple[PossibleLoss, ...]) -> None:
-        """Be told that these could not be asked."""
-        self._pending += unanswered
+    def put_back(self, unchecked: tuple[PossibleLoss, ...]) -> None:
+        """Keep these for another page, because this one could not be read."""
+        self._pending += unchecked
 
-    def joined(self, offset: int) -> None:
-        """Be told that the stream is live again from here."""
+    def live_again(self, offset: int) -> None:
+        """Record that the stream is live again from this offset."""
         if self._verified:
             self._covered = offset

@@ -1,4 +1,4 @@
-"""The open streams of this task, and the whole life of one: admitted, opened, greeted, subscribed, ended."""
+"""The open streams of this task, and the life of a stream: admit, open, greet, end."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sse_service.model.cursor import ago
+from sse_service.model.cursor import seconds_before
 from sse_service.model.errors import Overloaded
 from sse_service.model.events import BROADCAST, group_channel, user_channel
 from sse_service.model.reasons import CloseReason, RefusalReason
 from sse_service.streams import service_events
-from sse_service.streams.catchup import PAGE_EVENTS, CatchUp, before_first
+from sse_service.streams.catchup import PAGE_EVENTS, CatchUp, complete_from
 from sse_service.streams.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from sse_service.telemetry.metrics import Metrics
 
 EVICTED_RETRY_MS = (30_000, 60_000)
-"""When a stream over its user's limit comes back. Until then the user may have closed another page."""
+"""When an evicted stream should reconnect. By then the user may have closed another page."""
 
 _log = logging.getLogger(__name__)
 
 
 class StreamRegistry:
-    """Holds each stream while its response lasts. Every step of a stream's life is a method here, in order."""
+    """Holds each stream while its response runs. Every step of a stream's life is a method here, in order."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class StreamRegistry:
         self._queue_limits = queue_limits
         self._max_age_seconds = max_age_seconds
         self._catchup = CatchUp(broker=broker, metrics=metrics, greet=self._greet)
-        # In order of opening; a set would have no order.
+        # A dict keeps the order of opening.
         self._open: dict[Subscription, None] = {}
         metrics.streams_open.set_function(self.__len__)
 
@@ -69,7 +69,7 @@ class StreamRegistry:
         return subscription in self._open
 
     def snapshot(self) -> list[Subscription]:
-        """Give the streams that are open now, oldest first."""
+        """Return the streams that are open now, oldest first."""
         return list(self._open)
 
     async def run(self) -> None:
@@ -77,7 +77,7 @@ class StreamRegistry:
         await self._catchup.run()
 
     def admit(self, *, user: str, address: str | None, resumes: bool) -> None:
-        """Step 1: count an attempt. Raises Overloaded where no stream may be opened now."""
+        """Step 1: apply the limits. Raises Overloaded if the stream may not be opened now."""
         if self._health.draining:
             raise Overloaded(RefusalReason.DRAIN)
         self._limits.check(user=user, address=address, resumes=resumes)
@@ -91,7 +91,7 @@ class StreamRegistry:
         start: Start,
         filter: Filter | None,  # noqa: A002  the vocabulary's word
     ) -> OpenStream:
-        """Step 2: register a stream and hand it to the catch-up. Use it as a context manager; its end is step 4."""
+        """Step 2: register a stream and hand it to the catch-up. Leaving the context manager is step 4."""
         # The verified token alone decides the channels: a client cannot widen them.
         channels = (user_channel(principal.user), *map(group_channel, principal.groups), BROADCAST)
         subscription = Subscription(
@@ -102,7 +102,7 @@ class StreamRegistry:
             filter=filter,
             limits=self._queue_limits,
             on_behind=self._catchup.add,
-            # With jitter: streams that a deploy opened together must not end together.
+            # With jitter, because streams that reconnect together after a deploy must not end together.
             ends_at=time.monotonic() + self._max_age_seconds * random.uniform(0.8, 1),  # noqa: S311  spreads load
         )
         self._open[subscription] = None
@@ -115,32 +115,32 @@ class StreamRegistry:
         return OpenStream(self, subscription, address)
 
     async def _greet(self, subscription: Subscription, start: Start) -> Page:
-        """Step 3, in the catch-up: subscribe, read from where the client wants to begin, say ``stream.ready``.
+        """Step 3, called by the catch-up: subscribe, read the first page, and write ``stream.ready``.
 
-        Subscribing comes before reading, so that no event falls between the two. Raises Unavailable.
+        Subscribing comes before reading, so that no event is missed between the two. Raises Unavailable.
         """
         await self._broker.subscribe(subscription.channels)
         after = start.cursor
-        if not start.resumes and not start.held:
-            after = ago(await self._broker.position(), start.ago_seconds or 0)
+        if not start.resumes and not start.everything:
+            after = seconds_before(await self._broker.position(), start.ago_seconds or 0)
         page = await self._broker.replay(subscription.channels, after, PAGE_EVENTS)
-        if start.held:
-            # ``since=all`` asks for what is held, whatever came before.
+        if start.everything:
+            # ``since=all`` asks for what History holds. What was removed before is no gap.
             page = replace(page, gap=None)
-        subscription.tell(
+        subscription.write_service_event(
             service_events.ready(
                 resumed=start.resumes and page.gap is None,
                 user=subscription.principal.user,
-                # randint() takes four times as long, at each opening.
+                # randint() takes four times as long, and this runs for every stream.
                 retry_ms=int(random.uniform(1000, 5000)),  # noqa: S311  spreads load
                 cursor=after if start.live else None,
             )
         )
-        subscription.begin(after if after is not None and page.gap is None else before_first(page))
+        subscription.replay_from(after if after is not None and page.gap is None else complete_from(page))
         return page
 
     def end(self, subscription: Subscription, address: str | None) -> None:
-        """Step 4: deliver nothing more, and unsubscribe from the channels that nobody here listens to any more."""
+        """Step 4: stop delivery, and unsubscribe from channels that no other stream of this task uses."""
         subscription.leave()
         for channel in self._hub.leave(subscription, subscription.channels):
             self._broker.unsubscribe(channel)
@@ -152,7 +152,7 @@ class StreamRegistry:
 
 
 class OpenStream:
-    """Ends a stream with the ``with`` block. A generator would take 400 bytes more for as long as the stream lasts."""
+    """Ends a stream when its ``with`` block ends. A generator would take 400 bytes more per open stream."""
 
     __slots__ = ("_address", "_registry", "_subscription")
 
@@ -169,8 +169,8 @@ class OpenStream:
 
 
 def _evict(subscription: Subscription) -> None:
-    """End a user's oldest stream. One whose reader takes nothing is cut, or it would count towards the total."""
-    if subscription.held:
+    """End a user's oldest stream. If its reader takes nothing, cut it: it would go on counting towards the total."""
+    if subscription.paused:
         subscription.cut(CloseReason.LIMIT)
     else:
         subscription.close(CloseReason.LIMIT, retry_ms=random.randint(*EVICTED_RETRY_MS))  # noqa: S311  spreads load

@@ -1,4 +1,4 @@
-"""What the service itself tells a client: ``stream.ready``, ``stream.gap``, ``stream.cursor``, ``stream.close``."""
+"""The service's own events: ``stream.ready``, ``stream.gap``, ``stream.cursor`` and ``stream.close``."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ if TYPE_CHECKING:
 
 @value
 class ServiceEvent:
-    """One service event. It is shared where several streams are told the same."""
+    """One service event. Streams that get the same one can share it."""
 
     type: str
     data: Mapping[str, object] = field(hash=False)
-    """What becomes JSON."""
+    """Sent as JSON."""
     cursor: Cursor | None = None
-    """The position up to which the stream is complete; None where the event says nothing of it."""
+    """The position up to which the stream is complete; None if this event does not carry one."""
     retry_ms: int | None = None
-    """When the client should come back after the stream has ended, in milliseconds."""
+    """How long the client should wait before it reconnects, in milliseconds."""
     encodings: dict[str, bytes] = field(default_factory=dict, hash=False, compare=False)
     """As in a Frame."""
 
 
 def ready(*, resumed: bool, user: str, retry_ms: int, cursor: Cursor | None) -> ServiceEvent:
-    """First on every stream. ``cursor`` is given only where the stream starts live: an id must not run ahead."""
+    """The first event of every stream.
+
+    ``cursor`` is given only if the stream starts live: an id must not run ahead of what was written.
+    """
     return ServiceEvent("stream.ready", {"resumed": resumed, "user": user}, cursor, retry_ms)
 
 
 def gap(reason: GapReason, cursor: Cursor) -> ServiceEvent:
-    """Events may be missing. Everything that follows is complete from the cursor on."""
+    """Events may be missing before the cursor. From the cursor on, the stream is complete."""
     return ServiceEvent("stream.gap", {"reason": reason}, cursor)
 
 
@@ -44,5 +47,5 @@ def position(cursor: Cursor) -> ServiceEvent:
 
 
 def close(reason: CloseReason, *, reconnect: bool, retry_ms: int | None = None) -> ServiceEvent:
-    """The last of a stream. Without ``reconnect`` the same token would only be refused again."""
+    """The last event of a stream. ``reconnect`` is False if the same token would be refused."""
     return ServiceEvent("stream.close", {"reason": reason, "reconnect": reconnect}, None, retry_ms)

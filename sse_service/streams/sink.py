@@ -1,4 +1,4 @@
-"""What writes to one client: the contract between a Subscription and a protocol."""
+"""What writes to one client: the contract between Subscriptions and protocols."""
 
 from __future__ import annotations
 
@@ -25,37 +25,38 @@ class Progress:
 class Sink(Protocol):
     """One client's connection, owned by a Subscription while the stream is open.
 
-    The protocol decides how a Frame, a service event and a heartbeat look as bytes. No method waits or raises. A method
-    that returns False has taken what it was given; the Subscription then holds back until ``on_writable`` is called.
+    The protocol encodes Frames, service events and heartbeats. Methods never wait and never raise. A method that
+    returns False has still accepted its argument, but the Subscription must write nothing more until ``on_writable`` is
+    called.
     """
 
     on_writable: Callable[[], None] | None
-    """Set by the Subscription. The Sink calls it when it takes more after a method has returned False."""
+    """Set by the Subscription. The Sink calls it when it accepts more after a method has returned False."""
 
     def write(self, frame: Frame, /) -> bool:
         """Write an event."""
         ...
 
-    def tell(self, event: ServiceEvent, /) -> bool:
+    def write_service_event(self, event: ServiceEvent, /) -> bool:
         """Write a service event."""
         ...
 
     def heartbeat(self) -> bool:
-        """Write what keeps a silent connection open."""
+        """Write something that keeps a silent connection open and is not an event."""
         ...
 
     def size(self, frame: Frame, /) -> int:
-        """Say how many bytes the Frame takes on its way to this client."""
+        """Return the number of bytes of the encoded Frame."""
         ...
 
     def progress(self) -> Progress:
-        """Say how much the peer has acknowledged."""
+        """Return how much the peer has acknowledged."""
         ...
 
     def end(self) -> None:
-        """Let the response end: the Subscription has ended, and everything is written. Idempotent."""
+        """End the response. The Subscription has ended and writes nothing more. Idempotent."""
         ...
 
     def abort(self) -> None:
-        """Cut the connection, and throw away what was not sent. Idempotent."""
+        """Cut the connection, and discard what was not sent. Idempotent."""
         ...

@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 @value
 class Start:
-    """Without any field set, the stream begins live."""
+    """The defaults mean a stream that begins live."""
 
     resumes: bool = False
-    """The client gave a cursor, readable or not."""
+    """Whether the client gave a cursor, even an unreadable one."""
     cursor: Cursor | None = None
-    """The cursor that the client gave; None where it could not be read."""
-    held: bool = False
-    """Everything that History holds, whether or not more came before."""
+    """The client's cursor; None if there was none or it could not be read."""
+    everything: bool = False
+    """Whether to replay everything that History holds."""
     ago_seconds: int | None = None
-    """Everything since so many seconds ago."""
+    """How far back to replay, in seconds; None if the client gave no time."""
 
     @property
     def live(self) -> bool:
-        """Whether nothing is replayed."""
-        return not (self.resumes or self.held or self.ago_seconds is not None)
+        """Whether the stream begins without a replay."""
+        return not (self.resumes or self.everything or self.ago_seconds is not None)
 
 
 LIVE = Start()

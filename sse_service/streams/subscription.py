@@ -1,4 +1,4 @@
-"""One client's bounded view of its channels: live or replaying, offering Frames to its Sink."""
+"""One client's bounded view of its channels. It is live or replaying, and writes Frames to its Sink."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 
 class Subscription:
-    """Takes each of its events once, in the broker's order.
+    """Writes each event of its channels once, in the broker's order.
 
-    *Live*, it writes a Frame as it is offered, or queues it while the Sink holds back. *Replaying*, it only notes the
-    newest offset offered: the catch-up reads everything from History, and the stream joins live when it has reached
-    that offset.
+    A *live* Subscription writes a Frame when it is offered, or queues it while the Sink holds back. A *replaying* one
+    only notes the newest offset that was offered. The catch-up reads the events from History, and the Subscription goes
+    live when the replay has reached that offset.
     """
 
     __slots__ = (
-        *("_backlog", "_joined", "_lost", "_noted", "_on_behind", "_possible_losses", "_replayed", "_unwritten"),
-        *("_written_to", "channels", "close_reason", "closed", "ends_at", "filter", "held", "last", "last_id"),
-        *("limits", "live", "opened_at", "principal", "silent_seconds", "sink", "start"),
+        *("_backlog", "_live_from", "_newest_offered", "_on_behind", "_page_stale", "_possible_losses", "_replayed"),
+        *("_unwritten", "_wrote_since_tick", "channels", "close_reason", "closed", "ends_at", "filter", "last_id"),
+        *("limits", "live", "opened_at", "paused", "position", "principal", "silent_seconds", "sink", "start"),
     )
 
     def __init__(
@@ -50,13 +50,13 @@ class Subscription:
         on_behind: Callable[[Subscription], None],
         ends_at: float,
     ) -> None:
-        """``on_behind`` is called when the stream must read from History and its Sink takes more."""
+        """``on_behind`` is called when the stream must read from History and its Sink accepts more."""
         self.sink = sink
-        sink.on_writable = self._writable
+        sink.on_writable = self._on_writable
         self.principal = principal
         self.channels = tuple(channels)
         self.start: Start | None = start
-        """Where the client wants to begin; None once it was greeted."""
+        """Where the client wants to begin; None after the greeting."""
         self.filter = filter
         self.limits = limits
         self._on_behind = on_behind
@@ -64,196 +64,194 @@ class Subscription:
         self.ends_at = ends_at
         """Monotonic seconds at which the stream reaches its maximum age."""
         self.live = False
-        """Whether everything offered was written or queued. A stream that is not live is replaying, or closed."""
+        """Whether every offered event was written or queued. If False, the stream is replaying or closed."""
         self.closed = False
-        """Whether the stream is over: the server ended it, or the client left."""
+        """Whether the server ended the stream or the client left."""
         self.close_reason: CloseReason | None = None
-        """Why the server ended the stream; None while it is open, and where the client left."""
-        self.held = False
-        """Whether the Sink holds back."""
+        """Why the server ended the stream; None while it is open, and if the client left."""
+        self.paused = False
+        """Whether the Sink holds back: nothing may be written until it is writable again."""
         self._backlog: Backlog | None = None
-        # A Frame that was offered for later and is not written yet. It comes before the backlog.
+        # A Frame that ``offer`` kept for ``flush``. It comes before the backlog.
         self._unwritten: Frame | None = None
-        self.last: Cursor | None = None
-        """Every event of this stream at or below this position was written or queued."""
+        self.position: Cursor | None = None
+        """Every event at or below this position was written, queued or filtered out."""
         self.last_id = 0
-        """Offset of the last id written."""
-        # Newest position offered while replaying.
-        self._noted: Cursor | None = None
-        # Whether events may have been lost since the catch-up began to read its page.
-        self._lost = False
+        """Offset of the last id that was written."""
+        # The newest position that was offered while replaying.
+        self._newest_offered: Cursor | None = None
+        # Whether events may have been lost since the catch-up began to read the present page.
+        self._page_stale = False
         self._possible_losses = PossibleLosses()
-        # Where the stream last joined live: at or below is the overlap of replay and live.
-        self._joined = 0
+        # Where the stream last went live. Live events at or below this offset came with the replay already.
+        self._live_from = 0
         self._replayed = 0
-        # Whether anything was written since the timer's last tick.
-        self._written_to = True
+        # Whether anything was written since the last tick.
+        self._wrote_since_tick = True
         self.silent_seconds = 0.0
-        """How long nothing was written, as the timer counts it."""
+        """How long nothing was written, as counted by the timer."""
 
     @property
     def idle(self) -> bool:
-        """Live, and nothing is queued: the client may be told its position."""
-        return self.live and not self.held and self._unwritten is None
+        """Whether the stream is live with nothing queued, so that the client may be told its position."""
+        return self.live and not self.paused and self._unwritten is None
 
     # What the Hub calls
 
     def offer(self, frame: Frame, *, later: bool = False) -> bool:
-        """Take one live Frame; never waits, raises nothing.
-
-        With ``later`` the Frame may be kept until ``flush``. True: it was kept, and ``flush`` must be called.
-        """
-        last = self.last
-        if not self.live or last is None:
-            self._note(frame.cursor)
+        """Take one live Frame (see ``hub.Subscriber``)."""
+        position = self.position
+        if not self.live or position is None:
+            self._note_offered(frame.cursor)
             return False
-        if frame.offset <= last.offset or frame.cursor.epoch != last.epoch:
-            self._offered_again(frame.cursor, last)
+        if frame.offset <= position.offset or frame.cursor.epoch != position.epoch:
+            self._offered_out_of_order(frame.cursor, position)
             return False
         if self._unwritten is not None and not later:
             self.flush()
         if self.filter is not None and not self.filter.wants(frame):
-            self.last = frame.cursor
-        elif self.held or self._unwritten is not None:
+            self.position = frame.cursor
+        elif self.paused or self._unwritten is not None:
             self._enqueue(frame)
         elif later:
-            self.last = frame.cursor
+            self.position = frame.cursor
             self._unwritten = frame
             return True
         else:
-            # The body of _write_frame: a call for each stream of a large broadcast shows in its cost.
-            self.last, self.last_id, self._written_to = frame.cursor, frame.offset, True
+            # Same as _write_frame, inlined: the extra call per stream would slow down large broadcasts.
+            self.position, self.last_id, self._wrote_since_tick = frame.cursor, frame.offset, True
             if not self.sink.write(frame):
-                self.held = True
+                self.paused = True
         return False
 
     def flush(self) -> None:
-        """Write what was offered for later, then what was queued behind it; never waits, raises nothing."""
-        if self.held:
+        """Write the Frame that ``offer`` kept, then the backlog. Never waits and never raises."""
+        if self.paused:
             return
         if (frame := self._unwritten) is not None:
             self._unwritten = None
             self._write_frame(frame)
-        while self._backlog and not self.held:
+        while self._backlog and not self.paused:
             self._write_frame(self._backlog.take())
         if not self._backlog:
-            # A stream that was slow for a moment does not keep a queue for hours.
+            # Free the queue, or a stream that was slow for a moment would keep it for hours.
             self._backlog = None
 
     def fall_behind(self, complete: Mapping[str, int] | None = None) -> None:
-        """Go on from History. What is queued is written first, and a page that is being read is not the last one.
+        """Go on from History. Queued Frames are written first. If a page is being read now, another one will follow.
 
-        ``complete`` names channels of which events may be lost, each with the offset up to which all were offered.
+        ``complete`` is given if events may be lost. It maps each channel concerned to the offset up to which all its
+        events were offered.
         """
         self.flush()
-        live, last = self.live, self.last
-        self._lost = not live
-        if live and last is not None:
-            self._possible_losses.left(last.offset)
+        live, position = self.live, self.position
+        self._page_stale = not live
+        if live and position is not None:
+            self._possible_losses.live_ended(position.offset)
         if complete:
-            self._possible_losses.lost(self.channels, complete)
+            self._possible_losses.add(self.channels, complete)
         if live:
             self.live = False
-            self._noted = None
-            self._ask_for_more()
+            self._newest_offered = None
+            self._request_catchup()
 
     # What the catch-up calls
 
-    def begin(self, cursor: Cursor) -> None:
-        """Set where the replay begins: after the greeting, or after a gap."""
+    def replay_from(self, cursor: Cursor) -> None:
+        """Set where the replay begins, after the greeting or after a gap."""
         self.start = None
-        self.last = cursor
+        self.position = cursor
 
-    def reading(self) -> tuple[PossibleLoss, ...]:
-        """Note that a page is being read now, and give the possible losses that it must settle."""
-        self._lost = False
+    def begin_page(self) -> tuple[PossibleLoss, ...]:
+        """Note that a page is being read. Returns the possible losses that it must check."""
+        self._page_stale = False
         return self._possible_losses.take()
 
-    def unread(self, losses: tuple[PossibleLoss, ...]) -> None:
-        """Note that the page could not be read."""
+    def page_failed(self, losses: tuple[PossibleLoss, ...]) -> None:
+        """Note that the page could not be read, so its possible losses are still unchecked."""
         self._possible_losses.put_back(losses)
 
-    def replayed(self, frame: Frame) -> bool:
-        """Take one Frame from History; False: not taken, because the Sink holds back or the stream is over."""
-        if self.held or self.closed:
+    def write_replayed(self, frame: Frame) -> bool:
+        """Write a Frame from History. Returns False if the Sink holds back or the stream is closed."""
+        if self.paused or self.closed:
             return False
         self._replayed += 1
         if self.filter is None or self.filter.wants(frame):
             self._write_frame(frame)
-        self.last = frame.cursor
+        self.position = frame.cursor
         return True
 
-    def join(self, upto: Cursor) -> bool:
-        """Go live if the replay has reached everything that was offered meanwhile; False: there is more to read."""
-        if self.live or self.closed or self._lost:
+    def go_live(self, upto: Cursor) -> bool:
+        """Go live if the replay has reached everything that was offered. Returns False if there is more to read."""
+        if self.live or self.closed or self._page_stale:
             return False
-        if self._noted is not None and self._noted.epoch != upto.epoch:
-            # The two come from two lives of the store. Only another page can tell which one goes on.
-            self._noted = None
+        if self._newest_offered is not None and self._newest_offered.epoch != upto.epoch:
+            # The page and the live event belong to different epochs. Another page tells which epoch goes on.
+            self._newest_offered = None
             return False
-        if self._noted is not None and self._noted.offset > upto.offset:
+        if self._newest_offered is not None and self._newest_offered.offset > upto.offset:
             return False
-        self.last = upto
-        self._joined = upto.offset
-        self._possible_losses.joined(upto.offset)
+        self.position = upto
+        self._live_from = upto.offset
+        self._possible_losses.live_again(upto.offset)
         self.live = True
         return True
 
     def take_replayed(self) -> int:
-        """Give the number of events read from History since the last call."""
+        """Return the number of events read from History since the last call."""
         replayed, self._replayed = self._replayed, 0
         return replayed
 
-    def tell(self, event: ServiceEvent) -> None:
+    def write_service_event(self, event: ServiceEvent) -> None:
         """Write a service event."""
         if self.closed:
             return
         if event.cursor is not None:
             self.last_id = event.cursor.offset
-        self._written_to = True
-        if not self.sink.tell(event):
-            self.held = True
+        self._wrote_since_tick = True
+        if not self.sink.write_service_event(event):
+            self.paused = True
 
     # What the timer calls
 
-    def elapse(self, seconds: float) -> bool:
-        """Let time pass; True: something was written since the last call, so the silence begins anew."""
-        if self._written_to:
-            self._written_to = False
+    def tick(self, seconds: float) -> bool:
+        """Add to the time of silence. Returns True if something was written since the last call, which resets it."""
+        if self._wrote_since_tick:
+            self._wrote_since_tick = False
             self.silent_seconds = 0
             return True
         self.silent_seconds += seconds
         return False
 
-    def tell_position(self, position: ServiceEvent) -> None:
+    def write_position(self, position: ServiceEvent) -> None:
         """Write the position up to which everything was offered. The stream must be idle."""
-        self.last = position.cursor
-        self.tell(position)
+        self.position = position.cursor
+        self.write_service_event(position)
 
     def heartbeat(self, *, silent_seconds: float) -> None:
-        """Write what keeps a silent stream open, and count its silence from ``silent_seconds`` on."""
-        if not self.held and not self.sink.heartbeat():
-            self.held = True
+        """Write a heartbeat, and set the time of silence to ``silent_seconds``."""
+        if not self.paused and not self.sink.heartbeat():
+            self.paused = True
         self.silent_seconds = silent_seconds
 
     # How it ends
 
     def close(self, reason: CloseReason, *, reconnect: bool = True, retry_ms: int | None = None) -> None:
-        """End the stream with ``stream.close``. What is queued is left to the client's resume. Idempotent."""
+        """End the stream with ``stream.close``. The client gets queued events when it resumes. Idempotent."""
         if self.closed:
             return
         self.flush()
-        self.tell(service_events.close(reason, reconnect=reconnect, retry_ms=retry_ms))
+        self.write_service_event(service_events.close(reason, reconnect=reconnect, retry_ms=retry_ms))
         self._end(reason)
 
     def cut(self, reason: CloseReason) -> None:
-        """End the stream and cut the connection: its reader takes nothing. Idempotent."""
+        """End the stream and cut the connection, without ``stream.close``: its reader takes nothing. Idempotent."""
         if not self.closed:
             self._end(reason)
         self.sink.abort()
 
     def leave(self) -> None:
-        """Take nothing more: the client has left, or the response has ended. Idempotent."""
+        """Stop taking Frames, because the client has left or the response has ended. Idempotent."""
         self.closed, self.live = True, False
         self._backlog = self._unwritten = None
         self.sink.on_writable = None
@@ -264,37 +262,38 @@ class Subscription:
         self.close_reason = reason
         self.sink.end()
 
-    def _offered_again(self, cursor: Cursor, last: Cursor) -> None:
-        """Read from History, unless the event came by a second channel or in the overlap of replay and live."""
-        if cursor.epoch != last.epoch or cursor.offset > self._joined:
+    def _offered_out_of_order(self, cursor: Cursor, position: Cursor) -> None:
+        """Fall behind, unless the event also came by another channel or with the replay."""
+        if cursor.epoch != position.epoch or cursor.offset > self._live_from:
             self.fall_behind()
-            self._note(cursor)
+            self._note_offered(cursor)
 
     def _enqueue(self, frame: Frame) -> None:
         if self._backlog is None:
             self._backlog = Backlog(self.limits)
         if self._backlog.put(frame, self.sink.size(frame)):
-            self.last = frame.cursor
+            self.position = frame.cursor
         else:
             self.fall_behind()
-            self._note(frame.cursor)
+            self._note_offered(frame.cursor)
 
-    def _writable(self) -> None:
-        """The Sink takes more: empty the queue, then go on."""
-        self.held = False
+    def _on_writable(self) -> None:
+        """Write the queue, then go on with the catch-up."""
+        self.paused = False
         self.flush()
-        self._ask_for_more()
+        self._request_catchup()
 
     def _write_frame(self, frame: Frame) -> None:
         self.last_id = frame.offset
-        self._written_to = True
+        self._wrote_since_tick = True
         if not self.sink.write(frame):
-            self.held = True
+            self.paused = True
 
-    def _note(self, cursor: Cursor) -> None:
-        if self._noted is None or self._noted.epoch != cursor.epoch or self._noted.offset < cursor.offset:
-            self._noted = cursor
+    def _note_offered(self, cursor: Cursor) -> None:
+        newest = self._newest_offered
+        if newest is None or newest.epoch != cursor.epoch or newest.offset < cursor.offset:
+            self._newest_offered = cursor
 
-    def _ask_for_more(self) -> None:
-        if not (self.live or self.closed or self.held):
+    def _request_catchup(self) -> None:
+        if not (self.live or self.closed or self.paused):
             self._on_behind(self)

@@ -1,4 +1,4 @@
-"""The one timer of all streams: heartbeats, positions for idle streams, and the end of old and stalled ones."""
+"""One timer for all streams. It sends heartbeats and positions, and ends expired, old and stalled streams."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 TICK_SECONDS = 1.0
 
 STALLED_SECONDS = 30
-"""A peer that has bytes pending and acknowledges none for this long is cut."""
+"""A peer with pending bytes is cut if it acknowledges none for this long."""
 
 PROBE_SECONDS = 5
-"""Between two questions to the kernel about a stream that was written to. One that lags is asked about at each tick."""
+"""How often the kernel is asked about streams that were written to. Those with pending bytes are checked every tick."""
 
 SLICE = 500
-"""Streams looked at before live events have their turn."""
+"""How many streams are checked before live events get a turn."""
 
 
 class _Acknowledged(NamedTuple):
-    """What is known of a peer."""
+    """What one peer has acknowledged."""
 
     bytes: int | None = None
-    """Bytes acknowledged; None before the first question."""
+    """Bytes acknowledged; None if the kernel was not asked yet."""
     since: float | None = None
-    """Seconds of the timer since when it is that number; None where that is not known."""
+    """When that number was first seen, in seconds of this timer; None if unknown."""
 
 
 _NOT_ASKED = _Acknowledged()
 
 
 class Timer:
-    """Looks at every stream once a second."""
+    """Checks every stream once a second."""
 
     def __init__(
         self, *, streams: StreamRegistry, broker: Broker, heartbeat_seconds: int, history_seconds: float
@@ -48,7 +48,7 @@ class Timer:
         self._streams = streams
         self._broker = broker
         self._heartbeat = heartbeat_seconds
-        # A third of the History's age: two positions may be lost on the way before a resume would be a gap.
+        # A third of the History's age. Even if two positions are lost on the way, a resume is not a gap.
         self._stale_us = int(history_seconds * 1_000_000 / 3)
         # Streams that were written to, or that have bytes pending.
         self._watched: dict[Subscription, _Acknowledged] = {}
@@ -64,29 +64,29 @@ class Timer:
             await asyncio.sleep(due - time.monotonic())
             now = time.monotonic()
             await self.tick(now - before)
-            # Time that a busy loop has taken is not made up for by ticks in a row.
+            # After a busy loop, skip the missed ticks instead of running them in a row.
             before, due = now, max(due, now)
 
     async def tick(self, seconds: float = TICK_SECONDS) -> None:
-        """Look at every stream, after this much time since the last tick."""
+        """Check every stream. ``seconds`` is the time since the last tick."""
         self._seconds += seconds
         here = self._broker.delivered()
         position = service_events.position(here)
         now, age = time.time(), time.monotonic()
         for number, subscription in enumerate(self._streams.snapshot(), 1):
-            if subscription.elapse(seconds) and self._watched.get(subscription, _NOT_ASKED).bytes is None:
+            if subscription.tick(seconds) and self._watched.get(subscription, _NOT_ASKED).bytes is None:
                 self._watched[subscription] = _NOT_ASKED
             if subscription.principal.expires <= now:
                 subscription.close(CloseReason.EXPIRED, reconnect=False)
             elif subscription.ends_at <= age:
                 subscription.close(CloseReason.MAX_AGE, retry_ms=random.randint(1000, 5000))  # noqa: S311  spreads load
             elif subscription.idle and here.offset - subscription.last_id > self._stale_us:
-                subscription.tell_position(position)
+                subscription.write_position(position)
             elif subscription.silent_seconds + TICK_SECONDS >= self._heartbeat:
-                # At the next tick it would be late. This write is made now, at a tick; one that is only noticed at a
-                # tick was made up to a tick before. So its silence begins a tick later.
+                # The next tick would be too late: a write is noticed only at the tick after it, so the silence may be
+                # a tick longer than counted. A heartbeat is written at a tick, so its count starts a tick lower.
                 subscription.heartbeat(silent_seconds=-TICK_SECONDS)
-                # A heartbeat is acknowledged whole or not at all. If it waits, the peer's last sign of life was before.
+                # A heartbeat is acknowledged whole or not at all. While it is pending, nothing was acknowledged since.
                 self._watched.setdefault(subscription, _Acknowledged(since=self._seconds))
             if number % SLICE == 0:
                 await asyncio.sleep(0)
@@ -109,7 +109,7 @@ class Timer:
             elif progress.acknowledged != acknowledged:
                 self._watched[subscription] = _Acknowledged(progress.acknowledged, now)
             elif now - since >= STALLED_SECONDS - TICK_SECONDS:
-                # At the next tick it would be late: 15 s to a heartbeat and 30 s from there are 45 s at most.
+                # The next tick would be too late: 15 s to the heartbeat plus 30 s are at most 45 s.
                 del self._watched[subscription]
                 subscription.cut(CloseReason.SLOW)
             if number % SLICE == 0:

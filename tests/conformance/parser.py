@@ -1,4 +1,4 @@
-"""An event-stream parser written from WHATWG HTML §9.2.6, independent of the encoder."""
+"""A parser of event streams, written from WHATWG HTML §9.2.6 and independent of the encoder."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -10,12 +10,12 @@ class Message(NamedTuple):
     type: str
     data: str
     id: str
-    """The last event id at that moment."""
+    """The last event id when it was dispatched."""
 
 
 @dataclass
 class Parsed:
-    """The events that a browser would dispatch, and the state that it would keep."""
+    """The events that a browser would dispatch, and its state after the stream."""
 
     events: list[Message] = field(default_factory=list)
     last_id: str = ""

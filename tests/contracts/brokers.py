@@ -1,4 +1,4 @@
-"""The brokers that the contract is tested with, and what each of them can do."""
+"""The brokers that are tested against the contract, and their optional features."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.integration.valkey import Valkey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """In what brokers may differ."""
+    """Features that only some brokers have."""
 
     shared: bool = False
-    """Several tasks can have one store: one order, one History, one dedupe window."""
+    """Several tasks can share a store, with one order, one History and one dedupe window."""
     connects: bool = False
-    """It has to reach its store, by ``run``; before that its calls raise Unavailable."""
+    """The broker connects to its store in ``run``. Before that, its methods raise Unavailable."""
     detects_losses: bool = False
-    """It implements ``DetectsLosses``."""
+    """The broker implements ``DetectsLosses``."""
 
 
 FEATURES = {
@@ -36,57 +36,57 @@ FEATURES = {
 }
 
 
-def having(**features: bool) -> pytest.MarkDecorator:
-    """Run a test with the brokers that have these features, or lack those given as False."""
+def with_features(**features: bool) -> pytest.MarkDecorator:
+    """Run a test only with brokers that have the features given as True, and lack those given as False."""
     names = [
         name for name, found in FEATURES.items() if all(getattr(found, key) is has for key, has in features.items())
     ]
-    return pytest.mark.parametrize("make", names, indirect=True)
+    return pytest.mark.parametrize("factory", names, indirect=True)
 
 
-class Maker(Protocol):
-    """Makes brokers of one kind on one store."""
+class BrokerFactory(Protocol):
+    """Makes brokers of one kind that share a store, if they can."""
 
     features: Features
 
-    def empty(self, clock: Clock) -> None:
-        """Empty the store, and let it use the clock."""
+    def reset(self, clock: Clock) -> None:
+        """Empty the store, and make it use this clock."""
 
-    def tell(self, clock: Clock) -> None:
-        """Tell the store the clock's time."""
+    def set_time(self, clock: Clock) -> None:
+        """Set the store's time to the clock's."""
 
     def __call__(self, *, clock: Clock, **settings: Any) -> Broker:
-        """Make a broker; the settings are the listener, the metrics, and the limits."""
+        """Make a broker. ``settings`` are the listener, the metrics and the limits."""
         ...
 
 
-class MakeMemory:
+class MemoryFactory:
     def __init__(self, kind: type[MemoryBroker], features: Features) -> None:
         self._kind = kind
         self.features = features
 
-    def empty(self, clock: Clock) -> None: ...
+    def reset(self, clock: Clock) -> None: ...
 
-    def tell(self, clock: Clock) -> None: ...
+    def set_time(self, clock: Clock) -> None: ...
 
     def __call__(self, *, clock: Clock, **settings: Any) -> Broker:
         return self._kind(clock=clock, **settings)
 
 
-class MakeExample:
+class ExampleFactory:
     features = FEATURES["example"]
 
-    def empty(self, clock: Clock) -> None:
+    def reset(self, clock: Clock) -> None:
         self._store = Store(clock)
 
-    def tell(self, clock: Clock) -> None: ...
+    def set_time(self, clock: Clock) -> None: ...
 
     def __call__(self, *, clock: Clock, **settings: Any) -> Broker:
         return ExampleBroker(store=self._store, **settings)
 
 
-class MakeValkey:
-    """On a real server whose scripts read the test's clock instead of TIME."""
+class ValkeyFactory:
+    """Makes brokers on a real server whose scripts read the test's clock instead of TIME."""
 
     features = FEATURES["valkey"]
 
@@ -94,12 +94,12 @@ class MakeValkey:
         self._url = server.url
         self._client = server.client()
 
-    def empty(self, clock: Clock) -> None:
+    def reset(self, clock: Clock) -> None:
         self._client.flushall()
-        self.tell(clock)
+        self.set_time(clock)
 
-    def tell(self, clock: Clock) -> None:
-        # A plain SET is refused when memory is full.
+    def set_time(self, clock: Clock) -> None:
+        # A script, because a plain SET is refused when memory is full.
         script = "#!lua flags=allow-oom\nredis.call('SET', KEYS[1], ARGV[1])"
         self._client.eval(script, 1, "clock", int(clock() * 1_000_000))
 
@@ -107,5 +107,5 @@ class MakeValkey:
         return ValkeyBroker(url=self._url, on_lost=lambda _: None, **settings)
 
 
-def memory(kind: str) -> MakeMemory:
-    return MakeMemory({"memory": MemoryBroker, "lossy": LossyBroker}[kind], FEATURES[kind])
+def memory_factory(kind: str) -> MemoryFactory:
+    return MemoryFactory({"memory": MemoryBroker, "lossy": LossyBroker}[kind], FEATURES[kind])

@@ -1,4 +1,4 @@
-"""The store's clock, which a test moves."""
+"""A clock for the store. It moves only when a test moves it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs each test of the contract with every broker, or with those that have a feature."""
+"""Fixtures that run each test of the contract with every broker, or only with those that have some features."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from sse_service.brokers.valkey import prober, scripts
-from tests.contracts.brokers import FEATURES, MakeExample, Maker, MakeValkey, memory
-from tests.contracts.setup import Setup
+from tests.contracts.brokers import FEATURES, BrokerFactory, ExampleFactory, ValkeyFactory, memory_factory
+from tests.contracts.harness import BrokerHarness
 from tests.integration.valkey import Valkey
 
 
@@ -26,32 +26,32 @@ def client(server: Valkey) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture(params=list(FEATURES))
-def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Maker:
+def factory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> BrokerFactory:
     if request.param == "example":
-        return MakeExample()
+        return ExampleFactory()
     if request.param != "valkey":
-        return memory(request.param)
+        return memory_factory(request.param)
     source = scripts.source
 
-    def with_the_tests_clock(name: str) -> bytes:
+    def with_test_clock(name: str) -> bytes:
         text = source(name)
         assert b"redis.call('TIME')" in text
         return text.replace(b"redis.call('TIME')", b"{0, redis.call('GET', 'clock')}")
 
-    monkeypatch.setattr(scripts, "source", with_the_tests_clock)
+    monkeypatch.setattr(scripts, "source", with_test_clock)
     monkeypatch.setattr(prober, "PROBE_SECONDS", 0.002)
-    return MakeValkey(request.getfixturevalue("server"))
+    return ValkeyFactory(request.getfixturevalue("server"))
 
 
 @pytest.fixture
-def setup_of(make: Maker) -> Iterator[Callable[..., Setup]]:
-    """Makes setups, and closes them."""
-    made: list[Setup] = []
+def make_harness(factory: BrokerFactory) -> Iterator[Callable[..., BrokerHarness]]:
+    """Makes harnesses, and closes them after the test."""
+    made: list[BrokerHarness] = []
 
-    def build(**settings: object) -> Setup:
-        made.append(Setup(make, **settings))
+    def build(**settings: object) -> BrokerHarness:
+        made.append(BrokerHarness(factory, **settings))
         return made[-1]
 
     yield build
-    for setup in made:
-        setup.close()
+    for harness in made:
+        harness.close()

@@ -1,6 +1,6 @@
-"""A whole broker in one file, written from ``brokers/base.py`` alone, in the simplest way.
+"""A complete broker in one file, as simple as possible. It was written from ``brokers/base.py`` alone.
 
-Its store is an object in this process. Brokers that are given the same one are tasks that share it.
+Its store is an object in this process. Brokers with the same store stand for tasks that share it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ENTRY_BYTES = 512
 
 
 class Store:
-    """What a server would keep. Its methods are its atomic steps."""
+    """Stands for a server. Its methods are atomic."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -36,7 +36,7 @@ class Store:
         return Cursor(self.epoch, self.last)
 
     def add(self, route: Route, window_us: int) -> bool | None:
-        """Store an event, and return None; return whether a duplicate has the same content."""
+        """Store a new event and return None. For a duplicate, return whether its content is the same."""
         offset = max(self.last + 1, self.reserve().offset)
         event, key = route.event, (route.event.id, frozenset(route.channels))
         at, content = self.dedupe.get(key, (0, ()))
@@ -54,7 +54,7 @@ class Store:
         return None
 
     def trim(self, max_events: int, max_bytes: int, age_us: int) -> None:
-        """Keep what is among the newest of any of its channels, young enough, and within the bytes."""
+        """Remove entries that are too old, beyond the bytes, or not among the newest of any of their channels."""
         kept, count, size = [], Counter[str](), 0
         for entry in reversed(self.entries):
             count.update(entry.channels)
@@ -68,7 +68,7 @@ class Store:
 
 
 class ExampleBroker:
-    """The contract, method by method."""
+    """Implements every method of the contract."""
 
     def __init__(
         self,

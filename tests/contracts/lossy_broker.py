@@ -1,4 +1,4 @@
-"""A memory broker whose live events a test can lose: the optional part of the contract without a server."""
+"""A memory broker whose live events a test can lose. It implements ``DetectsLosses`` without a server."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sse_service.model.reasons import GapReason
 
 
 class LossyBroker(MemoryBroker):
-    """Keeps every event, and may hand it over or not."""
+    """Stores every event, but does not always pass it to the listener."""
 
     @contextmanager
     def losing(self) -> Iterator[None]:
-        """Store what is published in this block, and hand none of it to the listener."""
+        """Events that are published in this block are stored, but not passed to the listener."""
         listener, self._listener = self._listener, lambda _: None
         try:
             yield

@@ -1,4 +1,4 @@
-"""The metadata in Valkey: losing a part of it is noticed, its sums are right, and it does not grow without end."""
+"""The metadata in Valkey: losses are noticed, its numbers are right, and its size is bounded."""
 
 from __future__ import annotations
 
@@ -14,84 +14,84 @@ from sse_service.brokers.valkey import connections, scripts
 from sse_service.brokers.valkey.scripts import KEYS
 from sse_service.model.errors import Unavailable
 from sse_service.model.reasons import GapReason
-from tests.contracts.setup import Setup, ids, route
+from tests.contracts.harness import BrokerHarness, ids, route
 from tests.integration.until import until
 
-pytestmark = pytest.mark.parametrize("make", ["valkey"], indirect=True)
+pytestmark = pytest.mark.parametrize("factory", ["valkey"], indirect=True)
 
-SetupOf = Callable[..., Setup]
+MakeHarness = Callable[..., BrokerHarness]
 
 
 @pytest.mark.parametrize("key", ["{sse}:book", "{sse}:channels", "{sse}:seen", "{sse}:seen:old"])
-def test_losing_a_part_of_the_metadata_begins_a_new_epoch(setup_of: SetupOf, client: redis.Redis, key: str) -> None:
-    setup = setup_of(dedupe_seconds=10)
-    setup.publish(route("a"))
-    setup.clock.now += 11
-    setup.publish(route("b"))
-    before = setup.position()
-    setup.publish(route("c"))
-    setup.clock.now -= 60
+def test_losing_a_metadata_key_begins_a_new_epoch(make_harness: MakeHarness, client: redis.Redis, key: str) -> None:
+    harness = make_harness(dedupe_seconds=10)
+    harness.publish(route("a"))
+    harness.clock.now += 11
+    harness.publish(route("b"))
+    before = harness.position()
+    harness.publish(route("c"))
+    harness.clock.now -= 60
     assert client.exists(key)
     client.delete(key)
-    page = setup.replay(before)
+    page = harness.replay(before)
     assert page.gap is GapReason.EPOCH
     assert page.upto.epoch != before.epoch
-    assert page.upto.offset > setup.live[-1].cursor.offset
+    assert page.upto.offset > harness.live[-1].cursor.offset
     assert not client.exists("{sse}:history:user:1")
 
 
-def test_losing_a_field_of_the_metadata_begins_a_new_epoch(setup_of: SetupOf, client: redis.Redis) -> None:
-    setup = setup_of()
+def test_losing_a_metadata_field_begins_a_new_epoch(make_harness: MakeHarness, client: redis.Redis) -> None:
+    harness = make_harness()
     for field in ("epoch", "run", "last", "floor", "bytes", "seen", "old", "rotated", "scan", "@user:1"):
-        setup.publish(route(field))
-        before = setup.position()
+        harness.publish(route(field))
+        before = harness.position()
         client.hdel("{sse}:book", field)
-        assert setup.replay(before).gap is GapReason.EPOCH, field
+        assert harness.replay(before).gap is GapReason.EPOCH, field
 
 
-def test_history_without_any_metadata_does_not_become_part_of_the_next_epoch(
-    setup_of: SetupOf, client: redis.Redis
+def test_history_without_metadata_does_not_become_part_of_the_next_epoch(
+    make_harness: MakeHarness, client: redis.Redis
 ) -> None:
-    setup = setup_of()
-    setup.publish(route("a"), route("b", "user:2"))
+    harness = make_harness()
+    harness.publish(route("a"), route("b", "user:2"))
     client.delete("{sse}:book", "{sse}:channels", "{sse}:seen")
-    before = setup.position()
-    setup.publish(route("c"))
+    before = harness.position()
+    harness.publish(route("c"))
     for channel, held in (("user:1", ["c"]), ("user:2", [])):
-        page = setup.replay(before, channel)
+        page = harness.replay(before, channel)
         assert page.gap is None
-        assert ids(page.entries) == ids(setup.replay(None, channel).entries) == held
+        assert ids(page.entries) == ids(harness.replay(None, channel).entries) == held
 
 
-def test_a_lost_history_is_a_gap(setup_of: SetupOf, client: redis.Redis) -> None:
-    setup = setup_of()
-    before = setup.position()
-    setup.publish(route("a"), route("b", "user:2"))
+def test_a_lost_history_is_a_gap(make_harness: MakeHarness, client: redis.Redis) -> None:
+    harness = make_harness()
+    before = harness.position()
+    harness.publish(route("a"), route("b", "user:2"))
     client.delete("{sse}:history:user:1")
-    assert setup.replay(before).gap is GapReason.TRIMMED
-    setup.publish(route("c"))
-    assert setup.replay(before).gap is GapReason.TRIMMED
-    assert setup.replay(before, "user:2").gap is None
+    assert harness.replay(before).gap is GapReason.TRIMMED
+    harness.publish(route("c"))
+    assert harness.replay(before).gap is GapReason.TRIMMED
+    assert harness.replay(before, "user:2").gap is None
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
-def test_a_single_lost_entry_is_a_gap(setup_of: SetupOf, client: redis.Redis, which: int) -> None:
-    setup = setup_of()
-    before = setup.position()
-    setup.publish(route("a"), route("b"), route("c"))
-    client.xdel("{sse}:history:user:1", f"{setup.live[which].cursor.offset}-0")
-    assert setup.replay(before).gap is GapReason.TRIMMED
+def test_a_single_lost_entry_is_a_gap(make_harness: MakeHarness, client: redis.Redis, which: int) -> None:
+    harness = make_harness()
+    before = harness.position()
+    harness.publish(route("a"), route("b"), route("c"))
+    client.xdel("{sse}:history:user:1", f"{harness.live[which].cursor.offset}-0")
+    assert harness.replay(before).gap is GapReason.TRIMMED
 
 
-def test_a_replaced_entry_is_a_gap(setup_of: SetupOf, client: redis.Redis) -> None:
-    setup = setup_of()
-    before = setup.position()
-    setup.publish(route("a"), route("b"))
+def test_a_replaced_entry_is_a_gap(make_harness: MakeHarness, client: redis.Redis) -> None:
+    harness = make_harness()
+    before = harness.position()
+    harness.publish(route("a"), route("b"))
     (_, fields), _ = client.xrange("{sse}:history:user:1")
     client.delete("{sse}:history:user:1")
     for place in ("2-0", "3-0"):
         client.xadd("{sse}:history:user:1", fields, id=place)
-    assert setup.replay(before).gap is GapReason.TRIMMED
+    assert harness.replay(before).gap is GapReason.TRIMMED
 
 
 CHANNELS = ("user:1", "user:2", "user:3", "broadcast")
@@ -104,19 +104,19 @@ STEP = st.one_of(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, max_size=25))
-def test_the_sums_are_those_of_the_stored_entries(
-    setup_of: SetupOf, client: redis.Redis, steps: list[tuple[list[str], int] | int | str]
+def test_the_metadata_agrees_with_the_stored_entries(
+    make_harness: MakeHarness, client: redis.Redis, steps: list[tuple[list[str], int] | int | str]
 ) -> None:
-    """After events of random channels and sizes, seconds between them, and lost histories."""
-    setup = setup_of(history_events=4, history_seconds=60, history_bytes=20_000)
+    """Publishes events of random sizes to random channels, moves the clock, and loses histories."""
+    harness = make_harness(history_events=4, history_seconds=60, history_bytes=20_000)
     for number, step in enumerate(steps):
         if isinstance(step, int):
-            setup.clock.now += step
+            harness.clock.now += step
         elif isinstance(step, str):
             client.delete(f"{{sse}}:history:{step}")
-            setup.replay(None, step)
+            harness.replay(None, step)
         else:
-            setup.publish(route(str(number), *step[0], data="x" * step[1]))
+            harness.publish(route(str(number), *step[0], data="x" * step[1]))
         metadata = client.hgetall("{sse}:book")
         assert isinstance(metadata, dict)
         records = {name[1:]: [int(n) for n in text.split()] for name, text in metadata.items() if name[0] == "@"}
@@ -131,95 +131,93 @@ def test_the_sums_are_those_of_the_stored_entries(
             assert not held or floor < int(held[0][0].partition("-")[0]) <= int(held[-1][0].partition("-")[0]) == last
 
 
-def test_expired_channels_leave_nothing_but_the_floor(setup_of: SetupOf, client: redis.Redis) -> None:
-    setup = setup_of(history_seconds=60)
-    before = setup.position()
-    setup.publish(*(route(str(number), f"user:{number}") for number in range(50)))
-    setup.clock.now += 61
-    setup.publish(route("young"))
-    # Twenty a call: the probes remove the others.
-    setup.run(until(lambda: client.zcard("{sse}:channels") == 1))
+def test_expired_channels_are_removed_except_for_the_floor(make_harness: MakeHarness, client: redis.Redis) -> None:
+    harness = make_harness(history_seconds=60)
+    before = harness.position()
+    harness.publish(*(route(str(number), f"user:{number}") for number in range(50)))
+    harness.clock.now += 61
+    harness.publish(route("young"))
+    # Each call removes twenty channels. The probes remove the others.
+    harness.run(until(lambda: client.zcard("{sse}:channels") == 1))
     assert client.hlen("{sse}:book") == 9 + 1
     assert len(list(client.scan_iter("{sse}:history:*"))) == 1
     assert int(str(client.hget("{sse}:book", "floor"))) > before.offset
-    assert setup.replay(before, "user:7").gap is GapReason.EXPIRED
+    assert harness.replay(before, "user:7").gap is GapReason.EXPIRED
 
 
-def test_another_run_of_the_server_is_a_gap_then_what_is_left(setup_of: SetupOf, client: redis.Redis) -> None:
-    setup = setup_of()
-    before = setup.position()
-    setup.publish(route("a"))
+def test_a_restarted_server_gives_a_gap_and_what_is_left(make_harness: MakeHarness, client: redis.Redis) -> None:
+    harness = make_harness()
+    before = harness.position()
+    harness.publish(route("a"))
     client.hset("{sse}:book", "run", "another")
-    page = setup.replay(before)
+    page = harness.replay(before)
     assert page.gap is GapReason.EPOCH
     assert ids(page.entries) == ["a"]
-    # A stream that is cut after this gap goes on without another, even from an entry older than the new epoch.
-    assert setup.replay(page.entries[0].cursor).gap is None
-    assert setup.replay(page.upto).gap is None
+    # A stream that is cut after this gap resumes without another one, even from an entry older than the new epoch.
+    assert harness.replay(page.entries[0].cursor).gap is None
+    assert harness.replay(page.upto).gap is None
 
 
-def test_offsets_are_never_used_again(setup_of: SetupOf, client: redis.Redis) -> None:
-    setup = setup_of()
+def test_offsets_are_never_reused(make_harness: MakeHarness, client: redis.Redis) -> None:
+    harness = make_harness()
     for key in ("run", "epoch"):
-        setup.publish(route(key))
-        setup.clock.now -= 60
+        harness.publish(route(key))
+        harness.clock.now -= 60
         client.hset("{sse}:book", "run", "another") if key == "run" else client.delete("{sse}:channels")
-        setup.publish(route(f"after {key}"))
-    offsets = [entry.cursor.offset for entry in setup.live]
+        harness.publish(route(f"after {key}"))
+    offsets = [entry.cursor.offset for entry in harness.live]
     assert all(one < other for one, other in pairwise(offsets))
 
 
 def test_when_memory_is_full_publishing_fails_and_replay_works(
-    setup_of: SetupOf, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    make_harness: MakeHarness, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setup = setup_of(history_seconds=60)
-    before = setup.position()
-    setup.publish(*(route(str(number), data="x" * 100_000) for number in range(20)))
+    harness = make_harness(history_seconds=60)
+    before = harness.position()
+    harness.publish(*(route(str(number), data="x" * 100_000) for number in range(20)))
     used = int(client.info("memory")["used_memory"])
     client.config_set("maxmemory", used - 500_000)
     try:
         with pytest.raises(Unavailable, match="out of memory"):
-            setup.publish(route("more"))
-        assert setup.broker.trouble == "the server is out of memory"
-        # Another task may have stored it meanwhile, and this one may have nothing more to publish.
+            harness.publish(route("more"))
+        assert harness.broker.trouble == "the server is out of memory"
+        # The trouble ends by itself: another task may have stored the event, so this one may never publish again.
         with monkeypatch.context() as later:
-            later.setattr(connections, "REFUSED_SECONDS", 0)
-            assert setup.broker.trouble is None
-        assert len(setup.replay(before).entries) > 0
-        # The probes remove what is too old, and that makes room.
-        setup.clock.now += 61
-        setup.run(until(lambda: not client.exists("{sse}:history:user:1")))
-        setup.publish(route("again"))
-        assert setup.broker.trouble is None
+            later.setattr(connections, "OPERATION_TROUBLE_SECONDS", 0)
+            assert harness.broker.trouble is None
+        assert len(harness.replay(before).entries) > 0
+        # The probes remove expired events, which frees memory.
+        harness.clock.now += 61
+        harness.run(until(lambda: not client.exists("{sse}:history:user:1")))
+        harness.publish(route("again"))
+        assert harness.broker.trouble is None
     finally:
         client.config_set("maxmemory", 0)
 
 
-def test_scripts_that_the_server_forgot_are_sent_again(setup_of: SetupOf, client: redis.Redis) -> None:
-    setup = setup_of()
-    setup.publish(route("a"))
+def test_scripts_are_sent_again_after_the_server_forgot_them(make_harness: MakeHarness, client: redis.Redis) -> None:
+    harness = make_harness()
+    harness.publish(route("a"))
     client.script_flush()
-    setup.publish(route("b"))
+    harness.publish(route("b"))
     client.script_flush()
-    assert ids(setup.replay(None).entries) == ["a", "b"]
+    assert ids(harness.replay(None).entries) == ["a", "b"]
 
 
-def test_orphans_of_an_earlier_epoch_are_removed_even_if_nothing_names_them(
-    setup_of: SetupOf, client: redis.Redis
-) -> None:
-    setup = setup_of()
-    setup.publish(*(route(str(number), f"user:{number}") for number in range(500)))
+def test_unlisted_histories_of_an_earlier_epoch_are_removed(make_harness: MakeHarness, client: redis.Redis) -> None:
+    harness = make_harness()
+    harness.publish(*(route(str(number), f"user:{number}") for number in range(500)))
     client.delete("{sse}:book", "{sse}:channels")
-    setup.publish(route("new", "user:1"))
-    setup.run(until(lambda: client.hget("{sse}:book", "scan") == "done"))
+    harness.publish(route("new", "user:1"))
+    harness.run(until(lambda: client.hget("{sse}:book", "scan") == "done"))
     assert list(client.scan_iter("{sse}:history:*")) == ["{sse}:history:user:1"]
 
 
-def test_at_most_twenty_expired_channels_are_removed_at_once(setup_of: SetupOf, client: redis.Redis) -> None:
-    setup = setup_of(history_seconds=60)
-    setup.publish(*(route(str(number), f"user:{number}") for number in range(50)))
-    setup.clock.now += 61
-    setup._make.tell(setup.clock)
+def test_each_call_removes_at_most_twenty_expired_channels(make_harness: MakeHarness, client: redis.Redis) -> None:
+    harness = make_harness(history_seconds=60)
+    harness.publish(*(route(str(number), f"user:{number}") for number in range(50)))
+    harness.clock.now += 61
+    harness._factory.set_time(harness.clock)
     # The broker sends no probes while its loop does not run.
     words = (len(KEYS), *KEYS, client.info("server")["run_id"], "0" * 8, 60_000_000, "nobody")
     left = [client.zcard("{sse}:channels")]

@@ -138,7 +138,7 @@ def test_a_connection_that_brings_no_messages_is_made_again(server: Valkey) -> N
     async def test() -> None:
         async with store(server) as made:
             made.proxy.swallow = True
-            await until(lambda: made.broker.trouble == "messages do not come")
+            await until(lambda: made.broker.trouble == "messages do not arrive")
             assert made.news == ["lost user:1"]
             with pytest.raises(Unavailable):
                 await made.broker.replay(["user:1"], None, 10)
@@ -229,13 +229,13 @@ def test_an_unexpected_error_is_logged_and_the_connections_are_made_again(
     async def test() -> None:
         async with store(server) as made:
             connections = made.broker._connections
-            hold = connections._hold
+            hold = connections._connect_and_run
 
             async def fail() -> None:
-                monkeypatch.setattr(connections, "_hold", hold)
+                monkeypatch.setattr(connections, "_connect_and_run", hold)
                 raise ExceptionGroup("tasks", [LookupError("a bug")])
 
-            monkeypatch.setattr(connections, "_hold", fail)
+            monkeypatch.setattr(connections, "_connect_and_run", fail)
             made.proxy.cut()
             await until(lambda: "a bug" in caplog.text)
             await until(lambda: "sse_broker_connections_total 2.0" in made.metrics.render().decode())
@@ -256,7 +256,7 @@ def test_a_broker_that_is_cancelled_while_a_connection_fails_ends(
                 finally:
                     raise ExceptionGroup("tasks", [Unavailable("the connection broke")])
 
-            monkeypatch.setattr(made.broker._connections, "_hold", fail)
+            monkeypatch.setattr(made.broker._connections, "_connect_and_run", fail)
             running = asyncio.create_task(made.broker.run())
             await asyncio.sleep(0)
             running.cancel()

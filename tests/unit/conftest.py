@@ -1,4 +1,4 @@
-"""The event loops that a test of connections runs on."""
+"""Runs tests of connections on both event loops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.serving import Run
 
 @pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a test's body on either loop, for a bounded time."""
+    """Runs a coroutine on asyncio's loop and on uvloop, with a deadline."""
 
     async def bounded(body: Coroutine[Any, Any, None]) -> None:
         async with asyncio.timeout(DEADLINE):

@@ -1,4 +1,4 @@
-"""An app on connections of ours, in this process, on either event loop."""
+"""Serves an ASGI app on real connections, in this process, and connects to it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from starlette.types import Receive, Scope, Send
 
 from sse_service.http.sockets import listen
 from sse_service.http.uvicorn.connection_limit import ConnectionLimit
-from sse_service.http.uvicorn.server import QuietServer, config
+from sse_service.http.uvicorn.server import SecondaryServer, make_config
 from sse_service.telemetry.health import Health
-from tests.unit.task import settled
+from tests.unit.task import wait_until
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -22,13 +22,13 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 @asynccontextmanager
 async def serving(
     app: App, *, limit: ConnectionLimit | None = None, health: Health | None = None
-) -> AsyncIterator[QuietServer]:
-    """Serve an app on connections of ours."""
+) -> AsyncIterator[SecondaryServer]:
+    """Serve an app with the service's own protocol class."""
     with listen("127.0.0.1", 0) as sock:
         limit = limit or ConnectionLimit(connections=100, port_name="public")
-        server = QuietServer(config(app, limit=limit, health=health or Health(dependencies={})))
+        server = SecondaryServer(make_config(app, limit=limit, health=health or Health(dependencies={})))
         running = asyncio.create_task(server.serve(sockets=[sock]))
-        await settled(lambda: server.started)
+        await wait_until(lambda: server.started)
         try:
             yield server
         finally:
@@ -38,9 +38,9 @@ async def serving(
 
 @asynccontextmanager
 async def client(
-    server: QuietServer, *, limit: int = 2**16
+    server: SecondaryServer, *, limit: int = 2**16
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Connect to it."""
+    """Open a connection to the server."""
     port = server.servers[0].sockets[0].getsockname()[1]
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit)
     try:

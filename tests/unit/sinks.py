@@ -1,4 +1,4 @@
-"""A Sink that remembers, and holds back when told to."""
+"""A Sink that records what is written to it, and holds back after a set number of writes."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 class MemorySink:
-    """Stands for a connection."""
+    """Stands for the connection of one client."""
 
     def __init__(self) -> None:
         self.on_writable: Callable[[], None] | None = None
         self.written = b""
         self.writes = 0
         self.room = 1_000_000
-        """Writes until it holds back."""
+        """How many writes it accepts before it holds back."""
         self.state = Progress(0, pending=False)
         self.ended = self.aborted = False
 
     def write(self, frame: Frame) -> bool:
         return self._take(unchunk(encode(frame)))
 
-    def tell(self, event: ServiceEvent) -> bool:
+    def write_service_event(self, event: ServiceEvent) -> bool:
         return self._take(unchunk(encode_service_event(event)))
 
     def heartbeat(self) -> bool:
@@ -55,12 +55,12 @@ class MemorySink:
 
     @property
     def messages(self) -> list[Message]:
-        """What an EventSource would have dispatched."""
+        """The events that an EventSource would dispatch."""
         return parse(self.written).events
 
     @property
     def data(self) -> list[str]:
-        """The data of what is no service event."""
+        """The data of all events except service events."""
         return [m.data for m in self.messages if not m.type.startswith("stream.")]
 
     @property

@@ -1,4 +1,4 @@
-"""The parts of one task that carry an event from the broker to its streams, on a clock that tests move."""
+"""The parts of a task between the broker and the streams, with a clock that tests move."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NEVER = 2**40
 
 
 class Task:
-    """Broker, hub, catch-up and streams, wired as in production."""
+    """Broker, hub, catch-up and streams, connected as in production."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Task:
         )
 
     def run(self, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a test's body beside the broker and the catch-up."""
+        """Run a test's body while the broker and the catch-up run."""
 
         async def both() -> None:
             async with asyncio.timeout(DEADLINE):
@@ -109,7 +109,7 @@ class Task:
             await self.broker.publish([Route(Event(text, text, kind), channels)])
 
 
-async def settled(condition: Callable[[], bool]) -> None:
-    """Let other tasks run until it is so; the caller's deadline ends what never is."""
-    while not condition():  # noqa: ASYNC110  what is waited for is state, which tells nobody
+async def wait_until(condition: Callable[[], bool]) -> None:
+    """Let other tasks run until the condition holds. The caller must have a deadline."""
+    while not condition():  # noqa: ASYNC110  no event announces this state
         await asyncio.sleep(0)

@@ -1,1 +1,1 @@
-"""The broker of a single task. Its History lives in this process and ends with it."""
+"""The broker for a single task. Its History lives in this process and ends with it."""

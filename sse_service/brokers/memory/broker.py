@@ -1,4 +1,4 @@
-"""The broker of a single task."""
+"""The broker for a single task."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from sse_service.telemetry.metrics import Metrics
 
 MAX_CHANNELS = 100_000
-"""Channels with a history. Beyond it the one idle longest is forgotten, and raises the floor of all channels.
+"""Maximum number of channels. Beyond it, the one idle longest is removed, which raises the floor of all channels.
 
-A channel takes some 300 bytes beside its name and its entries: 30 MB at most."""
+A channel takes about 300 bytes in addition to its name and entries: 30 MB at most."""
 
-ORDER_SECONDS = 1
-"""How exactly channels are ordered by idleness: one that had an event less than this ago keeps its place."""
+IDLE_ORDER_SECONDS = 1
+"""Precision of the order of channels by idle time. A channel with an event less than this ago keeps its place."""
 
 
 class MemoryBroker:
@@ -43,7 +43,7 @@ class MemoryBroker:
         max_channels: int = MAX_CHANNELS,
         max_dedupe_keys: int = MAX_DEDUPE_KEYS,
     ) -> None:
-        """Keep ``history_events`` of each channel for ``history_seconds``, and ``history_bytes`` of all channels.
+        """Keep ``history_events`` per channel for ``history_seconds``, and ``history_bytes`` in all channels.
 
         ``clock`` returns seconds since 1970. It may jump; offsets never fall.
         """
@@ -55,23 +55,23 @@ class MemoryBroker:
         self._max_bytes = history_bytes
         self._clock = clock
         self._max_channels = max_channels
-        # No offset is at or below the beginning, even if the clock steps back later.
+        # All offsets are above this one, even if the clock steps back later.
         began = self._now()
         self._epoch = new_epoch(began)
-        # Highest offset given out, to an event or as a position.
+        # The highest offset that was given to an event or returned as a position.
         self._last = began
-        # Everything at or below was handed to the listener. Behind the new events while the listener is being called.
-        self._handed = began
-        self._handing = False
-        # Channel -> its history, the one idle longest first (to ORDER_SECONDS).
+        # The listener has got everything up to here. While it runs, this is below the new events.
+        self._delivered_upto = began
+        self._delivering = False
+        # Channel -> its history. The channel idle longest comes first, with the precision of IDLE_ORDER_SECONDS.
         self._histories: OrderedDict[str, History] = OrderedDict()
-        # Highest last offset of any channel that was forgotten.
+        # The highest offset of any channel that was removed.
         self._floor = 0
         self._bytes = 0
         self._dedupe = DedupeWindow(window_us=int(dedupe_seconds * 1_000_000), max_keys=max_dedupe_keys)
 
     async def publish(self, routes: Sequence[Route]) -> None:
-        """Store them all, then hand the new ones to the listener."""
+        """Store all routes, then hand the new events to the listener."""
         now = self._now()
         self._dedupe.expire(now)
         stored = [entry for route in routes if (entry := self._store(route, now)) is not None]
@@ -80,15 +80,15 @@ class MemoryBroker:
         while self._bytes > self._max_bytes or len(self._histories) > self._max_channels:
             self._make_room()
         self._metrics.events_stored.inc(len(stored))
-        self._handing = True
+        self._delivering = True
         try:
             self._listener(stored)
-            self._handed = self._last
+            self._delivered_upto = self._last
         finally:
-            self._handing = False
+            self._delivering = False
 
     def _store(self, route: Route, now: int) -> Entry | None:
-        """Return the new entry; None for a duplicate."""
+        """Store one event. Returns None if it is a duplicate."""
         event, channels = route.event, route.channels
         offset = self._last + 1 if self._last >= now else now
         if (same := self._dedupe.add(event, channels, offset)) is not None:
@@ -98,7 +98,7 @@ class MemoryBroker:
         entry = Entry(Cursor(self._epoch, offset, digest(event.id)), event, channels, size(event))
         for channel in channels:
             history = self._histories.get(channel) or self._add_channel(channel)
-            if offset - history.last >= ORDER_SECONDS * 1_000_000:
+            if offset - history.last >= IDLE_ORDER_SECONDS * 1_000_000:
                 self._histories.move_to_end(channel)
             self._bytes += history.append(entry)
         return entry
@@ -109,11 +109,11 @@ class MemoryBroker:
 
     @property
     def trouble(self) -> str | None:
-        """Always None: it depends on nothing outside this process."""
+        """Always None, because this broker depends on nothing outside this process."""
         return None
 
     async def check(self) -> None:
-        """Do nothing: there is no store that could be unfit."""
+        """Do nothing: there is no store to check."""
 
     async def run(self) -> None:
         """Do nothing: there is no connection."""
@@ -125,14 +125,14 @@ class MemoryBroker:
         """Do nothing: the listener gets every event."""
 
     async def position(self) -> Cursor:
-        """Reserve the present."""
+        """Reserve the present offset."""
         return Cursor(self._epoch, self._reserve())
 
     def delivered(self) -> Cursor:
-        """Reserve the present. While the listener is being called, return the position before its entries."""
-        if not self._handing:
-            self._handed = self._reserve()
-        return Cursor(self._epoch, self._handed)
+        """Reserve the present offset. While the listener runs, return the position before its entries."""
+        if not self._delivering:
+            self._delivered_upto = self._reserve()
+        return Cursor(self._epoch, self._delivered_upto)
 
     async def replay(self, channels: Sequence[str], after: Cursor | None, limit: int) -> Page:
         """Merge the channels' histories by offset."""
@@ -144,8 +144,8 @@ class MemoryBroker:
             floor = max(floor, history.floor)
         gap = find_gap(after, position=here, floor=floor, age_seconds=self._age)
         start = after.offset if after is not None and after.offset <= here.offset else 0
-        # One more than the page from each: no history can hide an entry that belongs before the page's last. Most
-        # streams missed nothing. Without the merge below, an opening is a good part cheaper for them.
+        # One more than a page from each history, so that none can hide an entry that belongs on the page. Most
+        # streams missed nothing, and skipping the merge below makes them much cheaper to open.
         found = [entries for history in held if (entries := history.after(start, limit + 1))]
         if not found:
             return Page((), here, gap)
@@ -163,7 +163,7 @@ class MemoryBroker:
         return int(self._clock() * 1_000_000)
 
     def _make_room(self) -> None:
-        """Remove one entry of the channel idle longest, and the channel too if that was its last."""
+        """Remove one entry of the channel idle longest, and the channel itself if that was its last entry."""
         channel, history = next(iter(self._histories.items()))
         self._bytes -= history.drop_oldest()
         if not history.entries:

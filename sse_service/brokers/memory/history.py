@@ -1,4 +1,4 @@
-"""The recent entries of one channel, bounded in number and age, and the floor below which some are gone."""
+"""The recent entries of one channel, bounded in number and age, and its floor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 ENTRY_BYTES = 512
-"""Memory of an entry beside its text: measured at 406 bytes with CPython 3.11, plus its place in the list."""
+"""Memory of an entry without its text. Measured: 406 bytes with CPython 3.11, plus its slot in the list."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,15 +23,15 @@ class History:
     age_us: int
     """How long an entry is kept, in microseconds of offsets."""
     floor: int = 0
-    """Highest offset removed."""
+    """The highest offset that was removed."""
     last: int = field(default=0, init=False)
-    """Highest offset appended."""
+    """The highest offset that was appended."""
     oldest: int = field(default=0, init=False)
-    """Offset of the first entry, if there is one. Kept here, so that an append does not touch old entries."""
+    """Offset of the first entry, if any. Kept here, so that an append does not touch the memory of old entries."""
     entries: list[Entry] = field(default_factory=list)
 
     def append(self, entry: Entry) -> int:
-        """Take the newest entry, and return by how many bytes this grew; negative if older entries left."""
+        """Add the newest entry. Returns the growth in bytes, which is negative if larger entries were removed."""
         entries, now = self.entries, entry.cursor.offset
         if not entries:
             self.oldest = now
@@ -44,7 +44,7 @@ class History:
         return grown
 
     def expire(self, now: int) -> int:
-        """Remove the entries older than the age, and return their bytes."""
+        """Remove the entries that are too old, and return their bytes."""
         since = now - self.age_us
         if not self.entries or self.oldest >= since:
             return 0
@@ -74,12 +74,12 @@ class History:
 
 
 def size(event: Event) -> int:
-    """Return the bytes of memory that an entry of the event counts for, in each of its channels.
+    """Return the memory in bytes that an entry of the event counts for, in each of its channels.
 
-    This is not the UTF-8 length: one character outside Latin-1 doubles the size of a Python string, an emoji makes it
-    fourfold.
+    This is not the UTF-8 length. One character outside Latin-1 doubles the size of a Python string, and an emoji
+    quadruples it.
     """
-    # A tenth of the time of sys.getsizeof, which adds the garbage collector's share: nothing for a string.
+    # Ten times as fast as sys.getsizeof, which would add the garbage collector's overhead: none for a string.
     texts = event.id.__sizeof__() + event.data.__sizeof__()
     return ENTRY_BYTES + texts + event.type.__sizeof__() + event.subject.__sizeof__() + event.time.__sizeof__()
 

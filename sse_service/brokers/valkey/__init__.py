@@ -1,1 +1,1 @@
-"""The broker of any number of tasks. Order and History live in one Valkey or Redis server, kept by Lua scripts."""
+"""The broker for any number of tasks. One Valkey or Redis server keeps order and History, by means of Lua scripts."""

@@ -1,4 +1,4 @@
-"""The broker of any number of tasks that share one Valkey or Redis server."""
+"""The broker for any number of tasks that share one Valkey or Redis server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAGE_BYTES = 1024 * 1024
 
 
 class ValkeyBroker:
-    """A Broker whose store is the server. It detects the losses of the server's pub/sub (``DetectsLosses``)."""
+    """A Broker that stores events in the server and detects losses of its pub/sub (``DetectsLosses``)."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class ValkeyBroker:
         dedupe_seconds: float = 900,
         max_dedupe_keys: int = MAX_DEDUPE_KEYS,
     ) -> None:
-        """Limits as for the memory broker. All tasks of one server must be given the same."""
+        """The limits are those of the memory broker. All tasks that share a server must use the same limits."""
         self._metrics = metrics
         self._history_events = history_events
         self._history_seconds = history_seconds
@@ -53,7 +53,7 @@ class ValkeyBroker:
         self._history_bytes = history_bytes
         self._dedupe_us = int(dedupe_seconds * 1_000_000)
         self._max_dedupe_keys = max_dedupe_keys
-        # All databases of a server share its pub/sub channels, so the names hold the database's number.
+        # All databases of a server share its pub/sub channels, so the names contain the number of the database.
         self._live = f"{{sse}}:{database(url)}:live:"
         self._losses = LossDetector(on_lost=on_lost, metrics=metrics)
         self._listener = ValkeyListener(prefix=self._live, listener=listener, losses=self._losses, metrics=metrics)
@@ -65,7 +65,7 @@ class ValkeyBroker:
 
     @property
     def trouble(self) -> str | None:
-        """Why the server does not work now; None if it does."""
+        """Why the server does not work now; None if it works."""
         return self._connections.trouble
 
     async def check(self) -> None:
@@ -73,11 +73,11 @@ class ValkeyBroker:
         await self._connections.check()
 
     async def run(self) -> None:
-        """Hold the connections until cancelled."""
+        """Keep the connections open until cancelled."""
         await self._connections.run()
 
     async def publish(self, routes: Sequence[Route]) -> None:
-        """Store, deduplicate and publish all of them by one script."""
+        """Deduplicate, store and publish all events in one script."""
         if not routes:
             return
         arguments: list[str | bytes | int] = []
@@ -98,9 +98,9 @@ class ValkeyBroker:
                 *arguments,
             )
         except Unavailable as error:
-            self._connections.refused("store", error)
+            self._connections.operation_failed("store", error)
             raise
-        self._connections.accepted("store")
+        self._connections.operation_succeeded("store")
         self._losses.begin_epoch(epoch.decode())
         for route, answer in zip(routes, answers, strict=True):
             if answer in (b"same", b"differing"):
@@ -109,30 +109,30 @@ class ValkeyBroker:
                 self._metrics.events_stored.inc()
 
     async def subscribe(self, channels: Sequence[str]) -> None:
-        """Wait until the server has confirmed all of them."""
+        """Wait until the server has confirmed all subscriptions."""
         await self._listener.subscribe(channels)
 
     def unsubscribe(self, channel: str) -> None:
-        """Tell the server some seconds later."""
+        """Unsubscribe after some seconds."""
         self._listener.unsubscribe(channel)
 
     async def replay(self, channels: Sequence[str], after: Cursor | None, limit: int) -> Page:
-        """Read the channels in one step, merged by the server."""
+        """Read a page in one script, which merges the channels."""
         return await self._read_page(channels, after, limit, ())
 
     async def replay_after_loss(
         self, channels: Sequence[str], after: Cursor | None, limit: int, losses: Sequence[PossibleLoss]
     ) -> Page:
-        """Read the channels and look into the losses in the same step."""
+        """Read a page and check the possible losses in one script."""
         return await self._read_page(channels, after, limit, losses)
 
     async def _read_page(
         self, channels: Sequence[str], after: Cursor | None, limit: int, losses: Sequence[PossibleLoss]
     ) -> Page:
         names = list(dict.fromkeys(channels))
-        suspect = [word for loss in losses for word in (loss.channel, loss.after, loss.upto)]
+        ranges = [argument for loss in losses for argument in (loss.channel, loss.after, loss.upto)]
         start = after.offset if after else 0
-        epoch, offset, floor, lasts, lost, more, flat = await self._read(start, limit, *names, losses=suspect)
+        epoch, offset, floor, lasts, lost, more, flat = await self._read(start, limit, *names, losses=ranges)
         here = Cursor(epoch.decode(), int(offset))
         self._losses.begin_epoch(here.epoch)
         self._losses.history_read(names, [int(last) for last in lasts])
@@ -143,31 +143,31 @@ class ValkeyBroker:
         if not more:
             return Page(tuple(entries), here, gap)
         last = entries[-1].cursor if entries else here
-        # The entry read last counts, even if it was dropped.
+        # Continue after the last entry read, even if it was dropped.
         upto = last if last.offset == int(flat[-3]) else Cursor(here.epoch, int(flat[-3]))
         return Page(tuple(entries), upto, gap, more=True)
 
     async def position(self) -> Cursor:
-        """Reserve the present, by the server's clock."""
+        """Reserve the present offset, by the server's clock."""
         epoch, offset, *_ = await self._read(0, 1)
         self._losses.begin_epoch(epoch.decode())
         return Cursor(epoch.decode(), int(offset))
 
     def delivered(self) -> Cursor:
-        """Return the newest probe that arrived after everything stored before it."""
+        """Return the position of the newest probe that proved everything before it delivered."""
         return self._prober.delivered
 
     async def _read(self, start: int, limit: int, *channels: str, losses: Sequence[str | int] = ()) -> list[Any]:
-        """Run the script of a replay."""
+        """Run the replay script."""
         try:
             answer = await self._replay(
                 *(self._connections.reading, self._connections.run_id, self._age_us, start, limit, PAGE_BYTES),
                 *(len(channels), *channels, *losses),
             )
         except Unavailable as error:
-            self._connections.refused("read", error)
+            self._connections.operation_failed("read", error)
             raise
-        self._connections.accepted("read")
+        self._connections.operation_succeeded("read")
         return answer
 
     def _decode(self, flat: Sequence[bytes], epoch: str) -> list[Entry]:

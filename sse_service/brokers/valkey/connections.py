@@ -1,4 +1,4 @@
-"""The task's three connections to Valkey: made together, and made again whenever one of them fails."""
+"""The task's three connections to Valkey. If one fails, all are made again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import AuthenticationError
 
 from sse_service.brokers.valkey.listener import CONFIRM_SECONDS
-from sse_service.brokers.valkey.pipeline import FAULTS, Pipeline, connect
+from sse_service.brokers.valkey.pipeline import CONNECTION_ERRORS, Pipeline, connect
 from sse_service.brokers.valkey.requirements import ACL_RULES, NO_PERMISSION, lacks_permission, run_id
 from sse_service.model.errors import InvalidSettings, Unavailable
 
@@ -23,18 +23,19 @@ if TYPE_CHECKING:
     from sse_service.telemetry.metrics import Metrics
 
 RETRY_SECONDS = 0.5
-"""Pause between two connection attempts, with jitter."""
+"""Pause before the next connection attempt, with jitter."""
 
-REFUSED_SECONDS = 30.0
-"""How long a refused operation counts as trouble. The caller tries again sooner than this."""
+OPERATION_TROUBLE_SECONDS = 30.0
+"""How long a failed operation is reported as trouble. Callers retry sooner than this."""
 
 _log = logging.getLogger(__name__)
 
 
 class Connections:
-    """Holds the connections, and knows why the server does not work if it does not.
+    """Keeps the connections open, and knows why the server does not work, if so.
 
-    Storing and reading have a connection each, so that a long page delays no event. The third is the listener's.
+    Storing and reading have separate connections, so that a long page does not delay events. The third connection is
+    for the listener.
     """
 
     def __init__(
@@ -48,90 +49,90 @@ class Connections:
         self._storing: Pipeline | None = None
         self._reading: Pipeline | None = None
         self.run_id = ""
-        """The id of the server's run that the connections lead to."""
+        """The ``run_id`` of the server that the connections lead to."""
         self._away: str | None = "not connected yet"
         self._away_since = time.monotonic()
-        # Operation -> why the server refused it, and when.
-        self._refused: dict[str, tuple[str, float]] = {}
+        # Operation -> why it failed last, and when.
+        self._failed_operations: dict[str, tuple[str, float]] = {}
 
     @property
     def storing(self) -> Pipeline:
-        """The connection for publishing; raises Unavailable."""
+        """The connection for publishing. Raises Unavailable."""
         return self._connected(self._storing)
 
     @property
     def reading(self) -> Pipeline:
-        """The connection for History; raises Unavailable."""
+        """The connection for reading History. Raises Unavailable."""
         return self._connected(self._reading)
 
     @property
     def trouble(self) -> str | None:
-        """Why the server does not work now; None if it does."""
+        """Why the server does not work now; None if it works."""
         if self._away is not None:
             return self._away
-        recently = time.monotonic() - REFUSED_SECONDS
-        return next((reason for reason, at in self._refused.values() if at >= recently), None)
+        recently = time.monotonic() - OPERATION_TROUBLE_SECONDS
+        return next((reason for reason, at in self._failed_operations.values() if at >= recently), None)
 
     async def check(self) -> None:
-        """Raise InvalidSettings if the server must not be used. One that does not answer is waited for later."""
+        """Raise InvalidSettings if the server must not be used. If it does not answer, only log a warning."""
         try:
             async with connect(self._url) as connection:
                 await run_id(connection)
-        except (Unavailable, *FAULTS) as error:
-            _log.warning("Valkey cannot be used yet; the service starts and tries again: %s", _details(error))
+        except (Unavailable, *CONNECTION_ERRORS) as error:
+            _log.warning("Valkey cannot be used yet; the service starts anyway and retries: %s", _details(error))
 
     async def run(self) -> None:
-        """Hold the connections, and make them again when any of them fails, until cancelled."""
+        """Keep the connections open until cancelled. Make them again when any of them fails."""
         while True:
             try:
-                await self._hold()
-            # Every exception: without this loop no stream would ever get another event.
+                await self._connect_and_run()
+            # Catch everything: if this loop ended, no stream would ever get another event.
             except* Exception as group:
-                self._failed(_first(group))
+                self._connections_failed(_first_failure(group))
             if (task := asyncio.current_task()) is not None and task.cancelling():
-                # A TaskGroup that is cancelled while one of its tasks fails raises the failure alone.
+                # If a TaskGroup is cancelled while one of its tasks fails, it raises only the failure.
                 raise asyncio.CancelledError
             await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  spreads load
 
-    def accepted(self, operation: str) -> None:
-        """Take note that the server did what was asked."""
-        if self._refused:
-            self._refused.pop(operation, None)
+    def operation_succeeded(self, operation: str) -> None:
+        """Note that an operation succeeded."""
+        if self._failed_operations:
+            self._failed_operations.pop(operation, None)
 
-    def refused(self, operation: str, error: Unavailable) -> None:
-        """Take note that the server did not do what was asked, though it is there."""
+    def operation_failed(self, operation: str, error: Unavailable) -> None:
+        """Note and log that an operation failed, though the server is reachable."""
         if self._away is not None:
             return
-        reason, _ = self._refused.get(operation, (None, 0.0))
+        reason, _ = self._failed_operations.get(operation, (None, 0.0))
         if reason != str(error):
             _log.error("Valkey could not %s events: %s", operation, _details(error))
-        self._refused[operation] = str(error), time.monotonic()
+        self._failed_operations[operation] = str(error), time.monotonic()
 
     def _connected(self, pipeline: Pipeline | None) -> Pipeline:
         if pipeline is None:
             raise Unavailable(self._away or "not connected")
         return pipeline
 
-    def _failed(self, error: BaseException) -> None:
-        if not isinstance(error, (Unavailable, InvalidSettings, *FAULTS)):
-            _log.error("unexpected error in the connections to Valkey; they are made again", exc_info=error)
+    def _connections_failed(self, error: BaseException) -> None:
+        if not isinstance(error, (Unavailable, InvalidSettings, *CONNECTION_ERRORS)):
+            _log.error("unexpected error in the connections to Valkey; reconnecting", exc_info=error)
         if self._away is None:
             self._away_since = time.monotonic()
         if self._away != (reason := _reason(error)):
             _log.error("Valkey is away: %s", _details(error))
         self._away = reason
 
-    def _answered(self) -> None:
-        """The server has answered a probe. At the first one of new connections, it counts as there."""
+    def _probe_answered(self) -> None:
+        """Note that the server answered a probe. The first answer on new connections ends an outage."""
         if self._away is None:
             return
         _log.info("Valkey is back, after %.1f s", time.monotonic() - self._away_since)
         self._away = None
-        self._refused.clear()
+        self._failed_operations.clear()
         self._metrics.broker_connections.inc()
 
-    async def _hold(self) -> None:
-        """Connect, and hold the connections until one fails; raises what it failed with."""
+    async def _connect_and_run(self) -> None:
+        """Connect, and use the connections until one fails. Raises the failure."""
         async with AsyncExitStack() as stack:
             made = [await stack.enter_async_context(connect(self._url)) for _ in range(3)]
             runs = {await run_id(connection) for connection in made}
@@ -148,15 +149,15 @@ class Connections:
                     async with asyncio.timeout(CONFIRM_SECONDS):
                         await confirmed.wait()
                     self._storing, self._reading = storing, reading
-                    await self._prober.run(storing, self.run_id, answered=self._answered)
+                    await self._prober.run(storing, self.run_id, answered=self._probe_answered)
             finally:
                 self._storing = self._reading = None
-                # Before a new connection brings anything: what is published meanwhile is in History only.
+                # Report before reconnecting: events published during the outage are only in History.
                 self._losses.report()
 
 
 def _reason(error: BaseException) -> str:
-    """Return what anybody may see: without the server's address or user."""
+    """Return the public reason, without the server's address or user."""
     if isinstance(error, Unavailable | InvalidSettings):
         return str(error)
     if isinstance(error, AuthenticationError):
@@ -167,7 +168,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _details(error: BaseException) -> str:
-    """Return what is logged."""
+    """Return the details for the log."""
     found = [each for each in (error, error.__cause__) if each is not None]
     text = ": ".join(str(each) or type(each).__name__ for each in found)
     if any(lacks_permission(each) for each in found):
@@ -175,6 +176,6 @@ def _details(error: BaseException) -> str:
     return text
 
 
-def _first(error: BaseException) -> BaseException:
-    """Return the failure that ended a group of tasks."""
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+def _first_failure(error: BaseException) -> BaseException:
+    """Return the first failure of a group of tasks."""
+    return _first_failure(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

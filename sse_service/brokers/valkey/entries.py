@@ -1,4 +1,4 @@
-"""How events are encoded in Valkey: in the channels' histories, and in the messages published to the tasks."""
+"""The encoding of events in Valkey, in the histories of channels and in pub/sub messages."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """A message of one channel. Its event is not decoded yet."""
+class LiveMessage:
+    """A pub/sub message of one channel. Its event is still encoded."""
 
     epoch: str
     offset: int
     previous: int
-    """Offset of the channel's event before this one, 0 if the store knows none."""
+    """Offset of the channel's previous event; 0 if the store knows none."""
     event: bytes
 
 
 def encode(route: Route) -> bytes:
-    """Encode the event with its channels, which are checked when it is read."""
+    """Encode the event and its channels. Readers check that the entry is in one of these channels."""
     event = route.event
     return orjson.dumps((event.id, event.type, event.subject, event.time, event.data, route.channels))
 
 
 def decode(raw: bytes, *, epoch: str, offset: int) -> Entry:
-    """Read what ``encode`` wrote; raises ValueError."""
+    """Decode the result of ``encode``. Raises ValueError."""
     try:
         event_id, kind, subject, time, data, channels = orjson.loads(raw)
         cursor = Cursor(epoch, offset, digest(event_id))
         return Entry(cursor, Event(event_id, data, kind, subject, time), tuple(channels))
     except (TypeError, AttributeError):
-        raise ValueError("JSON of another form") from None
+        raise ValueError("not an encoded event") from None
 
 
-def decode_message(raw: bytes) -> Message:
-    """Read what the publish script sent; raises ValueError."""
+def decode_message(raw: bytes) -> LiveMessage:
+    """Decode a message that the publish script sent. Raises ValueError."""
     head, _, event = raw.partition(b"\n")
     epoch, offset, previous = head.split()
-    return Message(epoch.decode(), int(offset), int(previous), event)
+    return LiveMessage(epoch.decode(), int(offset), int(previous), event)

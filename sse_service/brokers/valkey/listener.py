@@ -1,4 +1,4 @@
-"""This task's pub/sub connection: subscribes to the channels in use, and hands on their messages."""
+"""The task's pub/sub connection. It subscribes to the channels in use, and passes their events on."""
 
 from __future__ import annotations
 
@@ -23,56 +23,59 @@ if TYPE_CHECKING:
     from sse_service.telemetry.metrics import Metrics
 
 LINGER_SECONDS = 10.0
-"""How long a channel stays subscribed after its last stream: most streams come back within seconds."""
+"""How long a channel stays subscribed after its last stream. Most clients reconnect within seconds."""
 
 EXPIRE_SECONDS = 1.0
-"""Interval at which unused channels and unconfirmed subscriptions are looked for."""
+"""How often unused channels and unconfirmed subscriptions are checked."""
 
 BATCH = 1000
-"""Channels named in one command."""
+"""Maximum number of channels in one command."""
 
 CONFIRM_SECONDS = 5.0
-"""Timeout for the server to confirm a subscription. After it the connection is made again."""
+"""How long the server may take to confirm a subscription. After that, the task reconnects."""
 
 
 _log = logging.getLogger(__name__)
 
 
 def drop_misdirected(channel: str, metrics: Metrics) -> None:
-    """Count and log an entry of a channel to which the service did not publish it. It must reach nobody."""
+    """Count and log an entry that the service did not publish to its channel. It must not be delivered."""
     metrics.events_dropped.labels(DropReason.MISDIRECTED).inc()
-    _log.error("dropped an entry of channel %s that was not published to it: something else writes to Valkey", channel)
+    _log.error(
+        "dropped an entry of channel %s that this service did not publish to it: something else writes to Valkey",
+        channel,
+    )
 
 
-class _Subscription:
+class _ChannelState:
     __slots__ = ("asked", "confirmed", "unused_since")
 
     def __init__(self) -> None:
         self.asked = time.monotonic()
-        # True: the server confirmed it; False: the connection ended first.
+        # True if the server confirmed the subscription, False if the connection ended first.
         self.confirmed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.unused_since: float | None = None
 
 
 class ValkeyListener:
-    """Keeps the server's subscriptions equal to what the streams need, over any number of connections."""
+    """Keeps the server subscribed to the channels that streams use, across reconnects."""
 
     def __init__(self, *, prefix: str, listener: Listener, losses: LossDetector, metrics: Metrics) -> None:
-        """``prefix`` and a channel's name make the name that the server publishes to."""
+        """``prefix`` plus a channel is the name of its pub/sub channel."""
         self._prefix = prefix
         self._listener = listener
         self._losses = losses
         self._metrics = metrics
-        self._channels: dict[str, _Subscription] = {}
+        self._channels: dict[str, _ChannelState] = {}
         self._connected = False
-        # What to tell the server: a channel's name, and whether to subscribe.
+        # Commands to send: a channel, and True to subscribe or False to unsubscribe.
         self._changes: asyncio.Queue[tuple[str, bool]] = asyncio.Queue()
-        # The entry handed on last. Its event has a message for each of its channels, one right after the other.
-        self._handed_epoch = ""
-        self._handed_offset = 0
+        # The entry passed on last. An event arrives once for each of its channels, in consecutive messages.
+        self._delivered_epoch = ""
+        self._delivered_offset = 0
         self.received = 0
-        """Messages received, of any kind."""
-        # No user, group or broadcast channel begins like this.
+        """How many messages were received, probes included."""
+        # Channels of users and groups and the broadcast channel have other prefixes.
         self._probe = f"probe:{secrets.token_hex(8)}"
         self.probes: set[int] = set()
         """Offsets of the probes that have arrived."""
@@ -80,20 +83,23 @@ class ValkeyListener:
         """Set when a probe has arrived."""
 
     async def subscribe(self, channels: Iterable[str]) -> None:
-        """Return when the server has confirmed all of them. Raises Unavailable; a new connection subscribes them."""
+        """Return when the server has confirmed all channels.
+
+        Raises Unavailable if the connection is lost. The next connection subscribes to them by itself.
+        """
         waiting = [confirmed for confirmed in map(self._use, channels) if not confirmed.done()]
         if not self._connected:
             raise Unavailable("not connected")
         if waiting:
-            # Not gather(): a caller that is cancelled must not cancel what others wait for.
+            # Not gather(), because a cancelled caller must not cancel the futures that others wait for.
             await asyncio.wait(waiting)
             if not all(confirmed.result() for confirmed in waiting):
                 raise Unavailable("the connection ended")
 
     def unsubscribe(self, channel: str) -> None:
-        """Unsubscribe some time from now, unless the channel is used again."""
+        """Unsubscribe after LINGER_SECONDS, unless the channel is used again."""
         if not self._connected:
-            # Nothing expires while disconnected: streams that come and go in an outage must leave nothing behind.
+            # Nothing expires while disconnected, so streams that come and go in an outage must be forgotten here.
             self._channels.pop(channel, None)
             self._losses.forget(channel)
         elif found := self._channels.get(channel):
@@ -101,17 +107,17 @@ class ValkeyListener:
 
     @property
     def probe_channel(self) -> str:
-        """The name that this task's probes are published to."""
+        """The pub/sub channel of this task's probes."""
         return self._prefix + self._probe
 
     def confirmed_channels(self) -> list[str]:
-        """Return the channels whose messages come by now."""
+        """Return the channels whose subscriptions are confirmed."""
         return [name for name, found in self._channels.items() if found.confirmed.done()]
 
     async def run(self, connection: AbstractConnection, *, confirmed: asyncio.Event) -> None:
-        """Subscribe to all channels in use, set the event when they are confirmed, and hand on messages.
+        """Subscribe to all channels in use, set ``confirmed`` when this is done, and pass on messages.
 
-        Raises one of FAULTS when the connection ends, and Unavailable when a subscription is not confirmed.
+        Raises one of CONNECTION_ERRORS when the connection ends, and Unavailable when a subscription is not confirmed.
         """
         now = time.monotonic()
         for name, found in list(self._channels.items()):
@@ -119,7 +125,7 @@ class ValkeyListener:
                 del self._channels[name]
                 self._losses.forget(name)
         names = [self._probe, *self._channels]
-        # Changes meant for the last connection are in these names already.
+        # Drop changes for the previous connection: these names include them.
         self._changes = asyncio.Queue()
         for found in self._channels.values():
             found.confirmed = asyncio.get_running_loop().create_future()
@@ -140,14 +146,14 @@ class ValkeyListener:
     def _use(self, channel: str) -> asyncio.Future[bool]:
         found = self._channels.get(channel)
         if found is None:
-            found = self._channels[channel] = _Subscription()
+            found = self._channels[channel] = _ChannelState()
             self._losses.watch(channel)
             self._changes.put_nowait((channel, True))
         found.unused_since = None
         return found.confirmed
 
     async def _send_changes(self, connection: AbstractConnection) -> None:
-        """Tell the server what has changed, in order, many names at a time."""
+        """Send changes to the server in order, with many channels in one command."""
         while True:
             names: list[str] = []
             name, wanted = await self._changes.get()
@@ -165,7 +171,7 @@ class ValkeyListener:
             await send(connection, command, *(self._prefix + name for name in names[start : start + BATCH]))
 
     async def _expire(self) -> None:
-        """Unsubscribe from unused channels. Raises Unavailable when the server does not confirm a subscription."""
+        """Unsubscribe from unused channels. Raises Unavailable if a subscription is not confirmed in time."""
         while True:
             await asyncio.sleep(EXPIRE_SECONDS)
             now = time.monotonic()
@@ -184,7 +190,7 @@ class ValkeyListener:
             channel = name.decode()[len(self._prefix) :]
             if kind == b"message":
                 self.received += 1
-                self._take(channel, body)
+                self._handle_message(channel, body)
             elif kind == b"subscribe":
                 found = self._channels.get(channel)
                 if found is not None and not found.confirmed.done():
@@ -193,18 +199,18 @@ class ValkeyListener:
                 if not unconfirmed:
                     confirmed.set()
 
-    def _take(self, channel: str, body: bytes) -> None:
-        """Check that no message before this one is missing, then hand its event on, once for all of its channels."""
+    def _handle_message(self, channel: str, body: bytes) -> None:
+        """Check that no earlier message is missing, then pass the event on, once for all its channels."""
         try:
             if channel == self._probe:
                 self.probes.add(int(body))
                 self.probed.set()
                 return
             message = decode_message(body)
-            copy = message.offset == self._handed_offset and message.epoch == self._handed_epoch
-            entry = None if copy else decode(message.event, epoch=message.epoch, offset=message.offset)
+            seen = message.offset == self._delivered_offset and message.epoch == self._delivered_epoch
+            entry = None if seen else decode(message.event, epoch=message.epoch, offset=message.offset)
         except ValueError:
-            # Anybody on the server can publish: this must end nothing.
+            # Any client of the server can publish, so a malformed message must not end the connection.
             drop_misdirected(channel, self._metrics)
             return
         if message.epoch != self._losses.epoch:
@@ -212,7 +218,7 @@ class ValkeyListener:
         self._losses.received(channel, previous=message.previous, offset=message.offset)
         if entry is None:
             return
-        self._handed_epoch, self._handed_offset = message.epoch, message.offset
+        self._delivered_epoch, self._delivered_offset = message.epoch, message.offset
         if channel in entry.channels:
             self._listener((entry,))
         else:

@@ -1,4 +1,4 @@
-"""Which live messages may have been lost: at most once is all that Valkey's pub/sub promises."""
+"""Detects lost live messages. Valkey's pub/sub delivers at most once."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ _log = logging.getLogger(__name__)
 
 
 class LossDetector:
-    """Knows up to which offset each subscribed channel is complete, and reports when one may not be.
+    """Tracks the offset up to which each subscribed channel is complete, and reports possible losses.
 
-    Each message carries the offset of its channel's previous event: if that did not come, something was lost. A loss
-    that no message follows is found by the probes, which compare every channel with the store.
+    Each message carries the offset of the previous event of its channel. If that event did not arrive, something was
+    lost. If no message follows a loss, the probes find it: they compare every channel with the store.
     """
 
     def __init__(self, *, on_lost: OnLost, metrics: Metrics) -> None:
         self._on_lost = on_lost
         self._metrics = metrics
-        # Channel -> offset up to which all its events came. None until its History was read.
+        # Channel -> offset up to which all its events have arrived. None until its History was read.
         self._offsets: dict[str, int | None] = {}
         self.epoch = ""
-        """The store's epoch, as far as this task has heard."""
+        """The store's epoch, as last seen by this task."""
         self.complete = 0
-        """Offset up to which the store has confirmed that nothing of any channel is missing."""
+        """Offset up to which a comparison with the store found nothing missing in any channel."""
 
     def watch(self, channel: str) -> None:
-        """Begin with a channel; its losses count from when its History is read."""
+        """Begin to track a channel. Losses count from the first read of its History."""
         self._offsets[channel] = None
 
     def forget(self, channel: str) -> None:
-        """End with a channel. Idempotent."""
+        """Stop tracking a channel. Idempotent."""
         self._offsets.pop(channel, None)
 
     def history_read(self, channels: Sequence[str], lasts: Sequence[int]) -> None:
-        """Take each channel's last offset, which was read from the store together with its History."""
+        """Note the last offset of each channel, as read from the store together with its History."""
         for channel, last in zip(channels, lasts, strict=True):
             if self._offsets.get(channel, last) is None:
                 self._offsets[channel] = last
 
     def received(self, channel: str, *, previous: int, offset: int) -> None:
-        """Take note of a message, and report a loss if the one before it did not come."""
+        """Note a message, and report a loss if the previous message of its channel did not arrive."""
         if channel not in self._offsets:
             return
         last = self._offsets[channel]
@@ -58,7 +58,10 @@ class LossDetector:
         self._offsets[channel] = offset if last is None or last < offset else last
 
     def compare(self, channels: Sequence[str], lasts: Sequence[int]) -> None:
-        """Report a loss if a channel's last offset, read before a probe that has arrived, did not come."""
+        """Report a loss if the store had a later event in any channel.
+
+        ``lasts`` are the channels' last offsets in the store, read before a probe that has arrived since.
+        """
         for channel, last in zip(channels, lasts, strict=True):
             known = self._offsets.get(channel)
             if known is not None and last > known:
@@ -66,7 +69,7 @@ class LossDetector:
                 return
 
     def begin_epoch(self, epoch: str) -> None:
-        """If the store has begun another epoch, report a loss: offsets of the earlier one prove nothing now."""
+        """If this is another epoch, report a possible loss: offsets of the earlier one prove nothing now."""
         if epoch != self.epoch:
             self.epoch = epoch
             self.report()
@@ -74,7 +77,7 @@ class LossDetector:
 
     def report(self) -> None:
         """Report that messages of any channel may have been lost."""
-        # No stream of a channel whose History was not read is live yet: it reads everything anyway.
+        # While the History of a channel was not read, none of its streams is live, and they read everything anyway.
         complete = {
             channel: _ABOVE_ALL if offset is None else max(offset, self.complete)
             for channel, offset in self._offsets.items()
@@ -83,7 +86,7 @@ class LossDetector:
         self._on_lost(complete)
 
     def _report_missing(self) -> None:
-        """Report all channels: whatever lost one message may have lost messages of the others."""
+        """Report all channels: the fault that lost one message may have lost messages of other channels."""
         self._metrics.broker_jumps.inc()
-        _log.warning("a message from Valkey was lost; the streams read on from history")
+        _log.warning("a message from Valkey was lost; the streams continue from history")
         self.report()

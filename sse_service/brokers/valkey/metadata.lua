@@ -1,25 +1,27 @@
--- Shared by all scripts, and placed before each: opens and checks the store's metadata.
+-- Code that is placed before every script. It opens and checks the store's metadata.
 --
--- The metadata is one hash. It holds the fields of FIXED, and for each channel a field '@' .. channel with the numbers
--- of its history. The index orders the same channels by their last offset. DEDUPE and DEDUPE_OLD are the two
--- generations of dedupe keys. Each script compares their sizes with the metadata, so the loss of any is noticed.
+-- The metadata is a hash with the fields of FIXED, and a field '@' .. channel for each channel, which is the record of
+-- the channel's history. The index is a sorted set of the same channels by last offset. DEDUPE and DEDUPE_OLD are the
+-- two generations of dedupe keys. Every script compares the sizes of these keys with the metadata, so that the loss of
+-- any of them is noticed.
 --
 -- KEYS: metadata, index, young and old generation of dedupe keys, prefix of the channels' histories (streams)
--- ARGV: run id of the server that the caller is connected to, eight random hexadecimal digits
+-- ARGV: run_id of the server that the caller is connected to, eight random hexadecimal digits
 
 local META, INDEX, DEDUPE, DEDUPE_OLD, HISTORY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local FIXED = {'epoch', 'run', 'last', 'floor', 'bytes', 'seen', 'old', 'rotated', 'scan'}
--- Measured: a stream reserves 4 KiB for its first entries.
+-- Measured. A Redis stream reserves 4 KiB for its first entries.
 local CHANNEL_BYTES, ENTRY_BYTES = 4800, 110
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
--- Formats an integer. tostring() and .. would write an offset as 1.79e+15.
+-- Formats an integer. tostring() and .. would format an offset as 1.79e+15.
 local function text(number) return string.format('%.0f', number) end
 
--- Epoch, highest offset given out, floor of all channels, bytes of all channels, sizes of the young and the old
--- generation of dedupe keys, offset at which the young one began, cursor of the scan for orphans.
+-- The fields of FIXED except 'run': epoch, highest offset given out, floor of all channels, bytes of all channels,
+-- number of dedupe keys in the young and in the old generation, offset at which the young generation began, and cursor
+-- of the scan for orphans.
 local epoch, last, floor, bytes, seen, old, rotated, scan
 
 local function intact(fields)
@@ -41,7 +43,7 @@ local function begin_epoch()
   epoch = string.format('%x-', last) .. ARGV[2]
 end
 
--- Part of the metadata is lost, so nothing proves that the histories are complete: remove all and begin a new epoch.
+-- Part of the metadata is lost, so the histories cannot be proved complete. Removes everything, and begins a new epoch.
 local function reset(known_last)
   known_last = math.max(known_last, tonumber(redis.call('ZRANGE', INDEX, -1, -1, 'WITHSCORES')[2] or 0))
   for _, channel in ipairs(redis.call('ZRANGE', INDEX, 0, -1)) do redis.call('UNLINK', HISTORY .. channel) end
@@ -50,7 +52,7 @@ local function reset(known_last)
   end
   redis.call('UNLINK', META, INDEX, DEDUPE, DEDUPE_OLD)
   last, floor, bytes, seen, old, rotated = known_last, 0, 0, 0, 0, now
-  -- If metadata and index are both lost, nothing names the other histories: scan for them.
+  -- If both metadata and index are lost, nothing lists the histories. Scan for them.
   scan = '0'
   begin_epoch()
   save()
@@ -63,7 +65,7 @@ local function open()
   seen, old, rotated, scan = tonumber(fields[6]), tonumber(fields[7]), tonumber(fields[8]), fields[9]
   -- Ages are measured in offsets, which never fall.
   now = math.max(now, last)
-  -- Another server, or this one after a restart: the newest events that it acknowledged may be lost.
+  -- This is another server, or it was restarted. It may have lost the newest events that it had acknowledged.
   if fields[2] ~= ARGV[1] then
     begin_epoch()
     save()
@@ -75,18 +77,19 @@ local function write(channel, record)
     record.bytes, record.count, record.first))
 end
 
--- Returns a channel's numbers; nil if it has none.
+-- Returns the record of a channel; nil if there is none.
 local function read(channel)
   local raw = redis.call('HGET', META, '@' .. channel)
   local held = redis.call('XLEN', HISTORY .. channel)
   if not raw then
-    -- An orphan of an epoch whose metadata and index were both lost.
+    -- A history without a record is an orphan of an epoch whose metadata and index were both lost.
     if held > 0 then redis.call('UNLINK', HISTORY .. channel) end
     return nil
   end
   local n = {}
   for number in string.gmatch(raw, '%d+') do n[#n + 1] = tonumber(number) end
   local record = {last = n[1], floor = n[2], bytes = n[3], count = n[4], first = n[5]}
+  -- Entries were lost, so the rest proves nothing.
   if held ~= record.count then
     redis.call('UNLINK', HISTORY .. channel)
     bytes = bytes - record.bytes + CHANNEL_BYTES
@@ -123,14 +126,14 @@ local function remove(channel)
   end
 end
 
--- Removes some of the channels that had no event for longer than the history's age.
+-- Removes up to 20 channels whose events have all expired.
 local function remove_expired(age)
   for _, channel in ipairs(redis.call('ZRANGEBYSCORE', INDEX, '-inf', text(now - age), 'LIMIT', 0, 20)) do
     remove(channel)
   end
 end
 
--- Removes histories that an earlier epoch left behind. Scans some keys a call, until all have been seen.
+-- Removes histories that an earlier epoch left behind. Each call scans some keys, until all were scanned.
 local function remove_orphans()
   if scan == 'done' then return end
   local answer = redis.call('SCAN', scan, 'COUNT', 200)

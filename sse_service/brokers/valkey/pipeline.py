@@ -1,4 +1,4 @@
-"""Pipelined commands: many calls on one connection, answered in the order in which they were sent."""
+"""Pipelining: many calls share one connection, and answers come in the order of the calls."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 CALL_SECONDS = 3.0
-"""Timeout of a call and of a connection attempt. After it the server counts as away."""
+"""Timeout of a call or connection attempt. After that, the server counts as unavailable."""
 
 BROKEN = "the connection broke"
-"""Said instead of the library's message, which contains the server's address. That one is the exception's cause."""
+"""Used instead of the library's message, which contains the server's address and becomes the exception's cause."""
 
-FAULTS = (RedisError, OSError, TimeoutError)
-"""What a call or a connection may raise besides Unavailable."""
+CONNECTION_ERRORS = (RedisError, OSError, TimeoutError)
+"""Exceptions of redis-py and of the network that a connection may raise."""
 
 
 @asynccontextmanager
 async def connect(url: str) -> AsyncIterator[AbstractConnection]:
-    """Connect, and disconnect at the end of the block; raises one of FAULTS.
+    """Connect, and disconnect at the end of the block. Raises one of CONNECTION_ERRORS.
 
-    The library's own retries, health checks and reconnects are off: each of them would hide a possible loss.
+    The library's retries, health checks and reconnects are off, because they would hide possible losses.
     """
     pool = ConnectionPool.from_url(
         url,
@@ -47,42 +47,42 @@ async def connect(url: str) -> AsyncIterator[AbstractConnection]:
             await connection.connect_check_health(check_health=False, retry_socket_connect=False)
         yield connection
     finally:
-        # Does not wait for the peer: it may be gone.
+        # Do not wait for the server: it may be gone.
         await connection.disconnect(nowait=True)
 
 
 async def send(connection: AbstractConnection, *arguments: str | bytes | int) -> None:
-    """Write a command; raises one of FAULTS."""
+    """Send a command. Raises one of CONNECTION_ERRORS."""
     try:
         await connection.send_packed_command(connection.pack_command(*arguments), check_health=False)
     except (RuntimeError, AttributeError) as error:
-        # uvloop raises the first for a transport that has just closed; a writer that is gone causes the second.
+        # uvloop raises RuntimeError if the transport has just closed. AttributeError: redis-py has no writer any more.
         raise ConnectionError(BROKEN) from error
 
 
 def database(url: str) -> int:
-    """Return the number of the database that the URL names."""
+    """Return the database number in the URL."""
     return int(parse_url(url).get("db", 0))
 
 
 class Pipeline:
-    """Sends commands of many callers on one connection, and gives each its own answer.
+    """Sends the commands of many callers on one connection, and returns the right answer to each.
 
-    One reader alone matches answers to calls. If a caller is cancelled while it waits, its answer is thrown away; it
-    can never be taken for the answer to another call.
+    A single reader matches answers to calls. If a caller is cancelled while it waits, its answer is discarded, and can
+    never be taken for the answer to another call.
     """
 
     def __init__(self, connection: AbstractConnection) -> None:
         self._connection = connection
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._ended: str | None = None
-        # Ended early by the first call that gets no answer.
+        # Expires early if a call gets no answer.
         self._reading = asyncio.timeout(None)
 
     async def call(self, *arguments: str | bytes | int) -> Any:
-        """Return the answer. Raises Unavailable, and ResponseError if the server refuses the command."""
+        """Send a command and return its answer. Raises Unavailable, and ResponseError if the server refuses it."""
         if self._ended is None and not self._connection.is_connected:
-            # A caller that was cancelled while it wrote has closed it. Another write would connect again, unnoticed.
+            # A caller was cancelled while writing, which closed the connection. Another write would silently reconnect.
             self._end("a command was cut off")
         if self._ended is not None:
             raise Unavailable(self._ended)
@@ -90,7 +90,7 @@ class Pipeline:
         self._waiting.append(answer)
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                # Nothing is awaited before the write, so answers come in the order of the calls.
+                # Nothing is awaited before the write, so commands are written in the order of ``_waiting``.
                 await send(self._connection, *arguments)
                 return await answer
         except TimeoutError:
@@ -128,15 +128,15 @@ class Pipeline:
             return error
 
     def _end(self, reason: str) -> None:
-        """Fail every waiting call, and every later one."""
+        """Fail all waiting and all later calls."""
         if self._ended is not None:
             return
         self._ended = reason
-        with suppress(RuntimeError):  # raised if nothing reads any more
+        with suppress(RuntimeError):  # raised if the reader has ended
             self._reading.reschedule(0)
         for answer in self._waiting:
             if not answer.done():
                 answer.set_exception(Unavailable(reason))
-                # Marks it as retrieved: a cancelled caller never asks.
+                # Mark it as retrieved, because a cancelled caller never retrieves it.
                 answer.exception()
         self._waiting.clear()

@@ -1,9 +1,8 @@
 #!lua flags=allow-oom
--- Reserves an offset and publishes it as a probe, reads the last offsets of some channels, and removes what is too
--- old.
+-- Reserves an offset and publishes it as a probe, reads the last offsets of some channels, and removes what is expired.
 --
--- Allowed when memory is full, because removing is what helps then.
--- ARGV: age of the history in µs, pub/sub channel of the caller's probes, the channels.
+-- Allowed when memory is full, because it frees memory.
+-- ARGV: age of the history in µs, pub/sub channel of the caller's probes, the channels to read.
 -- Returns the epoch, the offset, and each channel's last offset.
 
 last = math.max(last + 1, now)

@@ -1,4 +1,4 @@
-"""Probes that travel as events do. They show whether messages come, whether any was lost, and up to where all came."""
+"""Sends probes the same way as events, to find out whether messages arrive, and whether any was lost."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from sse_service.brokers.valkey.pipeline import Pipeline
 
 PROBE_SECONDS = 1.0
-"""Interval of the probes."""
+"""Interval between probes."""
 
 ARRIVAL_SECONDS = 1.0
-"""Timeout for a probe to arrive."""
+"""How long a probe may take to arrive."""
 
 MAX_SILENT_PROBES = 2
-"""Probes in a row that did not arrive, with no other message either, before the connection is made again."""
+"""Reconnect after this many missing probes in a row, if no other messages arrived either."""
 
 MAX_LATE_PROBES = 10
-"""The same, when other messages arrive meanwhile."""
+"""Reconnect after this many missing probes in a row, even if other messages arrived."""
 
 COMPARED_CHANNELS = 1000
-"""Channels compared with the store at each probe."""
+"""How many channels each probe compares with the store."""
 
 
 class ValkeyProber:
-    """Sends a probe each second, and compares what has arrived with what the store had when it was sent."""
+    """Sends a probe every second. When it arrives, compares the channels with what the store had at that time."""
 
     def __init__(self, *, listener: ValkeyListener, losses: LossDetector, age_us: int) -> None:
         self._listener = listener
@@ -43,20 +43,20 @@ class ValkeyProber:
         self._age_us = age_us
         self._probe = Script("probe")
         self._delivered = Cursor("none", 0)
-        # A round compares all channels: those still to come, and the position of the probe that began it.
+        # A round compares all channels. These are still to be compared, and this is the round's first probe.
         self._round: deque[str] = deque()
-        self._began: Cursor | None = None
+        self._round_start: Cursor | None = None
 
     @property
     def delivered(self) -> Cursor:
-        """The newest position before which no event of any channel is missing."""
+        """The newest position up to which no event of any channel is missing."""
         epoch = self._losses.epoch
         return self._delivered if self._delivered.epoch == epoch else Cursor(epoch or "none", 0)
 
     async def run(self, pipeline: Pipeline, run_id: str, *, answered: Callable[[], None]) -> None:
-        """Probe until cancelled, and call ``answered`` at each answer. Raises Unavailable if no messages come."""
+        """Send probes until cancelled, and call ``answered`` after each answer. Raises Unavailable if none arrive."""
         self._listener.probes.clear()
-        self._began = None
+        self._round_start = None
         missing: list[int] = []
         silent = late = 0
         while True:
@@ -77,28 +77,31 @@ class ValkeyProber:
                 silent = late = 0
             else:
                 missing.append(here.offset)
-                self._began = None
+                self._round_start = None
                 late += 1
                 silent = silent + 1 if received == self._listener.received else 0
                 if silent == MAX_SILENT_PROBES or late == MAX_LATE_PROBES:
-                    raise Unavailable("messages do not come")
+                    raise Unavailable("messages do not arrive")
             await asyncio.sleep(max(PROBE_SECONDS - (time.monotonic() - started), 0))
 
     def _next_channels(self) -> list[str]:
-        if self._began is None or not self._round:
-            self._round, self._began = deque(self._listener.confirmed_channels()), None
+        if self._round_start is None or not self._round:
+            self._round, self._round_start = deque(self._listener.confirmed_channels()), None
         return [self._round.popleft() for _ in range(min(len(self._round), COMPARED_CHANNELS))]
 
     def _compare(self, here: Cursor, channels: list[str], lasts: list[int]) -> None:
-        """Events stored before the probe were also published before it, so they must have arrived by now."""
-        self._began = self._began or here
+        """Compare channels with the store, and finish the round if these were the last ones.
+
+        Events that were stored before the probe were also published before it, so they must have arrived by now.
+        """
+        self._round_start = self._round_start or here
         self._losses.compare(channels, lasts)
         if not self._round:
-            self._delivered = self._began
-            self._losses.complete = self._began.offset
+            self._delivered = self._round_start
+            self._losses.complete = self._round_start.offset
 
     async def _arrives(self, offset: int) -> bool:
-        """Wait for a probe; False if it does not arrive in time."""
+        """Wait for a probe. Returns False if it does not arrive in time."""
         try:
             async with asyncio.timeout(ARRIVAL_SECONDS):
                 while offset not in self._listener.probes:

@@ -1,15 +1,15 @@
 #!lua
--- Stores the events of one receive, each once, and publishes them to the tasks that listen to their channels.
+-- Stores the events of one receive, without duplicates, and publishes them to the subscribed tasks.
 --
--- ARGV: most events of a channel, age of the history in µs, most bytes of all channels, dedupe window in µs, most
--- dedupe keys, prefix of the pub/sub channels, number of events. Then for each event: dedupe key, digest of its
+-- ARGV: maximum events of a channel, age of the history in µs, maximum bytes of all channels, dedupe window in µs,
+-- maximum dedupe keys, prefix of the pub/sub channels, number of events. Then for each event: dedupe key, digest of its
 -- content, the event, number of channels, the channels.
--- Returns the epoch, and for each event its offset, 'same' or 'differing'.
+-- Returns the epoch, and for each event: its offset, or 'same' or 'differing' for a duplicate.
 
 local max_events, age, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local window, max_keys, live = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 
--- Returns the digest of the content that this key was stored with, if that was within the window.
+-- Returns the digest of the content that was stored with this key; nil if there was none within the window.
 local function stored_content(key, offset)
   local found = redis.call('HGET', DEDUPE, key) or redis.call('HGET', DEDUPE_OLD, key)
   if not found then return nil end
@@ -17,8 +17,8 @@ local function stored_content(key, offset)
   if tonumber(at) >= offset - window then return content end
 end
 
--- Adds a dedupe key. When the young generation has lasted a window it becomes the old one, and the old one is dropped.
--- So each key is kept for one window at least.
+-- Adds a dedupe key. When the young generation is older than a window or full, it replaces the old generation. So a key
+-- is kept for at least one window, unless the limit of keys is reached.
 local function remember(key, content, offset)
   if offset - rotated > window or seen >= max_keys / 2 then
     redis.call('UNLINK', DEDUPE_OLD)
@@ -47,7 +47,7 @@ local function append(channel, event, offset)
   redis.call('PUBLISH', live .. channel, epoch .. ' ' .. text(offset) .. ' ' .. text(previous) .. '\n' .. event)
 end
 
--- Removes the channels idle longest until the bytes fit. Channels of the newest event lose their older entries first.
+-- Removes the channels idle longest until the bytes fit. Channels of the newest event lose older entries first.
 local function make_room(newest)
   local function enough(record) return bytes <= max_bytes or record.count <= 1 end
   while bytes > max_bytes do

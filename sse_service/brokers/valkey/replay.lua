@@ -1,16 +1,17 @@
 #!lua flags=allow-oom
--- Reads the entries of some channels after an offset, merged in order.
+-- Reads the entries of some channels after an offset, merged into one order.
 --
--- ARGV: age of the history in µs, offset to begin after, most entries, most bytes, number of channels, the channels.
--- Then for each possible loss its channel and two offsets: an entry after the first, up to the second, was lost.
+-- ARGV: age of the history in µs, offset to begin after, maximum entries, maximum bytes, number of channels, the
+-- channels. Then for each possible loss: its channel and two offsets. An entry above the first, up to the second, was
+-- lost.
 -- Returns the epoch, the position, the highest floor, each channel's last offset, whether something was lost, whether
--- there is more, and the entries: offset, channel, event.
+-- there is more, and for each entry its offset, channel and event.
 
 local age, after, max_entries, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local count = tonumber(ARGV[7])
 
 last = math.max(last, now)
--- An offset in the future proves nothing: return everything.
+-- An offset in the future proves nothing, so return everything.
 if after > last then after = 0 end
 
 local lost = 0
@@ -42,8 +43,8 @@ for i = 8, 7 + count do
   end
 end
 
--- Most entries read from one channel. If it has more, the page ends with the last one read. So no channel can hide an
--- entry that belongs before the page's end.
+-- Maximum entries read from one channel. If a channel has more, the page ends with the last one read from it. So no
+-- channel can hide an entry that belongs before the end of the page.
 local share = max_entries + 1
 if #active > 1 then share = math.ceil(max_entries * 2 / #active) + 1 end
 if held > 0 then share = math.max(1, math.min(share, math.floor(max_bytes / #active / (size / held)))) end
@@ -61,7 +62,7 @@ for _, pair in ipairs(active) do
   if #entries == share then
     if newest < record.last then upto, more = math.min(upto, newest), 1 end
   elseif newest ~= record.last and record.last >= last - age then
-    -- Its newest entry is missing though the count is right, so what is left proves nothing.
+    -- The count is right, but the newest entry is missing, so the rest proves nothing.
     floors = math.max(floors, record.last)
   end
 end

@@ -15,22 +15,22 @@ from sse_service.model.errors import Unavailable
 if TYPE_CHECKING:
     from sse_service.brokers.valkey.pipeline import Pipeline
 
-# All have one hash tag, and so are in one slot of a cluster or proxy.
+# All keys have the same hash tag, so they are in one slot of a cluster or proxy.
 KEYS = ("{sse}:book", "{sse}:channels", "{sse}:seen", "{sse}:seen:old", "{sse}:history:")
 """The metadata, the index of channels, the two generations of dedupe keys, and the prefix of the histories.
 
-A channel's name follows the prefix and ends the key. So no name can make another key."""
+The key of a history is the prefix plus the channel, so no channel can form one of the other keys."""
 
 
 class Script:
-    """One script, preceded by the code that all scripts share."""
+    """One script, with the code that all scripts share before it."""
 
     def __init__(self, name: str) -> None:
         self._source = source(name)
         self._sha = hashlib.sha1(self._source, usedforsecurity=False).hexdigest()
 
     async def __call__(self, pipeline: Pipeline, run_id: str, *arguments: str | bytes | int) -> list[Any]:
-        """Run it on the server with this run id; raises Unavailable."""
+        """Run the script on the server with this ``run_id``. Raises Unavailable."""
         rest = (len(KEYS), *KEYS, run_id, secrets.token_hex(4), *arguments)
         try:
             try:
@@ -47,7 +47,7 @@ class Script:
 
 
 def source(name: str) -> bytes:
-    """Return a script's text: its first line, which holds its flags, then the shared code, then the rest."""
+    """Return a script's source: its first line with the flags, the shared code, and the rest."""
     folder = files("sse_service.brokers.valkey")
     flags, _, body = folder.joinpath(f"{name}.lua").read_bytes().partition(b"\n")
     return b"\n".join((flags, folder.joinpath("metadata.lua").read_bytes(), body))

@@ -1,1 +1,1 @@
-"""Everything that depends on how uvicorn works inside. No other room touches what uvicorn does not document."""
+"""Everything that depends on uvicorn's internals. No other package uses undocumented parts of uvicorn."""

@@ -1,15 +1,15 @@
-"""What is answered where there is no request to answer."""
+"""The answers to input that never became a request."""
 
 from __future__ import annotations
 
 from sse_service.http import problems
 
 MAX_HEAD_BYTES = 16 * 1024
-"""Request line and headers; what an ALB passes on is at most 64 KiB, what a browser sends with cookies far less."""
+"""Limit of request line plus headers. An ALB passes on up to 64 KiB; browsers send far less, even with cookies."""
 
 HEAD_SECONDS = 10
-"""How long a request's head may take to come: a client that sends it byte by byte holds a descriptor (slow-loris)."""
+"""How long a request's head may take. A client that sends it byte by byte occupies a descriptor (slow-loris)."""
 
-TOO_LONG = problems.raw(431, f"the request line and headers must have at most {MAX_HEAD_BYTES} bytes")
-TOO_SLOW = problems.raw(408, f"the request line and headers must come within {HEAD_SECONDS} s")
-MALFORMED = problems.raw(400, "this is no HTTP/1.1 request")
+HEAD_TOO_LONG = problems.raw_response(431, f"the request line and headers must have at most {MAX_HEAD_BYTES} bytes")
+HEAD_TOO_SLOW = problems.raw_response(408, f"the request line and headers must arrive within {HEAD_SECONDS} s")
+MALFORMED = problems.raw_response(400, "this is not an HTTP/1.1 request")

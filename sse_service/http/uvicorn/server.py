@@ -1,4 +1,4 @@
-"""uvicorn's server, whose exit signal first drains."""
+"""uvicorn's server, with a drain before the exit."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ if TYPE_CHECKING:
     from sse_service.telemetry.health import Health
 
 CLOSE_SECONDS = 3.0
-"""What connections have, after the drain, to take their last bytes."""
+"""How long clients have to take their last bytes after the drain."""
 
 KEEP_ALIVE_SECONDS = 75
-"""Above an ALB's idle timeout of 60 s, or it sends a request into a connection that is just closing (502)."""
+"""More than an ALB's idle timeout of 60 s. Otherwise the ALB may use a connection that is closing, and answer 502."""
 
 
-def config(app: Any, *, limit: ConnectionLimit, health: Health, trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
-    """What every server here has in common."""
+def make_config(
+    app: Any, *, limit: ConnectionLimit, health: Health, trusted_proxies: Sequence[str] = ()
+) -> uvicorn.Config:
+    """Make the configuration that all servers share."""
     return uvicorn.Config(
         app,
-        http=partial(HTTPProtocol, limit=limit, health=health),  # type: ignore[arg-type]  # called as the class would be
+        http=partial(HTTPProtocol, limit=limit, health=health),  # type: ignore[arg-type]  # uvicorn expects a class
         ws="none",
         lifespan="off",
         log_config=None,
-        # Not left to WEB_CONCURRENCY, which uvicorn would read
+        # Set here, or uvicorn would read WEB_CONCURRENCY.
         workers=1,
         access_log=False,
         server_header=False,
@@ -49,13 +51,13 @@ def config(app: Any, *, limit: ConnectionLimit, health: Health, trusted_proxies:
     )
 
 
-class _Ending(uvicorn.Server):
-    """Ends within a time: connections that do not take their last bytes are cut."""
+class _TimedShutdownServer(uvicorn.Server):
+    """Shuts down within a time limit: connections that do not take their last bytes are cut."""
 
     close_seconds = CLOSE_SECONDS
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close what is left."""
+        """Close all connections, and cut those that do not close in time."""
         cut = asyncio.get_running_loop().call_later(self.close_seconds, self._abort_all)
         try:
             await super().shutdown(sockets)
@@ -67,49 +69,49 @@ class _Ending(uvicorn.Server):
             connection.transport.abort()
 
 
-class Server(_Ending):
-    """Drains on the first signal, closes at once on the second."""
+class DrainingServer(_TimedShutdownServer):
+    """Drains on the first signal, and closes everything at once on the second."""
 
     def __init__(
         self,
         config: uvicorn.Config,
         *,
         drain: Drain,
-        at_once: bool,
+        immediate_drain: bool,
         announce: Callable[[], None],
     ) -> None:
-        """``at_once`` closes the streams without pacing, whatever the signal; ``announce`` is called once it serves."""
+        """``immediate_drain`` closes the streams without pacing. ``announce`` is called when it is listening."""
         super().__init__(config)
         self._announce = announce
         self._drain = drain
-        self._at_once = at_once
+        self._immediate_drain = immediate_drain
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until drained; then abort what is still connected."""
+        """Serve until a signal has drained the task."""
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve, and say so."""
+        """Start listening, then call ``announce``."""
         await super().startup(sockets)
         self._announce()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the drain.
 
-        The signal is not kept as uvicorn would: it raises it again at the end, and the exit status would not be 0.
+        uvicorn would keep the signal and raise it again at the end, and the exit status would not be 0.
         """
         if self._loop is None:
             self.should_exit = True
         else:
-            # A signal may come between any two instructions, also before the start-up is done.
-            self._loop.call_soon_threadsafe(self._begin, self._at_once or sig == signal.SIGINT)
+            # A signal can arrive between any two instructions, even before the start-up is done.
+            self._loop.call_soon_threadsafe(self._begin, self._immediate_drain or sig == signal.SIGINT)
 
-    def _begin(self, hurry: bool) -> None:
-        if hurry or self._draining is not None:
-            self._drain.hurry()
+    def _begin(self, close_now: bool) -> None:
+        if close_now or self._draining is not None:
+            self._drain.close_now()
         if self._draining is None:
             self._draining = asyncio.get_running_loop().create_task(self._end())
 
@@ -121,18 +123,18 @@ class Server(_Ending):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Catch them as uvicorn does; at the end ignore them: what is left takes a second, and the exit status is 0."""
+        """Catch signals as uvicorn does. Then ignore them: the rest takes a second, and must exit with status 0."""
         with super().capture_signals():
             yield
         for number in HANDLED_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 
 
-class QuietServer(_Ending):
-    """A second server in the process, which leaves the signals to the first (only one may catch them)."""
+class SecondaryServer(_TimedShutdownServer):
+    """A second server in the same process. It leaves signals to the first one, because only one may catch them."""
 
     close_seconds = 1.0
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # uvicorn's is a generator
-        """Catch none."""
+        """Catch no signals."""
         return contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""What a response that lasts needs of its connection: to write without a task or a wait, and to hear of its end."""
+"""A stream's access to its connection: writing without a task and without waiting, and notice of its end."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from sse_service.http.uvicorn.protocol import HTTPProtocol
 
 EXTENSION = "sse_service.transport"
-"""Key in the ASGI scope's ``extensions`` under which a request finds its connection and its response."""
+"""Key in the ASGI scope's ``extensions`` for weak references to the connection and the response."""
 
 _TCP_INFO = struct.Struct("=24xI92xQ16xI")  # linux/tcp.h: tcpi_unacked 24, tcpi_bytes_acked 120, tcpi_notsent_bytes 144
 
 
 class StreamTransport:
-    """The connection of one response that lasts."""
+    """The connection of one stream."""
 
     __slots__ = ("_closing", "_cycle", "_flow", "_protocol", "_waiter", "_write", "chunked", "closed", "on_writable")
 
@@ -36,18 +36,21 @@ class StreamTransport:
         self._flow = protocol.flow
         self._waiter: asyncio.Future[None] | None = None
         self.on_writable: Callable[[], None] | None = None
-        """Called when the transport takes more after ``write`` has answered False."""
+        """Called when the transport accepts more after ``write`` has returned False."""
         self.closed = False
         """Whether the client has left."""
         self.chunked = cycle.scope["http_version"] != "1.0"
-        """Whether the response's body is in chunked coding; in HTTP/1.0 the close ends it (RFC 9112 §6.3)."""
+        """Whether the body is in chunked coding. With HTTP/1.0, the close ends the body (RFC 9112 §6.3)."""
         if not self.chunked:
-            # uvicorn would chunk its answer to HTTP/1.0 too.
+            # uvicorn would use chunked coding for HTTP/1.0 too.
             cycle.chunked_encoding = False
 
     def write(self, data: bytes) -> bool:
-        """Hand bytes to the transport, chunk-coded where ``chunked``; False: hold back. Never waits, raises nothing."""
-        # uvloop's transport raises once the connection is lost, which the response hears of a moment later.
+        """Send bytes, which must be in chunked coding if ``chunked``. Never waits and never raises.
+
+        Returns False if the caller must hold back until ``on_writable`` is called.
+        """
+        # uvloop's transport raises when the connection is lost. The response is told of the loss a moment later.
         if self._closing():
             return False
         self._write(data)
@@ -60,21 +63,21 @@ class StreamTransport:
             await self._waiter
 
     def wake(self) -> None:
-        """Wake whoever waits."""
+        """Let ``wait`` return."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def lost(self) -> None:
+    def connection_lost(self) -> None:
         """Note that the client has left."""
         self.closed = True
         self.wake()
 
     def release_request(self) -> None:
-        """Free what only reading a request needs. A stream lasts for hours."""
+        """Free what was needed to read the request, because a stream lasts for hours."""
         self._protocol.release_request(self._cycle)
 
     def abort(self) -> None:
-        """Close at once, and throw away what was not sent: ``close()`` would wait for a peer that never reads."""
+        """Close at once and discard unsent bytes. ``close()`` would wait for a peer that never reads."""
         self._protocol.cut()
 
     def progress(self) -> Progress:
@@ -89,7 +92,7 @@ class StreamTransport:
 
 
 def take_transport(scope: Any) -> StreamTransport:
-    """Take over the connection by which a request came, for a response that lasts."""
+    """Take over the connection of a request for a stream."""
     protocol, cycle = (ref() for ref in scope["extensions"][EXTENSION])
     transport: StreamTransport = protocol.take_over(cycle)
     return transport

@@ -11,50 +11,50 @@ if TYPE_CHECKING:
     from sse_service.streams.frame import Frame
     from sse_service.streams.service_events import ServiceEvent
 
-NAME = "sse"
-"""Under which Frames and service events keep their encoding."""
+ENCODING_KEY = "sse"
+"""The key of this protocol in ``encodings`` of Frames and service events."""
 
 HEARTBEAT = b":\n"
-"""A comment without a blank line. Several clients turn a block without data into an event."""
+"""A comment without a blank line after it, because several clients turn a block without data into an event."""
 
-_LINE_END = re.compile(r"\r\n|\n|\r")  # WHATWG HTML §9.2.5; str.splitlines() knows six more
+_LINE_END = re.compile(r"\r\n|\n|\r")  # WHATWG HTML §9.2.5; str.splitlines() also splits at six others
 
 
 def encode(frame: Frame) -> bytes:
-    """Encode an event, chunk-coded, and keep the bytes in the Frame for its other streams.
+    """Encode an event in chunked coding, and keep the bytes in the Frame for other streams.
 
-    The id comes last: a client that is cut off within the block cannot remember an id whose event it has not seen.
+    The id comes last. So a client that is cut off within the block cannot remember the id of an event it did not get.
     """
     cursor, kind = frame.cursor, frame.type
     head = f"event: {kind}\n" if kind != "message" or frame.event.type is not None else ""
-    # The cursor's fields, and not its __str__: that would take as long as everything else here.
+    # Formatting the cursor's fields here is faster: its __str__ takes as long as the rest of this function.
     block = f"{head}{_data(frame.event.data)}id: {cursor.epoch}.{cursor.offset}.{cursor.digest}\n\n".encode()
-    coded = frame.encodings[NAME] = chunk(block)
+    coded = frame.encodings[ENCODING_KEY] = chunk(block)
     return coded
 
 
 def encode_service_event(event: ServiceEvent) -> bytes:
-    """Encode a service event, chunk-coded, and keep the bytes in it."""
-    coded = event.encodings.get(NAME)
+    """Encode a service event in chunked coding, and keep the bytes in it."""
+    coded = event.encodings.get(ENCODING_KEY)
     if coded is None:
-        coded = event.encodings[NAME] = chunk(block(event))
+        coded = event.encodings[ENCODING_KEY] = chunk(service_event_block(event))
     return coded
 
 
-def block(event: ServiceEvent) -> bytes:
-    """Encode a service event without a transfer coding."""
+def service_event_block(event: ServiceEvent) -> bytes:
+    """Encode a service event without chunked coding."""
     retry = f"retry: {event.retry_ms}\n" if event.retry_ms is not None else ""
     tail = f"id: {event.cursor}\n" if event.cursor else ""
     return f"event: {event.type}\n{retry}{_data(orjson.dumps(event.data).decode())}{tail}\n".encode()
 
 
 def chunk(block: bytes) -> bytes:
-    """Code a block as one chunk (RFC 9112 §7.1), once for all streams and not for each."""
+    """Encode a block as one chunk (RFC 9112 §7.1). This is done once for all streams."""
     return b"%x\r\n%b\r\n" % (len(block), block)
 
 
 def unchunk(coded: bytes) -> bytes:
-    """Undo ``chunk``, for a client of HTTP/1.0, which knows no transfer coding."""
+    """Undo ``chunk``. HTTP/1.0 has no chunked coding."""
     return coded[coded.index(b"\n") + 1 : -2]
 
 

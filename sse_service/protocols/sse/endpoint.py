@@ -1,4 +1,4 @@
-"""``GET /events``."""
+"""``GET /events``: admits the request, and answers with the caller's stream or an error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sse_service.http.problems import problem, unauthorized
 from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
 from sse_service.model.reasons import CloseReason, RefusalReason
 from sse_service.protocols.pacer import Pacer
-from sse_service.protocols.sse.encoding import block
+from sse_service.protocols.sse.encoding import service_event_block
 from sse_service.protocols.sse.response import HEADERS, EventStream
 from sse_service.streams.registry import EVICTED_RETRY_MS
 from sse_service.streams.service_events import close
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sse_service.streams.registry import StreamRegistry
 
 RETRY_MS = (1000, 10_000)
-"""When a client comes back that an overloaded task has turned away."""
+"""When a client that an overloaded task has refused should try again."""
 
 _ADVICE = {
     RefusalReason.LIMIT: "this task holds as many streams as it may: try again",
@@ -35,8 +35,8 @@ _ADVICE = {
 }
 
 
-class Events:
-    """An ASGI application: Starlette's wrapper around a function would stay in memory for as long as the stream."""
+class EventsEndpoint:
+    """An ASGI application, because Starlette's wrapper around a function would stay in memory as long as the stream."""
 
     def __init__(self, *, admission: Admission, streams: StreamRegistry) -> None:
         self._admission = admission
@@ -44,7 +44,7 @@ class Events:
         self._pacer = Pacer()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with the caller's stream, or say why there is none."""
+        """Answer with the caller's stream, or with an error."""
         await self._pacer.wait()
         answer = await self._admit(Request(scope))
         if isinstance(answer, Response):
@@ -53,7 +53,10 @@ class Events:
             await self._stream.answer(scope, send, answer)
 
     async def _admit(self, request: Request) -> StreamRequest | Response:
-        """Admit a request, or make the answer that refuses it. The Request object must not live as long as a stream."""
+        """Admit a request, or return the answer that refuses it.
+
+        The Request object lives only in this method, not as long as the stream.
+        """
         try:
             return await self._admission.admit(request)
         except InvalidToken as error:
@@ -67,13 +70,18 @@ class Events:
 
 
 def _overloaded(request: Request, reason: RefusalReason) -> Response:
-    """Say when to come back. An EventSource gives up for good on any status but 200, so it is told within a stream."""
-    # A user's other pages will not be closed within seconds.
-    retry_ms = random.randint(*(EVICTED_RETRY_MS if reason is RefusalReason.USER else RETRY_MS))  # noqa: S311  as there
+    """Tell the client when to try again.
+
+    An EventSource gets this as a 200 with a ``stream.close``, because it gives up for good on any other status.
+    """
+    # A user at the limit must close another page first, which takes longer than a few seconds.
+    retry_ms = random.randint(*(EVICTED_RETRY_MS if reason is RefusalReason.USER else RETRY_MS))  # noqa: S311  spreads load
     if "text/event-stream" in request.headers.get("accept", "").lower():
         why = CloseReason.DRAIN if reason is RefusalReason.DRAIN else CloseReason.LIMIT
         return Response(
-            block(close(why, reconnect=True, retry_ms=retry_ms)), headers=HEADERS, media_type="text/event-stream"
+            service_event_block(close(why, reconnect=True, retry_ms=retry_ms)),
+            headers=HEADERS,
+            media_type="text/event-stream",
         )
     headers = {"Retry-After": str(-(-retry_ms // 1000)), "Connection": "close"}
     return problem(503, _ADVICE[reason], headers=headers)

@@ -1,4 +1,4 @@
-"""The response of a stream, built on sse-starlette's."""
+"""The response of a stream, built on the one of sse-starlette."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ if TYPE_CHECKING:
     from sse_service.protocols.admission import StreamRequest
     from sse_service.streams.registry import StreamRegistry
 
-# sse-starlette's own drain would cut every stream at once. Ours closes them one by one, each with a ``stream.close``.
+# sse-starlette's own drain would cut all streams at once. Ours closes them one by one, each with a ``stream.close``.
 AppStatus.enable_automatic_graceful_drain = False
 
 HEADERS = {
-    # Neither stored nor compressed on the way (RFC 9111 §5.2.2.5 and §5.2.2.6).
+    # Proxies must neither store nor compress the stream (RFC 9111 §5.2.2.5 and §5.2.2.6).
     "Cache-Control": "no-store, no-transform",
     # nginx buffers a response unless it is told otherwise.
     "X-Accel-Buffering": "no",
-    # A client's next request must not arrive on a draining task by the same connection.
+    # A client's next request must not reach a draining task over the same connection.
     "Connection": "close",
 }
 """The headers of every answer that is an event stream."""
 
 GREETING_SECONDS = 0.02
-"""How long the head waits for ``stream.ready``. One segment costs both ends far less than two."""
+"""How long the head waits for ``stream.ready``: one TCP segment costs both ends far less than two."""
 
 
 class EventStream(EventSourceResponse):
     """Answers every request for a stream. The request's task sleeps until the client leaves or the stream ends.
 
-    One object serves all streams: what they have in common is not held for each of them.
+    One object serves all streams, so common state is not kept per stream.
     """
 
     def __init__(self, *, streams: StreamRegistry) -> None:
-        super().__init__(_nothing(), ping=0)
+        super().__init__(_empty_body(), ping=0)
         self.headers.update(HEADERS)
         self._streams = streams
 
     async def answer(self, scope: Scope, send: Send, request: StreamRequest) -> None:
-        """Hold the Subscription around the response's life, so that it ends with it whatever happens."""
+        """Send the response, and hold a Subscription around it, which ends with it whatever happens."""
         transport = take_transport(scope)
         if transport.closed:
             return
@@ -64,32 +64,32 @@ class EventStream(EventSourceResponse):
             start=request.start,
             filter=request.filter,
         ) as subscription:
-            await _greeting(transport)
+            await _wait_for_greeting(transport)
             await send(self._start())
             transport.release_request()
             sink.begin()
             while not (subscription.closed or transport.closed):
                 await transport.wait()
             if subscription.closed:
-                # Within the block: a reader that stalls on the last bytes is still watched.
+                # Inside the with block, so that the timer still watches a reader that stalls on the last bytes.
                 await send({"type": "http.response.body", "body": b""})
 
     def _start(self) -> Message:
-        """Make a new message for each stream: Starlette's middleware puts its own headers into what it is given."""
+        """Make a new message for each stream, because Starlette's middleware adds headers to it in place."""
         return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
 
 
-async def _greeting(transport: StreamTransport) -> None:
-    """Wait until the sink has something to write behind the head. A slow broker delays the head by no more than this.
+async def _wait_for_greeting(transport: StreamTransport) -> None:
+    """Wait until the sink has something to write after the head, but at most GREETING_SECONDS.
 
-    On its own, so that the timer does not stay in memory for as long as the stream.
+    A function of its own, so that the timer does not stay in memory as long as the stream.
     """
     timer = asyncio.get_running_loop().call_later(GREETING_SECONDS, transport.wake)
     await transport.wait()
     timer.cancel()
 
 
-async def _nothing() -> AsyncIterator[bytes]:
-    """What the base class would iterate over; nobody does."""
+async def _empty_body() -> AsyncIterator[bytes]:
+    """The base class needs an iterator. It is never used."""
     return
     yield b""

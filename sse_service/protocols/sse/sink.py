@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sse_service.protocols.sse import encoding
-from sse_service.protocols.sse.encoding import NAME, chunk, encode, encode_service_event, unchunk
+from sse_service.protocols.sse.encoding import ENCODING_KEY, chunk, encode, encode_service_event, unchunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sse_service.streams.sink import Progress
 
 MAX_KEPT_BYTES = 64 * 1024
-"""How much may wait for the head: what uvicorn's own high-water mark lets wait for a reader."""
+"""How much may be kept until the head is sent. Equal to uvicorn's high-water mark."""
 
 _HEARTBEAT = chunk(encoding.HEARTBEAT)
 
@@ -24,21 +24,21 @@ _HEARTBEAT = chunk(encoding.HEARTBEAT)
 class EventStreamSink:
     """A Sink that encodes as Server-Sent Events.
 
-    Until ``begin`` it keeps what it is given, so that the response's head and the greeting leave in one segment.
+    Until ``begin`` it keeps everything, so that the response's head and the greeting are sent in one segment.
     """
 
     __slots__ = ("_kept", "_send", "_transport")
 
     def __init__(self, transport: StreamTransport) -> None:
         self._transport = transport
-        # What waits for the head, chunk-coded.
+        # Bytes to send after the head, in chunked coding.
         self._kept: list[bytes] = []
-        # How bytes leave: bound once, because a broadcast writes to thousands of streams.
+        # Bound once, because a broadcast writes to thousands of streams.
         self._send: Callable[[bytes], bool] = self._keep
 
     @property
     def on_writable(self) -> Callable[[], None] | None:
-        """As in the contract."""
+        """See ``streams.sink.Sink``."""
         return self._transport.on_writable
 
     @on_writable.setter
@@ -46,7 +46,7 @@ class EventStreamSink:
         self._transport.on_writable = call
 
     def begin(self) -> None:
-        """Write what was kept, behind the head, and keep nothing from now on."""
+        """Write the kept bytes after the head. From now on, bytes are sent at once."""
         kept, self._kept = [_HEARTBEAT, *self._kept], []
         if self._transport.chunked:
             self._send = self._transport.write
@@ -58,27 +58,27 @@ class EventStreamSink:
             self.on_writable()
 
     def write(self, frame: Frame) -> bool:
-        """Write an event; the first stream that does encodes it for all others."""
-        return self._send(frame.encodings.get(NAME) or encode(frame))
+        """Write an event. The first stream to write it encodes it for all."""
+        return self._send(frame.encodings.get(ENCODING_KEY) or encode(frame))
 
-    def tell(self, event: ServiceEvent) -> bool:
+    def write_service_event(self, event: ServiceEvent) -> bool:
         """Write a service event."""
         return self._send(encode_service_event(event))
 
     def heartbeat(self) -> bool:
-        """Write a comment."""
+        """Write a comment, which clients ignore."""
         return self._send(_HEARTBEAT)
 
     def size(self, frame: Frame) -> int:
-        """Count the encoded bytes."""
-        return len(frame.encodings.get(NAME) or encode(frame))
+        """Return the number of encoded bytes."""
+        return len(frame.encodings.get(ENCODING_KEY) or encode(frame))
 
     def progress(self) -> Progress:
-        """Ask the kernel."""
+        """Ask the kernel how much the peer has acknowledged."""
         return self._transport.progress()
 
     def end(self) -> None:
-        """Wake the response, which sees that the Subscription is closed."""
+        """Wake the response, which then sees that the Subscription is closed."""
         self._transport.wake()
 
     def abort(self) -> None:

@@ -13,7 +13,7 @@ from consumers.envelope import Envelope, unwrap
 from sse_service.dev.jobs import Jobs, State
 from sse_service.dev.processor import Processor
 from sse_service.dev.uploads import uploads_of
-from tests.unit.task import settled
+from tests.unit.task import wait_until
 
 
 class Bucket:
@@ -105,7 +105,7 @@ def process(
         async with asyncio.timeout(20):
             running = asyncio.create_task(processor.run())
             outcomes = await processor(envelopes)
-            await settled(lambda: running.done() or topic.ended >= ends)
+            await wait_until(lambda: running.done() or topic.ended >= ends)
             running.cancel()
             await asyncio.wait([running])
             if not running.cancelled():
@@ -223,7 +223,7 @@ def test_files_are_accepted_while_others_are_processed_and_wait_only_for_a_free_
             for name in ("a.txt", "b.txt", "c.txt"):
                 # Each is answered although none of those before it is done.
                 assert await processor([notice(f"users/ann/{name}")]) == [Outcome.DONE]
-            await settled(lambda: sum(job.state is State.PROCESSING for job in jobs.of("ann")) == 2)
+            await wait_until(lambda: sum(job.state is State.PROCESSING for job in jobs.of("ann")) == 2)
             running.cancel()
             await asyncio.wait([running])
 

@@ -11,8 +11,8 @@ from sse_service.http import descriptors
 from sse_service.model.errors import InvalidSettings
 
 
-def limits(setting: str) -> list[str]:
-    """The soft and hard limit of a process that has raised its own."""
+def raised_limits(setting: str) -> list[str]:
+    """Run ``raise_limit`` in a new process. Returns its result and the soft and hard limit."""
     code = (
         "import resource; from sse_service.http import descriptors as d; print(d.raise_limit(), *resource.getrlimit(7))"
     )
@@ -22,11 +22,11 @@ def limits(setting: str) -> list[str]:
     ).stdout.split()
 
 
-def test_a_shells_low_limit_is_raised_as_far_as_the_process_may() -> None:
-    assert limits("-Sn 300; ulimit -Hn 1500") == ["1500", "1500", "1500"]
+def test_a_low_soft_limit_is_raised_to_the_hard_limit() -> None:
+    assert raised_limits("-Sn 300; ulimit -Hn 1500") == ["1500", "1500", "1500"]
 
 
-def test_fewer_streams_than_asked_for_are_held_where_descriptors_are_short(caplog: pytest.LogCaptureFixture) -> None:
+def test_too_few_descriptors_lower_the_limit_of_streams(caplog: pytest.LogCaptureFixture) -> None:
     connections = descriptors.connections_within(1100)
     assert connections == 1000
     assert descriptors.streams_within(connections, 900) == 900
@@ -35,6 +35,6 @@ def test_fewer_streams_than_asked_for_are_held_where_descriptors_are_short(caplo
     assert "SSE_MAX_STREAMS is 10000" in caplog.text
 
 
-def test_a_limit_with_which_nobody_could_be_served_stops_the_start() -> None:
+def test_a_limit_that_is_too_low_to_serve_is_refused() -> None:
     with pytest.raises(InvalidSettings, match=r"^ulimit -n: must be at least 200"):
         descriptors.connections_within(199)

@@ -1,4 +1,4 @@
-"""Cursors are read as they were written, and their gaps found."""
+"""Cursors are formatted and parsed, and their gaps are found."""
 
 import pytest
 
@@ -8,14 +8,14 @@ from sse_service.model.reasons import GapReason
 NOW = Cursor("life", 1_790_000_000_000_000)
 
 
-def test_a_cursor_is_read_back_as_written() -> None:
+def test_a_cursor_survives_formatting_and_parsing() -> None:
     cursor = Cursor("life-1_A", 1_790_000_000_000_000, digest("event ✓"))
     assert parse(str(cursor)) == cursor
     assert len(str(cursor)) <= MAX_LENGTH
 
 
 @pytest.mark.parametrize("text", ["", "x", "a.b.0", "a.1", "a.1.g", "a.-1.0", "a.١.0", "é.1.0", "a.1.0\n", "a" * 9_999])
-def test_anything_else_is_no_cursor(text: str) -> None:
+def test_other_texts_are_not_cursors(text: str) -> None:
     assert parse(text) is None
 
 
@@ -32,7 +32,7 @@ def test_anything_else_is_no_cursor(text: str) -> None:
         (None, 0, GapReason.UNKNOWN),
     ],
 )
-def test_a_cursor_is_provable_only_within_its_epoch_floor_position_and_age(
+def test_a_cursor_is_a_gap_outside_its_epoch_floor_position_and_age(
     cursor: Cursor | None, floor: int, reason: GapReason | None
 ) -> None:
     assert find_gap(cursor, position=NOW, floor=floor, age_seconds=10) is reason

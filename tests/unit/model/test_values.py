@@ -1,4 +1,4 @@
-"""Values are compared by their fields, and have no others."""
+"""Values compare by their fields, and have slots."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ class Point:
     y: int = 0
 
 
-def test_equal_values_are_one_key() -> None:
+def test_values_with_equal_fields_are_equal_and_hash_alike() -> None:
     assert Point(1) == Point(1, 0)
     assert Point(1) != Point(1, 1)
     assert len({Point(1), Point(1, 0), Point(2)}) == 2

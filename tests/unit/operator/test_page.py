@@ -12,7 +12,7 @@ from sse_service.operator.recent_warnings import MAX_LINES, RecentWarnings
 from sse_service.operator.samples import Samples
 from sse_service.telemetry.health import Health
 from tests.unit.sinks import MemorySink
-from tests.unit.task import Task, settled
+from tests.unit.task import Task, wait_until
 
 
 def inspector(task: Task, *, warnings: RecentWarnings | None = None, trouble: str | None = None) -> Inspector:
@@ -33,7 +33,7 @@ def test_streams_are_counted_by_user_most_first() -> None:
             sinks = [MemorySink() for _ in range(3)]
             streams = [opened.enter_context(task.open(sink, user="ann")) for sink in sinks]
             opened.enter_context(task.open(MemorySink(), user="bob"))
-            await settled(lambda: all(stream.live for stream in streams))
+            await wait_until(lambda: all(stream.live for stream in streams))
             sinks[0].room = 1
             await task.publish("1", "2", channels=("user:ann",))
             seen = inspector(task).inspect()

@@ -1,4 +1,4 @@
-"""A crowd passes some at a time, in order, and others have their turns between them."""
+"""The pacer admits a crowd a few at a time, in order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sse_service.protocols.pacer import Pacer
 from tests.integration.process import DEADLINE
 
 
-def test_who_comes_alone_does_not_wait() -> None:
+def test_a_single_request_does_not_wait() -> None:
     async def body() -> None:
         pacer = Pacer(per_turn=2)
         for _ in range(10):
@@ -18,14 +18,14 @@ def test_who_comes_alone_does_not_wait() -> None:
             except StopIteration:
                 pass
             else:
-                raise AssertionError("it waited")
+                raise AssertionError("the request waited")
             await asyncio.sleep(0)
             await asyncio.sleep(0)
 
     asyncio.run(body())
 
 
-def test_a_crowd_passes_in_order_and_never_more_at_a_time() -> None:
+def test_a_crowd_is_admitted_in_order_and_in_limited_numbers() -> None:
     passed: list[int] = []
 
     async def one(pacer: Pacer, number: int) -> None:
@@ -46,7 +46,7 @@ def test_a_crowd_passes_in_order_and_never_more_at_a_time() -> None:
     assert passed == list(range(30))
 
 
-def test_who_leaves_while_it_waits_holds_nobody_up() -> None:
+def test_a_cancelled_request_does_not_hold_up_the_others() -> None:
     async def body() -> None:
         pacer = Pacer(per_turn=1)
         await pacer.wait()

@@ -7,14 +7,14 @@ from sse_service.model.cursor import Cursor
 from sse_service.model.events import Event
 from sse_service.protocols.sse.encoding import encode
 from sse_service.routing.fields import encoded_size, exceeds
-from sse_service.streams.frame import frame
+from sse_service.streams.frame import make_frame
 
 UNICODE = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 LINES = st.lists(st.sampled_from(["\r", "\n", "\r\n", "a", "é", "😀", "\u2028", "\v"])).map("".join)
 
 
 def written(data: str) -> int:
-    block = encode(frame(Event("e", data), Cursor("life", 1)))
+    block = encode(make_frame(Event("e", data), Cursor("life", 1)))
     return sum(len(line) + len(b"\n") for line in block.split(b"\n") if line.startswith(b"data: "))
 
 

@@ -1,4 +1,4 @@
-"""The one catch-up path: what was missed, then live, without a hole and without a double."""
+"""The catch-up replays what a stream missed and makes it live, without losing or repeating events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sse_service.streams.timer import Timer
 from tests.conformance.parser import Message
 from tests.contracts.lossy_broker import LossyBroker
 from tests.unit.sinks import MemorySink
-from tests.unit.task import Task, settled
+from tests.unit.task import Task, wait_until
 
 
 def ready(sink: MemorySink) -> dict[str, object]:
@@ -31,13 +31,13 @@ def events(sink: MemorySink) -> list[Message]:
     return [m for m in sink.messages if not m.type.startswith("stream.")]
 
 
-def test_a_stream_without_a_cursor_starts_live_and_is_told_its_position() -> None:
+def test_a_stream_without_a_cursor_starts_live_and_its_ready_event_has_an_id() -> None:
     task, sink = Task(), MemorySink()
 
     async def body() -> None:
         await task.publish("before")
         with task.open(sink) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
             await task.publish("after")
 
     task.run(body)
@@ -47,16 +47,16 @@ def test_a_stream_without_a_cursor_starts_live_and_is_told_its_position() -> Non
     assert sink.types == ["stream.ready", "message"]
 
 
-def test_a_stream_that_comes_back_gets_what_it_missed_then_a_position_then_live() -> None:
+def test_a_resumed_stream_gets_the_missed_events_then_its_position_then_live_events() -> None:
     task, first, second = Task(), MemorySink(), MemorySink()
 
     async def body() -> None:
         with task.open(first) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
             await task.publish("a", "b")
         await task.publish("c", "d")
         with task.open(second, last=events(first)[0].id) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
             await task.publish("e")
 
     task.run(body)
@@ -66,14 +66,14 @@ def test_a_stream_that_comes_back_gets_what_it_missed_then_a_position_then_live(
     assert second.data == ["b", "c", "d", "e"]
 
 
-def test_a_history_of_many_pages_is_read_to_its_end() -> None:
+def test_a_history_of_many_pages_is_replayed_completely() -> None:
     task, sink = Task(), MemorySink()
     texts = [str(n) for n in range(357)]
 
     async def body() -> None:
         await task.publish(*texts)
         with task.open(sink, since="all") as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
 
     task.run(body)
     assert sink.data == texts
@@ -81,30 +81,30 @@ def test_a_history_of_many_pages_is_read_to_its_end() -> None:
     assert "sse_replay_events_sum 357.0" in task.metrics.render().decode()
 
 
-def test_events_that_come_during_the_replay_follow_it_once() -> None:
+def test_events_published_during_a_replay_follow_it_exactly_once() -> None:
     task, sink = Task(), MemorySink()
     texts = [str(n) for n in range(300)]
 
     async def body() -> None:
         await task.publish(*texts[:250])
         with task.open(sink, since="all") as subscription:
-            await settled(lambda: len(sink.data) > 0)
+            await wait_until(lambda: len(sink.data) > 0)
             for text in texts[250:]:
                 await task.publish(text)
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
 
     task.run(body)
     assert sink.data == texts
 
 
 @pytest.mark.parametrize("last", ["nonsense", "other.5.0", "\xff" * 300])
-def test_a_cursor_that_proves_nothing_is_a_gap_then_all_that_is_held(last: str) -> None:
+def test_an_unusable_cursor_gives_a_gap_and_then_the_whole_history(last: str) -> None:
     task, sink = Task(), MemorySink()
 
     async def body() -> None:
         await task.publish("a", "b")
         with task.open(sink, last=last) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
 
     task.run(body)
     assert ready(sink)["resumed"] is False
@@ -112,15 +112,15 @@ def test_a_cursor_that_proves_nothing_is_a_gap_then_all_that_is_held(last: str) 
     assert sink.messages[1].id
 
 
-def test_a_stream_cut_right_after_a_gap_misses_nothing_of_what_follows_it() -> None:
+def test_a_stream_that_is_cut_right_after_a_gap_resumes_from_the_gaps_position() -> None:
     task, first, second = Task(), MemorySink(), MemorySink()
 
     async def body() -> None:
         await task.publish("a", "b")
         with task.open(first, last="nonsense") as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
         with task.open(second, last=first.messages[1].id) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
 
     task.run(body)
     assert first.types[1] == "stream.gap"
@@ -128,22 +128,22 @@ def test_a_stream_cut_right_after_a_gap_misses_nothing_of_what_follows_it() -> N
     assert second.data == ["a", "b"]
 
 
-def test_a_history_that_was_trimmed_is_a_gap_at_connect() -> None:
+def test_resuming_from_a_trimmed_history_gives_a_gap() -> None:
     task, first, second = Task(history_events=2), MemorySink(), MemorySink()
 
     async def body() -> None:
         with task.open(first) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
         await task.publish("a", "b", "c")
         with task.open(second, last=first.messages[0].id) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
 
     task.run(body)
     assert gaps(second) == ["trimmed"]
     assert second.data == ["b", "c"]
 
 
-def test_since_a_time_gives_what_was_published_from_then_on() -> None:
+def test_since_with_a_time_replays_events_from_that_time_on() -> None:
     task, sink = Task(), MemorySink()
 
     async def body() -> None:
@@ -152,7 +152,7 @@ def test_since_a_time_gives_what_was_published_from_then_on() -> None:
         task.now += 100
         await task.publish("young")
         with task.open(sink, since="50s") as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
 
     task.run(body)
     assert ready(sink)["resumed"] is False
@@ -160,21 +160,21 @@ def test_since_a_time_gives_what_was_published_from_then_on() -> None:
     assert sink.data == ["young"]
 
 
-def test_since_before_the_history_began_is_a_gap() -> None:
+def test_since_with_a_time_before_the_history_began_gives_a_gap() -> None:
     task, sink = Task(), MemorySink()
 
     async def body() -> None:
         task.now += 60
         await task.publish("a")
         with task.open(sink, since="10m") as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
 
     task.run(body)
     assert gaps(sink) == ["epoch"]
     assert sink.data == ["a"]
 
 
-def test_a_narrowed_stream_replays_only_what_it_wants_and_resumes_behind_the_rest() -> None:
+def test_a_filtered_stream_replays_only_matching_events_and_resumes_after_the_others() -> None:
     task, first, second = Task(), MemorySink(), MemorySink()
     done = Filter(types=frozenset({"done"}))
 
@@ -182,30 +182,30 @@ def test_a_narrowed_stream_replays_only_what_it_wants_and_resumes_behind_the_res
         await task.publish("a", kind="done")
         await task.publish("b", "c", kind="progress")
         with task.open(first, since="all", filter=done) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
         with task.open(second, last=first.messages[-1].id, filter=done) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
 
     task.run(body)
     assert first.types == ["stream.ready", "done", "stream.cursor"]
     assert second.types == ["stream.ready", "stream.cursor"]
 
 
-def test_an_event_for_two_of_a_streams_channels_comes_once_live_and_replayed() -> None:
+def test_an_event_on_two_of_a_streams_channels_is_written_once_both_live_and_replayed() -> None:
     task, live, replayed = Task(), MemorySink(), MemorySink()
 
     async def body() -> None:
         with task.open(live, groups=("ops",)) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
             await task.publish("a", channels=("user:1", "group:ops", "broadcast"))
         with task.open(replayed, groups=("ops",), since="all") as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
 
     task.run(body)
     assert live.data == replayed.data == ["a"]
 
 
-def test_while_the_broker_is_away_a_stream_waits_for_its_greeting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_stream_waits_while_the_broker_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     task, sink = Task(), MemorySink()
     away, tries = True, 0
     subscribe = task.broker.subscribe
@@ -223,23 +223,23 @@ def test_while_the_broker_is_away_a_stream_waits_for_its_greeting(monkeypatch: p
     async def body() -> None:
         nonlocal away
         with task.open(sink) as subscription:
-            await settled(lambda: tries > 2)
+            await wait_until(lambda: tries > 2)
             assert sink.written == b""
             away = False
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
 
     task.run(body)
     assert sink.types == ["stream.ready"]
 
 
-def test_a_stream_that_ends_before_its_greeting_is_forgotten() -> None:
+def test_a_stream_that_ends_before_its_greeting_leaves_nothing_behind() -> None:
     task, sink = Task(), MemorySink()
 
     async def body() -> None:
         with task.open(sink):
             pass
         with task.open(MemorySink()) as other:
-            await settled(lambda: other.live)
+            await wait_until(lambda: other.live)
 
     task.run(body)
     assert sink.written == b""
@@ -247,17 +247,17 @@ def test_a_stream_that_ends_before_its_greeting_is_forgotten() -> None:
     assert len(task.hub._members) == 0
 
 
-def test_a_stream_that_cannot_be_caught_up_is_cut_and_no_other_suffers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_the_catchup_cuts_that_stream_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     task, broken, sound = Task(), MemorySink(), MemorySink()
 
     def fail(_: object) -> bool:
         raise RuntimeError
 
-    monkeypatch.setattr(broken, "tell", fail)
+    monkeypatch.setattr(broken, "write_service_event", fail)
 
     async def body() -> None:
         with task.open(broken) as first, task.open(sound) as second:
-            await settled(lambda: second.live)
+            await wait_until(lambda: second.live)
             assert first.closed
             assert broken.aborted
 
@@ -265,17 +265,17 @@ def test_a_stream_that_cannot_be_caught_up_is_cut_and_no_other_suffers(monkeypat
     assert 'sse_streams_closed_total{reason="error"} 1.0' in task.metrics.render().decode()
 
 
-def test_a_store_that_begins_another_life_is_a_gap_in_mid_stream() -> None:
+def test_a_new_epoch_gives_a_live_stream_a_gap() -> None:
     task, sink = Task(), MemorySink()
 
     async def body() -> None:
         with task.open(sink) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
             await task.publish("a")
             task.broker._epoch = new_epoch(task.broker._last)
             await task.publish("b")
             task.hub.lost({"user:1": 2**60})
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
             await task.publish("c")
 
     task.run(body)
@@ -283,37 +283,37 @@ def test_a_store_that_begins_another_life_is_a_gap_in_mid_stream() -> None:
     assert sink.data[-2:] == ["b", "c"]
 
 
-def test_an_idle_stream_that_is_older_than_history_reads_on_without_a_gap() -> None:
+def test_an_idle_stream_older_than_the_history_falls_behind_without_a_gap() -> None:
     task, sink = Task(), MemorySink()
     timer = Timer(streams=task.streams, broker=task.broker, heartbeat_seconds=15, history_seconds=3600)
 
     async def body() -> None:
         with task.open(sink) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
             for _ in range(5):
                 task.now += 1300
                 await timer.tick()
             task.hub.lost({"user:1": 2**60})
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
 
     task.run(body)
     assert gaps(sink) == []
     assert "stream.cursor" in sink.types
 
 
-def test_what_was_lost_before_another_channel_went_on_is_a_gap_and_read_again() -> None:
+def test_an_event_lost_before_a_later_event_of_another_channel_gives_a_gap_and_a_replay() -> None:
     task, sink = Task(broker=LossyBroker), MemorySink()
 
     async def body() -> None:
         with task.open(sink, groups=("ops",)) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
             await task.publish("seen")
             seen = task.broker._last
             with task.broker.losing():
                 await task.publish("lost")
             await task.publish("group's", channels=("group:ops",))
             task.hub.lost({"user:1": seen})
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
             await task.publish("later")
 
     task.run(body)
@@ -321,24 +321,24 @@ def test_what_was_lost_before_another_channel_went_on_is_a_gap_and_read_again() 
     assert sink.data == ["seen", "group's", "lost", "group's", "later"]
 
 
-def test_where_nothing_was_lost_before_another_channel_went_on_nothing_is_told() -> None:
+def test_a_possible_loss_that_was_none_gives_no_gap() -> None:
     task, sink = Task(broker=LossyBroker), MemorySink()
 
     async def body() -> None:
         with task.open(sink, groups=("ops",)) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
             await task.publish("a")
             seen = task.broker._last
             await task.publish("b", channels=("group:ops",))
             task.hub.lost({"user:1": seen, "group:ops": task.broker._last, "broadcast": 0})
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
 
     task.run(body)
     assert gaps(sink) == []
     assert sink.data == ["a", "b"]
 
 
-def test_a_possible_loss_is_looked_into_after_an_outage_of_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_possible_loss_is_still_checked_after_an_outage_of_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     task, sink = Task(broker=LossyBroker), MemorySink()
     monkeypatch.setattr("sse_service.streams.catchup.RETRY_SECONDS", 0)
     replay, tries = task.broker.replay_after_loss, 0
@@ -352,14 +352,14 @@ def test_a_possible_loss_is_looked_into_after_an_outage_of_the_broker(monkeypatc
 
     async def body() -> None:
         with task.open(sink, groups=("ops",)) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
             seen = task.broker._last
             with task.broker.losing():
                 await task.publish("lost")
             await task.publish("group's", channels=("group:ops",))
             monkeypatch.setattr(task.broker, "replay_after_loss", fail_twice)
             task.hub.lost({"user:1": seen})
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
 
     task.run(body)
     assert gaps(sink) == ["lost"]

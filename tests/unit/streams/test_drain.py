@@ -1,4 +1,4 @@
-"""A drain turns new streams away, and closes each open one with a word."""
+"""A drain refuses new streams, and closes each open one with ``stream.close``."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ import pytest
 from sse_service.model.errors import Overloaded
 from sse_service.streams.drain import Drain
 from tests.unit.sinks import MemorySink
-from tests.unit.task import Task, settled
+from tests.unit.task import Task, wait_until
 
 
-class Ending:
-    """A drain, and what it tells of the consumer."""
+class DrainedTask:
+    """The drain of a task, with a stand-in for its consumer."""
 
     def __init__(self, task: Task, *, seconds: float, finishes: bool = True) -> None:
         self.stopped = False
         self._finishes = finishes
-        self.consumed = asyncio.Event()
+        self.consumer_done = asyncio.Event()
         self.health = task.health
         self.drain = Drain(
             streams=task.streams,
             health=self.health,
             stop_consumer=self._stop,
-            consumed=self.consumed,
+            consumer_done=self.consumer_done,
             seconds=seconds,
         )
 
     def _stop(self) -> None:
         self.stopped = True
         if self._finishes:
-            self.consumed.set()
+            self.consumer_done.set()
 
 
-def test_every_stream_is_told_when_to_come_back() -> None:
+def test_every_stream_is_closed_and_told_when_to_reconnect() -> None:
     task, sinks = Task(), [MemorySink() for _ in range(5)]
 
     async def body() -> None:
-        ending = Ending(task, seconds=0.2)
+        drained = DrainedTask(task, seconds=0.2)
         with ExitStack() as opened:
             subscriptions = [opened.enter_context(task.open(sink)) for sink in sinks]
-            await settled(lambda: all(s.live for s in subscriptions))
-            running = asyncio.create_task(ending.drain.run())
-            await settled(lambda: ending.stopped)
-            assert ending.health.draining
+            await wait_until(lambda: all(s.live for s in subscriptions))
+            running = asyncio.create_task(drained.drain.run())
+            await wait_until(lambda: drained.stopped)
+            assert drained.health.draining
             with pytest.raises(Overloaded, match="drain"):
                 task.admit()
             assert sum(s.closed for s in subscriptions) < len(sinks)
@@ -61,52 +61,52 @@ def test_every_stream_is_told_when_to_come_back() -> None:
         assert b"event: stream.close\nretry: " in sink.written
 
 
-def test_a_second_signal_closes_all_that_is_left_at_once() -> None:
+def test_close_now_closes_all_remaining_streams() -> None:
     task, sinks = Task(), [MemorySink() for _ in range(5)]
 
     async def body() -> None:
-        ending = Ending(task, seconds=3600)
+        drained = DrainedTask(task, seconds=3600)
         with ExitStack() as opened:
             subscriptions = [opened.enter_context(task.open(sink)) for sink in sinks]
-            running = asyncio.create_task(ending.drain.run())
-            await settled(lambda: ending.stopped)
-            ending.drain.hurry()
+            running = asyncio.create_task(drained.drain.run())
+            await wait_until(lambda: drained.stopped)
+            drained.drain.close_now()
             await running
             assert all(s.closed for s in subscriptions)
 
     task.run(body)
 
 
-def test_without_streams_the_port_stays_open_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drain_without_streams_lasts_a_minimum_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sse_service.streams.drain.MIN_OPEN_SECONDS", 0.2)
     for seconds, least in ((3600, 0.2), (0.1, 0.1)):
 
         async def body(seconds: float = seconds, least: float = least) -> None:
-            ending = Ending(Task(), seconds=seconds)
+            drained = DrainedTask(Task(), seconds=seconds)
             began = time.monotonic()
-            await ending.drain.run()
+            await drained.drain.run()
             assert time.monotonic() - began >= least
 
         asyncio.run(body())
 
 
-def test_the_consumer_is_waited_for_but_no_longer_than_the_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_drain_waits_for_the_consumer_up_to_its_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sse_service.streams.drain.MIN_OPEN_SECONDS", 0)
 
     async def finishes() -> None:
-        ending = Ending(Task(), seconds=3600, finishes=False)
-        running = asyncio.create_task(ending.drain.run())
-        await settled(lambda: ending.stopped)
+        drained = DrainedTask(Task(), seconds=3600, finishes=False)
+        running = asyncio.create_task(drained.drain.run())
+        await wait_until(lambda: drained.stopped)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await asyncio.shield(running)
-        ending.consumed.set()
+        drained.consumer_done.set()
         await running
 
     async def never() -> None:
-        ending = Ending(Task(), seconds=0.2, finishes=False)
+        drained = DrainedTask(Task(), seconds=0.2, finishes=False)
         began = time.monotonic()
-        await ending.drain.run()
+        await drained.drain.run()
         assert time.monotonic() - began >= 0.2
 
     asyncio.run(finishes())

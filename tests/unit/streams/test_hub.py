@@ -1,4 +1,4 @@
-"""The Hub delivers to whom it is for, once each."""
+"""The Hub delivers each entry once to every subscriber of its channels."""
 
 from collections.abc import Mapping
 
@@ -6,12 +6,12 @@ from sse_service.brokers.base import Entry
 from sse_service.model.cursor import Cursor
 from sse_service.model.events import Event
 from sse_service.streams.frame import Frame
-from sse_service.streams.hub import FEW, Hub
+from sse_service.streams.hub import MAX_TUPLE_SIZE, Hub
 from sse_service.telemetry.metrics import Metrics
 
 
 class Client:
-    """A subscriber that remembers, and may do something when offered to."""
+    """A subscriber that records its deliveries, and can leave during one."""
 
     def __init__(self) -> None:
         self.got: list[str] = []
@@ -34,7 +34,7 @@ def entry(event_id: str, *channels: str, time: str | None = None) -> Entry:
     return Entry(Cursor("life", 1), Event(event_id, "x", subject=event_id, time=time), channels)
 
 
-def test_an_entry_reaches_only_the_members_of_its_channels() -> None:
+def test_an_entry_reaches_only_the_subscribers_of_its_channels() -> None:
     hub, mine, theirs = Hub(metrics=Metrics()), Client(), Client()
     hub.join(mine, ["user:1"])
     hub.join(theirs, ["user:2"])
@@ -43,7 +43,7 @@ def test_an_entry_reaches_only_the_members_of_its_channels() -> None:
     assert (mine.got, theirs.got) == (["a"], [])
 
 
-def test_entries_of_one_call_are_offered_in_their_order() -> None:
+def test_entries_are_offered_in_order() -> None:
     hub, one, all_ = Hub(metrics=Metrics()), Client(), Client()
     hub.join(one, ["user:1"])
     hub.join(all_, ["user:1", "broadcast"])
@@ -51,14 +51,14 @@ def test_entries_of_one_call_are_offered_in_their_order() -> None:
     assert (one.got, all_.got) == (["a", "d"], ["a", "b", "d"])
 
 
-def test_one_who_joined_two_of_its_channels_gets_an_entry_once() -> None:
+def test_a_subscriber_of_two_channels_of_an_entry_gets_it_once() -> None:
     hub, client = Hub(metrics=Metrics()), Client()
     hub.join(client, ["user:1", "broadcast"])
     hub.dispatch([entry("a", "user:1", "broadcast")])
     assert client.got == ["a"]
 
 
-def test_the_last_to_leave_a_channel_is_told() -> None:
+def test_leave_returns_the_channels_that_have_no_subscribers_left() -> None:
     hub, one, two = Hub(metrics=Metrics()), Client(), Client()
     hub.join(one, ["user:1", "broadcast"])
     hub.join(two, ["broadcast"])
@@ -67,22 +67,22 @@ def test_the_last_to_leave_a_channel_is_told() -> None:
     assert hub.leave(two, ["broadcast"]) == ["broadcast"]
 
 
-def test_a_channel_grows_and_empties_in_any_order() -> None:
-    hub, clients = Hub(metrics=Metrics()), [Client() for _ in range(FEW * 2)]
+def test_many_subscribers_can_join_and_leave_a_channel_in_any_order() -> None:
+    hub, clients = Hub(metrics=Metrics()), [Client() for _ in range(MAX_TUPLE_SIZE * 2)]
     for client in clients:
         hub.join(client, ["user:1"])
         hub.join(client, ["user:1"])
     hub.dispatch([entry("all", "user:1")])
-    assert [client.got for client in clients] == [["all"]] * (FEW * 2)
+    assert [client.got for client in clients] == [["all"]] * (MAX_TUPLE_SIZE * 2)
     left = [hub.leave(client, ["user:1"]) for client in (*clients[1::2], *clients[-2::-2])]
-    assert left == [[]] * (FEW * 2 - 1) + [["user:1"]]
+    assert left == [[]] * (MAX_TUPLE_SIZE * 2 - 1) + [["user:1"]]
     hub.join(clients[0], ["user:1"])
     hub.join(clients[1], ["user:1"])
     hub.dispatch([entry("a", "user:1")])
-    assert [client.got[1:] for client in clients] == [["a"], ["a"]] + [[]] * (FEW * 2 - 2)
+    assert [client.got[1:] for client in clients] == [["a"], ["a"]] + [[]] * (MAX_TUPLE_SIZE * 2 - 2)
 
 
-def test_one_who_leaves_while_offered_to_keeps_nobody_from_it() -> None:
+def test_a_subscriber_that_leaves_during_a_delivery_does_not_affect_the_others() -> None:
     hub, leaver, stayer = Hub(metrics=Metrics()), Client(), Client()
     leaver.leaves = hub
     hub.join(leaver, ["user:1"])
@@ -92,7 +92,7 @@ def test_one_who_leaves_while_offered_to_keeps_nobody_from_it() -> None:
     assert (leaver.got, stayer.got) == (["a"], ["a", "b"])
 
 
-def test_deliveries_are_counted_with_the_time_since_the_event_was_published() -> None:
+def test_deliveries_and_the_time_since_publishing_are_measured() -> None:
     metrics = Metrics()
     hub = Hub(metrics=metrics)
     for _ in range(2):
@@ -105,7 +105,7 @@ def test_deliveries_are_counted_with_the_time_since_the_event_was_published() ->
     assert "sse_publish_to_write_seconds_count 1.0" in text
 
 
-def test_what_was_lost_of_channels_sends_their_members_to_history_each_once() -> None:
+def test_a_possible_loss_makes_each_subscriber_of_the_channels_fall_behind_once() -> None:
     hub, mine, theirs = Hub(metrics=Metrics()), Client(), Client()
     hub.join(mine, ["user:1", "broadcast"])
     hub.join(theirs, ["user:2", "broadcast"])

@@ -1,4 +1,4 @@
-"""How many streams may be open: in all, of each user, of each address, and how many may be opened a second."""
+"""Limits of open streams in total, per user and per address, and of the rate of openings."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sse_service.model.errors import Overloaded
 from sse_service.model.reasons import CloseReason
 from sse_service.streams.limits import Limits, network
 from tests.unit.sinks import MemorySink
-from tests.unit.task import Task, settled
+from tests.unit.task import Task, wait_until
 
 
-def closes(sink: MemorySink) -> list[object]:
+def close_events(sink: MemorySink) -> list[object]:
     return [json.loads(message.data) for message in sink.messages if message.type == "stream.close"]
 
 
-def test_more_streams_than_the_limit_are_not_admitted() -> None:
+def test_streams_beyond_the_limit_of_the_task_are_refused() -> None:
     task = Task(max_streams=1)
 
     async def body() -> None:
@@ -29,7 +29,7 @@ def test_more_streams_than_the_limit_are_not_admitted() -> None:
     task.run(body)
 
 
-def test_one_stream_more_than_a_user_may_have_ends_the_oldest_and_no_other() -> None:
+def test_a_stream_beyond_the_limit_of_its_user_evicts_that_users_oldest_stream() -> None:
     task, sinks, other = Task(max_streams_per_user=2), [MemorySink() for _ in range(4)], MemorySink()
 
     async def body() -> None:
@@ -38,13 +38,13 @@ def test_one_stream_more_than_a_user_may_have_ends_the_oldest_and_no_other() -> 
             for sink in sinks:
                 task.admit()
                 opened.enter_context(task.open(sink))
-            assert [bool(closes(sink)) for sink in sinks] == [True, True, False, False]
+            assert [bool(close_events(sink)) for sink in sinks] == [True, True, False, False]
 
     task.run(body)
-    assert closes(sinks[0]) == [{"reason": "limit", "reconnect": True}]
+    assert close_events(sinks[0]) == [{"reason": "limit", "reconnect": True}]
     retry = int(sinks[0].written.partition(b"event: stream.close\nretry: ")[2].partition(b"\n")[0])
     assert 30_000 <= retry <= 60_000
-    assert closes(other) == []
+    assert close_events(other) == []
 
 
 def test_an_evicted_stream_whose_reader_takes_nothing_is_cut() -> None:
@@ -53,7 +53,7 @@ def test_an_evicted_stream_whose_reader_takes_nothing_is_cut() -> None:
     async def body() -> None:
         with task.open(stalled) as first:
             stalled.room = 1
-            await settled(lambda: first.held)
+            await wait_until(lambda: first.paused)
             with task.open(MemorySink()):
                 assert first.close_reason is CloseReason.LIMIT
 
@@ -61,7 +61,7 @@ def test_an_evicted_stream_whose_reader_takes_nothing_is_cut() -> None:
     assert stalled.aborted
 
 
-def test_one_that_resumes_evicts_nobody() -> None:
+def test_a_resuming_stream_beyond_the_limit_is_refused_and_evicts_nobody() -> None:
     task, sink = Task(max_streams_per_user=1), MemorySink()
 
     async def body() -> None:
@@ -73,10 +73,10 @@ def test_one_that_resumes_evicts_nobody() -> None:
         task.admit(resumes=True)
 
     task.run(body)
-    assert closes(sink) == []
+    assert close_events(sink) == []
 
 
-def test_an_evicted_stream_counts_no_more_also_before_its_response_has_ended() -> None:
+def test_an_evicted_stream_stops_counting_before_its_response_has_ended() -> None:
     task = Task(max_streams_per_user=1)
 
     async def body() -> None:
@@ -89,7 +89,7 @@ def test_an_evicted_stream_counts_no_more_also_before_its_response_has_ended() -
     task.run(body)
 
 
-def test_an_address_has_its_own_limit() -> None:
+def test_streams_beyond_the_limit_of_an_address_are_refused() -> None:
     task = Task(max_streams_per_address=1)
 
     async def body() -> None:
@@ -112,11 +112,11 @@ def test_an_address_has_its_own_limit() -> None:
         (None, ""),
     ],
 )
-def test_of_ipv6_a_subscribers_network_is_one_address(address: str | None, counted: str) -> None:
+def test_addresses_are_counted_by_ipv4_address_or_ipv6_network(address: str | None, counted: str) -> None:
     assert network(address) == counted
 
 
-def test_no_user_opens_so_fast_that_others_cannot() -> None:
+def test_one_user_cannot_use_up_the_rate_of_openings() -> None:
     now = 0.0
     limits = Limits(streams=10_000, per_user=20, per_address=None, opens_per_second=100, clock=lambda: now)
     for second in range(10):
@@ -128,7 +128,7 @@ def test_no_user_opens_so_fast_that_others_cannot() -> None:
                 limits.check(user=f"other {number}", address=None, resumes=False)
 
 
-def test_streams_open_at_a_rate_and_twice_as_many_at_once() -> None:
+def test_openings_are_limited_to_the_rate_with_bursts_of_twice_that() -> None:
     now = 0.0
     limits = Limits(streams=10_000, per_user=10, per_address=None, opens_per_second=10, clock=lambda: now)
 

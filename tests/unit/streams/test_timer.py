@@ -1,4 +1,4 @@
-"""The timer keeps silent streams open, and ends those that must end."""
+"""The timer keeps silent streams open, and ends expired, old and stalled ones."""
 
 from __future__ import annotations
 
@@ -11,68 +11,68 @@ from sse_service.protocols.sse.encoding import HEARTBEAT
 from sse_service.streams.sink import Progress
 from sse_service.streams.timer import STALLED_SECONDS, Timer
 from tests.unit.sinks import MemorySink
-from tests.unit.task import Task, settled
+from tests.unit.task import Task, wait_until
 
 
-def timer(task: Task, *, heartbeat: int = 15) -> Timer:
+def make_timer(task: Task, *, heartbeat: int = 15) -> Timer:
     return Timer(streams=task.streams, broker=task.broker, heartbeat_seconds=heartbeat, history_seconds=3600)
 
 
-async def tick(timer: Timer, seconds: int) -> None:
+async def run_ticks(timer: Timer, seconds: int) -> None:
     for _ in range(seconds):
         await timer.tick()
 
 
-def test_a_silent_stream_gets_a_comment_at_the_interval() -> None:
+def test_a_silent_stream_gets_a_heartbeat_at_the_interval() -> None:
     task, sink = Task(), MemorySink()
 
     async def body() -> None:
         with task.open(sink) as subscription:
-            await settled(lambda: subscription.live)
-            clock = timer(task)
-            await tick(clock, 1)
+            await wait_until(lambda: subscription.live)
+            timer = make_timer(task)
+            await run_ticks(timer, 1)
             sink.written = b""
-            # At the next tick the silence may be longer than the interval.
-            await tick(clock, 13)
+            # One tick early, because at the next tick the silence may be longer than the interval.
+            await run_ticks(timer, 13)
             assert sink.written == b""
-            await tick(clock, 1)
+            await run_ticks(timer, 1)
             assert sink.written == HEARTBEAT
-            await tick(clock, 14)
+            await run_ticks(timer, 14)
             assert sink.written == HEARTBEAT
-            await tick(clock, 1)
+            await run_ticks(timer, 1)
             assert sink.written == HEARTBEAT * 2
 
     task.run(body)
 
 
-def test_a_tick_that_a_busy_loop_has_held_up_counts_for_the_time_that_has_passed() -> None:
+def test_a_late_tick_counts_the_time_that_has_passed() -> None:
     task, sink = Task(), MemorySink()
 
     async def body() -> None:
         with task.open(sink) as subscription:
-            await settled(lambda: subscription.live)
-            clock = timer(task)
-            await tick(clock, 1)
+            await wait_until(lambda: subscription.live)
+            timer = make_timer(task)
+            await run_ticks(timer, 1)
             sink.written = b""
-            await clock.tick(14.5)
+            await timer.tick(14.5)
             assert sink.written == HEARTBEAT
 
     task.run(body)
 
 
-def test_a_silent_peer_that_has_vanished_is_cut_within_45_seconds() -> None:
+def test_a_vanished_peer_of_a_silent_stream_is_cut_within_45_seconds() -> None:
     task, sink = Task(), MemorySink()
 
     async def body() -> None:
         with task.open(sink) as subscription:
-            await settled(lambda: subscription.live)
-            clock = timer(task)
-            await tick(clock, 1)
-            # From here on nothing arrives; only the heartbeat makes bytes wait.
+            await wait_until(lambda: subscription.live)
+            timer = make_timer(task)
+            await run_ticks(timer, 1)
+            # The peer vanishes now. No bytes are pending until the heartbeat.
             sink.state = Progress(7, pending=False)
             seconds = 1
             while not sink.aborted:
-                await tick(clock, 1)
+                await run_ticks(timer, 1)
                 seconds += 1
                 sink.state = Progress(7, pending=seconds >= 15)
             assert 44 <= seconds <= 45
@@ -81,50 +81,50 @@ def test_a_silent_peer_that_has_vanished_is_cut_within_45_seconds() -> None:
     task.run(body)
 
 
-def test_a_peer_that_acknowledges_an_event_after_a_heartbeat_has_30_seconds_from_there() -> None:
+def test_an_acknowledgement_after_a_heartbeat_restarts_the_30_seconds() -> None:
     task, sink = Task(), MemorySink()
 
     async def body() -> None:
         with task.open(sink) as subscription:
-            await settled(lambda: subscription.live)
-            clock = timer(task)
-            await tick(clock, 15)
+            await wait_until(lambda: subscription.live)
+            timer = make_timer(task)
+            await run_ticks(timer, 15)
             assert HEARTBEAT in sink.written
             await task.publish("x")
             sink.state = Progress(100, pending=True)
-            await tick(clock, 5)
+            await run_ticks(timer, 5)
             sink.state = Progress(200, pending=True)
-            await tick(clock, 28)
+            await run_ticks(timer, 28)
             assert not sink.aborted
-            await tick(clock, 3)
+            await run_ticks(timer, 3)
             assert sink.aborted
 
     task.run(body)
 
 
-def test_a_stream_that_was_written_to_gets_none() -> None:
+def test_a_stream_with_events_gets_no_heartbeat() -> None:
     task, sink = Task(), MemorySink()
 
     async def body() -> None:
         with task.open(sink) as subscription:
-            await settled(lambda: subscription.live)
-            clock = timer(task)
+            await wait_until(lambda: subscription.live)
+            timer = make_timer(task)
             for number in range(5):
-                await tick(clock, 10)
+                await run_ticks(timer, 10)
                 await task.publish(str(number))
-            await tick(clock, 1)
+            await run_ticks(timer, 1)
 
     task.run(body)
     assert b"\n:\n" not in sink.written
 
 
-def test_a_stream_ends_when_its_token_does() -> None:
+def test_a_stream_ends_when_its_token_expires() -> None:
     task, sink = Task(), MemorySink()
 
     async def body() -> None:
         with task.open(sink, expires=int(time.time())) as subscription:
-            await settled(lambda: subscription.live)
-            await tick(timer(task), 1)
+            await wait_until(lambda: subscription.live)
+            await run_ticks(make_timer(task), 1)
             assert subscription.closed
 
     task.run(body)
@@ -132,22 +132,22 @@ def test_a_stream_ends_when_its_token_does() -> None:
     assert sink.ended
 
 
-def test_an_idle_stream_is_told_a_young_position() -> None:
+def test_an_idle_stream_gets_a_fresh_position() -> None:
     task, first, second = Task(), MemorySink(), MemorySink()
 
     async def body() -> None:
-        clock = timer(task)
+        timer = make_timer(task)
         with task.open(first) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
             task.now += 1000
-            await tick(clock, 1)
+            await run_ticks(timer, 1)
             assert first.types == ["stream.ready"]
             task.now += 300
-            await tick(clock, 2)
+            await run_ticks(timer, 2)
             assert first.types == ["stream.ready", "stream.cursor"]
         task.now += 3500
         with task.open(second, last=first.messages[-1].id) as subscription:
-            await settled(lambda: subscription.live)
+            await wait_until(lambda: subscription.live)
 
     task.run(body)
     assert json.loads(second.messages[0].data)["resumed"] is True
@@ -159,11 +159,11 @@ def test_a_peer_that_acknowledges_nothing_is_cut() -> None:
 
     async def body() -> None:
         with task.open(sink) as subscription:
-            await settled(lambda: subscription.live)
-            clock = timer(task)
-            await tick(clock, STALLED_SECONDS - 1)
+            await wait_until(lambda: subscription.live)
+            timer = make_timer(task)
+            await run_ticks(timer, STALLED_SECONDS - 1)
             assert not sink.aborted
-            await tick(clock, 10)
+            await run_ticks(timer, 10)
             assert sink.aborted
             assert subscription.closed
 
@@ -171,40 +171,40 @@ def test_a_peer_that_acknowledges_nothing_is_cut() -> None:
     assert 'sse_streams_closed_total{reason="slow"} 1.0' in task.metrics.render().decode()
 
 
-def test_a_peer_that_moves_slowly_is_not_cut() -> None:
+def test_a_slow_peer_that_acknowledges_some_bytes_is_not_cut() -> None:
     task, sink = Task(), MemorySink()
 
     async def body() -> None:
         with task.open(sink) as subscription:
-            await settled(lambda: subscription.live)
-            clock = timer(task)
+            await wait_until(lambda: subscription.live)
+            timer = make_timer(task)
             for second in range(100):
                 sink.state = Progress(second // 20, pending=True)
-                await tick(clock, 1)
+                await run_ticks(timer, 1)
 
     task.run(body)
     assert not sink.aborted
 
 
-def test_a_peer_that_has_taken_all_is_not_asked_again() -> None:
+def test_a_peer_without_pending_bytes_is_not_cut() -> None:
     task, sink = Task(), MemorySink()
 
     async def body() -> None:
         with task.open(sink) as subscription:
-            await settled(lambda: subscription.live)
-            await tick(timer(task, heartbeat=50), 49)
+            await wait_until(lambda: subscription.live)
+            await run_ticks(make_timer(task, heartbeat=50), 49)
 
     task.run(body)
     assert not sink.aborted
 
 
-def test_a_stream_ends_at_its_greatest_age_to_come_back() -> None:
+def test_a_stream_ends_at_its_maximum_age_and_may_reconnect() -> None:
     task, old, young = Task(max_age_seconds=0), MemorySink(), MemorySink()
 
     async def body() -> None:
         with task.open(old) as first:
-            await settled(lambda: first.live)
-            await tick(timer(task), 1)
+            await wait_until(lambda: first.live)
+            await run_ticks(make_timer(task), 1)
             assert first.close_reason is CloseReason.MAX_AGE
 
     task.run(body)
@@ -216,7 +216,7 @@ def test_a_stream_ends_at_its_greatest_age_to_come_back() -> None:
     async def later() -> None:
         with ExitStack() as opened:
             ages = [opened.enter_context(task.open(young)).ends_at - time.monotonic() for _ in range(10)]
-            await tick(timer(task), 3)
+            await run_ticks(make_timer(task), 3)
             assert all(14_400 * 0.79 < age <= 14_400 for age in ages)
             assert len({round(age) for age in ages}) > 1
 

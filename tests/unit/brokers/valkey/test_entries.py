@@ -1,18 +1,18 @@
-"""What is encoded is decoded unchanged, and anything else is a ValueError."""
+"""Encoded events are decoded unchanged, and anything else is a ValueError."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sse_service.brokers.valkey.entries import Message, decode, decode_message, encode
+from sse_service.brokers.valkey.entries import LiveMessage, decode, decode_message, encode
 from sse_service.model.cursor import digest
 from sse_service.model.events import Event, Route, group_channel, user_channel
 
-# Characters with a meaning in the server's keys, patterns or messages.
-HARMFUL = st.sampled_from(
+# Texts with a special meaning in keys, patterns or messages of the server.
+SPECIAL = st.sampled_from(
     [":", "{}", "{sse}:book", "*", " ", "\n", "\r\n", "\u2028", "é", "\U0001f600", '"', "\\", "["]
 )
-TEXT = st.one_of(st.text(), st.lists(st.one_of(HARMFUL, st.text(max_size=3)), max_size=5).map("".join))
+TEXT = st.one_of(st.text(), st.lists(st.one_of(SPECIAL, st.text(max_size=3)), max_size=5).map("".join))
 CHANNEL = st.one_of(TEXT.map(user_channel), TEXT.map(group_channel), TEXT)
 EVENT = st.builds(
     Event, id=TEXT, data=TEXT, type=st.none() | TEXT, subject=st.none() | TEXT, time=st.none() | st.just("2026-01-01")
@@ -39,15 +39,15 @@ def test_different_routes_are_encoded_differently(one: Route, other: Route) -> N
 
 @settings(deadline=None)
 @given(route=ROUTE, offset=OFFSET, previous=st.integers(0, 10**18 - 1))
-def test_a_message_is_split_at_its_first_line_only(route: Route, offset: int, previous: int) -> None:
+def test_a_message_is_split_at_its_first_line_end_only(route: Route, offset: int, previous: int) -> None:
     event = encode(route)
     message = f"{EPOCH} {offset} {previous}\n".encode() + event
-    assert decode_message(message) == Message(EPOCH, offset, previous, event)
+    assert decode_message(message) == LiveMessage(EPOCH, offset, previous, event)
 
 
 @settings(deadline=None)
 @given(route=ROUTE)
-def test_an_event_is_one_line(route: Route) -> None:
+def test_an_encoded_event_has_no_line_end(route: Route) -> None:
     assert b"\n" not in encode(route)
 
 
@@ -55,14 +55,14 @@ def test_an_event_is_one_line(route: Route) -> None:
     "message",
     [b"", b"\n", b"e", b"e 1\n", b"e 1 2 3\n", b"e x 0\n", b"e 1 y\n", b"e 1.5 0\n", b"\xff 1 0\n", b"\n" + b"e 1 0"],
 )
-def test_a_message_of_another_form_is_a_value_error(message: bytes) -> None:
+def test_a_malformed_message_is_a_value_error(message: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode_message(message)
 
 
 @settings(deadline=None)
 @given(message=st.binary())
-def test_any_bytes_are_a_message_or_a_value_error(message: bytes) -> None:
+def test_arbitrary_bytes_are_a_message_or_a_value_error(message: bytes) -> None:
     try:
         decode_message(message)
     except ValueError:
@@ -73,12 +73,12 @@ def test_any_bytes_are_a_message_or_a_value_error(message: bytes) -> None:
 @pytest.mark.parametrize(
     "raw", [b"", b"junk", b"\xff", b"{}", b"[]", b'["a",null,null,null,"x"]', b'["a",null,null,null,"x",[],1]']
 )
-def test_an_entry_of_another_form_is_a_value_error(raw: bytes) -> None:
+def test_a_malformed_entry_is_a_value_error(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode(raw, epoch=EPOCH, offset=1)
 
 
 @pytest.mark.parametrize("raw", [b"5", b"null", b"[1,2,3,4,5,6]", b'["a",null,null,null,"x",null]'])
-def test_an_entry_with_fields_of_other_types_is_a_value_error(raw: bytes) -> None:
+def test_an_entry_with_wrong_field_types_is_a_value_error(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode(raw, epoch=EPOCH, offset=1)

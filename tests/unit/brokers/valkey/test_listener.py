@@ -1,4 +1,4 @@
-"""Each event is handed on once, whatever number of its channels has a message of it."""
+"""The listener gets each event once, even if several of its channels bring it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sse_service.model.events import Event, Route
 from sse_service.telemetry.metrics import Metrics
 
 
-class Messages:
-    """Stands for a connection: brings prepared messages, then ends."""
+class FakeConnection:
+    """A connection that brings prepared messages and then ends."""
 
     def __init__(self, *messages: tuple[str, bytes]) -> None:
         self._messages = list(messages)
@@ -34,8 +34,8 @@ class Messages:
         return [b"message", f"live:{channel}".encode(), body]
 
 
-def handed(*messages: tuple[str, bytes]) -> list[tuple[str, str]]:
-    """The epoch and id of each entry that the listener gets of these messages."""
+def delivered_events(*messages: tuple[str, bytes]) -> list[tuple[str, str]]:
+    """Return the epoch and id of each event that the listener gets from these messages."""
     live: list[Entry] = []
     metrics = Metrics()
     losses = LossDetector(on_lost=lambda _: None, metrics=metrics)
@@ -43,7 +43,7 @@ def handed(*messages: tuple[str, bytes]) -> list[tuple[str, str]]:
 
     async def test() -> None:
         with pytest.raises(ExceptionGroup):
-            await listener.run(cast(AbstractConnection, Messages(*messages)), confirmed=asyncio.Event())
+            await listener.run(cast(AbstractConnection, FakeConnection(*messages)), confirmed=asyncio.Event())
 
     asyncio.run(test())
     return [(entry.cursor.epoch, entry.event.id) for entry in live]
@@ -53,12 +53,12 @@ def message(epoch: str, offset: int, event_id: str, *channels: str) -> bytes:
     return f"{epoch} {offset} 0\n".encode() + encode(Route(Event(event_id, "x"), channels))
 
 
-def test_an_event_of_two_channels_is_handed_on_once() -> None:
+def test_an_event_of_two_channels_reaches_the_listener_once() -> None:
     body = message("life", 5, "a", "user:1", "user:2")
-    assert handed(("user:1", body), ("user:2", body)) == [("life", "a")]
+    assert delivered_events(("user:1", body), ("user:2", body)) == [("life", "a")]
 
 
 def test_the_same_offset_in_another_epoch_is_another_event() -> None:
-    """A store that lost its data, on a machine whose clock was set back, can give an offset again."""
+    """A store that lost its data can reuse an offset if its clock was set back."""
     one, other = message("life", 5, "a", "user:1"), message("next", 5, "b", "user:1")
-    assert handed(("user:1", one), ("user:1", other)) == [("life", "a"), ("next", "b")]
+    assert delivered_events(("user:1", one), ("user:1", other)) == [("life", "a"), ("next", "b")]

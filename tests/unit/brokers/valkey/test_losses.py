@@ -10,8 +10,8 @@ from sse_service.telemetry.metrics import Metrics
 ABOVE_ALL = 2**63
 
 
-class Detector:
-    """A detector that watches two channels, with what it reported."""
+class WatchedChannels:
+    """A loss detector that watches two channels, with its reports."""
 
     def __init__(self) -> None:
         self.reports: list[Mapping[str, int]] = []
@@ -27,16 +27,16 @@ class Detector:
         return "sse_broker_jumps_total 1.0" in self.metrics.render().decode()
 
 
-def test_messages_that_follow_each_other_report_nothing() -> None:
-    detector = Detector()
+def test_consecutive_messages_are_no_loss() -> None:
+    detector = WatchedChannels()
     detector.losses.history_read(["user:1"], [3])
     detector.losses.received("user:1", previous=3, offset=5)
     detector.losses.received("user:1", previous=5, offset=9)
     assert detector.reports == []
 
 
-def test_a_message_whose_previous_one_did_not_come_is_a_loss() -> None:
-    detector = Detector()
+def test_a_missing_previous_message_is_a_loss() -> None:
+    detector = WatchedChannels()
     detector.losses.history_read(["user:1", "user:2"], [3, 4])
     detector.losses.received("user:1", previous=5, offset=9)
     assert detector.reports == [{"user:1": 3, "user:2": 4}]
@@ -45,8 +45,8 @@ def test_a_message_whose_previous_one_did_not_come_is_a_loss() -> None:
     assert len(detector.reports) == 1
 
 
-def test_before_its_history_is_read_a_channel_can_lose_nothing() -> None:
-    detector = Detector()
+def test_a_channel_has_no_losses_before_its_history_is_read() -> None:
+    detector = WatchedChannels()
     detector.losses.received("user:1", previous=5, offset=9)
     detector.losses.compare(["user:2"], [7])
     assert detector.reports == []
@@ -55,15 +55,15 @@ def test_before_its_history_is_read_a_channel_can_lose_nothing() -> None:
 
 
 def test_reading_history_again_does_not_hide_a_loss() -> None:
-    detector = Detector()
+    detector = WatchedChannels()
     detector.losses.history_read(["user:1"], [3])
     detector.losses.history_read(["user:1"], [5])
     detector.losses.received("user:1", previous=5, offset=9)
     assert detector.reports == [{"user:1": 3, "user:2": ABOVE_ALL}]
 
 
-def test_a_channel_that_the_store_has_more_of_is_a_loss() -> None:
-    detector = Detector()
+def test_a_later_event_in_the_store_is_a_loss() -> None:
+    detector = WatchedChannels()
     detector.losses.history_read(["user:1", "user:2"], [3, 4])
     detector.losses.compare(["user:1", "user:2"], [3, 4])
     assert detector.reports == []
@@ -71,16 +71,16 @@ def test_a_channel_that_the_store_has_more_of_is_a_loss() -> None:
     assert detector.reports == [{"user:1": 3, "user:2": 4}]
 
 
-def test_what_the_store_confirmed_is_complete_in_every_channel() -> None:
-    detector = Detector()
+def test_an_offset_confirmed_by_the_store_is_complete_in_every_channel() -> None:
+    detector = WatchedChannels()
     detector.losses.history_read(["user:1", "user:2"], [3, 9])
     detector.losses.complete = 6
     detector.losses.report()
     assert detector.reports == [{"user:1": 6, "user:2": 9}]
 
 
-def test_a_new_epoch_is_reported_once_and_confirms_nothing() -> None:
-    detector = Detector()
+def test_a_new_epoch_is_reported_once_and_resets_the_confirmed_offset() -> None:
+    detector = WatchedChannels()
     detector.losses.history_read(["user:1", "user:2"], [3, 3])
     detector.losses.complete = 6
     detector.losses.begin_epoch("next life")
@@ -89,8 +89,8 @@ def test_a_new_epoch_is_reported_once_and_confirms_nothing() -> None:
     assert detector.losses.complete == 0
 
 
-def test_a_forgotten_channel_is_reported_no_more() -> None:
-    detector = Detector()
+def test_a_forgotten_channel_is_not_reported() -> None:
+    detector = WatchedChannels()
     detector.losses.forget("user:1")
     detector.losses.forget("user:1")
     detector.losses.received("user:1", previous=5, offset=9)

@@ -1,8 +1,8 @@
-"""A server that does not meet a requirement is told which one."""
+"""The requirement that a server does not meet is named."""
 
 import pytest
 
-from sse_service.brokers.valkey.requirements import parse, unmet
+from sse_service.brokers.valkey.requirements import parse_info, unmet_requirement
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,6 @@ from sse_service.brokers.valkey.requirements import parse, unmet
         (b"redis_version:7.2.4\r\nmaxmemory_policy:volatile-lru\r\n", "maxmemory-policy is volatile-lru"),
     ],
 )
-def test_the_answer_to_info_tells_which_requirement_is_not_met(info: bytes, reason: str | None) -> None:
-    found = unmet(parse(info))
+def test_the_unmet_requirement_is_found_in_the_answer_to_info(info: bytes, reason: str | None) -> None:
+    found = unmet_requirement(parse_info(info))
     assert found is None if reason is None else reason in str(found)

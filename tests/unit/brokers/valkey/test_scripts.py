@@ -1,4 +1,4 @@
-"""Scripts are sent as flags, shared code and body, and called with the keys and arguments that they expect."""
+"""A script is sent as flags, shared code and body, and called with keys and arguments in a fixed order."""
 
 import asyncio
 import hashlib
@@ -19,7 +19,7 @@ FOLDER = files("sse_service.brokers.valkey")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_flags_are_the_first_line_and_only_there(name: str) -> None:
+def test_the_first_line_and_only_the_first_has_flags(name: str) -> None:
     first, *rest = source(name).splitlines()
     assert first.startswith(b"#!lua")
     assert first == FOLDER.joinpath(f"{name}.lua").read_bytes().splitlines()[0]
@@ -40,28 +40,28 @@ def test_only_publishing_is_refused_when_memory_is_full(name: str, allowed: bool
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_every_command_of_a_script_is_in_the_list_of_rights(name: str) -> None:
+def test_every_command_of_a_script_is_in_the_acl_rules(name: str) -> None:
     called = {found.decode().lower() for found in re.findall(rb"redis\.call\('(\w+)'", source(name))}
     assert called
     assert called <= set(COMMANDS)
 
 
-def test_the_keys_are_named_as_before() -> None:
+def test_the_keys_are_not_renamed() -> None:
     """Tasks of two versions share a server during a deploy, so a renamed key would lose its data."""
     assert KEYS == ("{sse}:book", "{sse}:channels", "{sse}:seen", "{sse}:seen:old", "{sse}:history:")
 
 
-def test_all_keys_are_in_one_slot_and_none_begins_like_a_channels_history() -> None:
+def test_all_keys_are_in_one_slot_and_no_other_key_has_the_prefix_of_histories() -> None:
     assert {key[: key.index("}") + 1] for key in KEYS} == {"{sse}"}
     *fixed, history = KEYS
     assert not [key for key in fixed if key.startswith(history)]
 
 
-class Answers:
-    """Stands for a pipeline: gives one prepared answer for each call."""
+class FakePipeline:
+    """A pipeline with one prepared answer for each call."""
 
-    def __init__(self, *answers: list[Any] | Exception) -> None:
-        self._answers = list(answers)
+    def __init__(self, *pipeline: list[Any] | Exception) -> None:
+        self._answers = list(pipeline)
         self.calls: list[tuple[str | bytes | int, ...]] = []
 
     async def call(self, *arguments: str | bytes | int) -> Any:
@@ -72,25 +72,25 @@ class Answers:
         return answer
 
 
-def run(answers: Answers, *arguments: str | bytes | int) -> list[Any]:
-    return asyncio.run(Script("probe")(cast(Pipeline, answers), "run id", *arguments))
+def run(pipeline: FakePipeline, *arguments: str | bytes | int) -> list[Any]:
+    return asyncio.run(Script("probe")(cast(Pipeline, pipeline), "run id", *arguments))
 
 
-def test_a_script_is_called_by_its_hash_with_keys_run_id_and_random_digits_before_its_arguments() -> None:
-    answers = Answers([b"a"])
-    assert run(answers, "x", 7, b"y") == [b"a"]
-    ((command, name, count, *rest),) = answers.calls
+def test_a_script_is_called_by_hash_with_keys_run_id_and_random_digits_first() -> None:
+    pipeline = FakePipeline([b"a"])
+    assert run(pipeline, "x", 7, b"y") == [b"a"]
+    ((command, name, count, *rest),) = pipeline.calls
     assert (command, name) == ("EVALSHA", hashlib.sha1(source("probe")).hexdigest())
     assert (count, tuple(rest[: len(KEYS)])) == (len(KEYS), KEYS)
-    run_id, chance, *arguments = rest[len(KEYS) :]
+    run_id, random_digits, *arguments = rest[len(KEYS) :]
     assert (run_id, arguments) == ("run id", ["x", 7, b"y"])
-    assert len(bytes.fromhex(str(chance))) == 4
+    assert len(bytes.fromhex(str(random_digits))) == 4
 
 
-def test_a_script_unknown_to_the_server_is_sent_with_the_same_arguments() -> None:
-    answers = Answers(NoScriptError(), [b"a"])
-    assert run(answers, "x") == [b"a"]
-    known, sent = answers.calls
+def test_a_script_that_the_server_does_not_know_is_sent_with_the_same_arguments() -> None:
+    pipeline = FakePipeline(NoScriptError(), [b"a"])
+    assert run(pipeline, "x") == [b"a"]
+    known, sent = pipeline.calls
     assert sent == ("EVAL", source("probe"), *known[2:])
 
 
@@ -104,6 +104,6 @@ def test_a_script_unknown_to_the_server_is_sent_with_the_same_arguments() -> Non
         (ResponseError("ACL failure in script: User sse has no permissions to run the 'xadd' command"), NO_PERMISSION),
     ],
 )
-def test_an_error_of_the_server_is_unavailable(first: list[Exception], error: Exception, reason: str) -> None:
+def test_an_error_of_the_server_raises_unavailable(first: list[Exception], error: Exception, reason: str) -> None:
     with pytest.raises(Unavailable, match=f"^{reason}$"):
-        run(Answers(*first, error))
+        run(FakePipeline(*first, error))

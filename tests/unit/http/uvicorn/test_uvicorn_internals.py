@@ -1,4 +1,4 @@
-"""What this room needs of uvicorn's insides. A release that changes one of them fails here, by its name."""
+"""The internals of uvicorn that this package uses. If a release changes one, the test named after it fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import HANDLED_SIGNALS, Server, ServerState
 
-from sse_service.http import uvicorn as room
+from sse_service.http import uvicorn as package
 from sse_service.http.uvicorn.protocol import HTTPProtocol
 
 PROTOCOL_METHODS = {
@@ -44,7 +44,7 @@ CYCLE_ATTRIBUTES = {
     *("chunked_encoding", "disconnected", "keep_alive", "message_event", "response_complete", "response_started"),
     "scope",
 }
-FLOW = {"resume_reading", "write_paused"}
+FLOW_ATTRIBUTES = {"resume_reading", "write_paused"}
 SERVER_METHODS = {
     "capture_signals": [],
     "handle_exit": ["sig", "frame"],
@@ -55,13 +55,13 @@ SERVER_METHODS = {
 SERVER_ATTRIBUTES = {"server_state", "should_exit"}
 
 
-async def answers_nothing(scope: object, receive: object, send: object) -> None:
-    """An app that is never asked."""
+async def unused_app(scope: object, receive: object, send: object) -> None:
+    """An app that never gets a request."""
 
 
 @pytest.fixture
 def protocol() -> HttpToolsProtocol:
-    config = uvicorn.Config(answers_nothing, log_config=None)
+    config = uvicorn.Config(unused_app, log_config=None)
     loop = asyncio.new_event_loop()
     made = HttpToolsProtocol(config, ServerState(), {}, _loop=loop)
     loop.close()
@@ -69,7 +69,7 @@ def protocol() -> HttpToolsProtocol:
 
 
 def parameters(owner: type, name: str) -> list[str]:
-    """As the source says: sse-starlette puts a function of its own in the place of ``Server.handle_exit``."""
+    """Read the parameters from the source, because sse-starlette replaces ``Server.handle_exit`` at run time."""
     (tree,) = ast.parse(inspect.getsource(owner)).body
     assert isinstance(tree, ast.ClassDef)
     methods = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -78,7 +78,7 @@ def parameters(owner: type, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "expected"), PROTOCOL_METHODS.items(), ids=PROTOCOL_METHODS.keys())
-def test_the_protocol_has_the_method(name: str, expected: list[str]) -> None:
+def test_the_protocol_has_the_method_with_these_parameters(name: str, expected: list[str]) -> None:
     assert parameters(HttpToolsProtocol, name) == expected
 
 
@@ -88,33 +88,33 @@ def test_the_protocol_has_the_attribute(protocol: HttpToolsProtocol, name: str) 
 
 
 @pytest.mark.parametrize("name", sorted(CYCLE_ATTRIBUTES))
-def test_a_response_has_the_attribute(name: str) -> None:
+def test_the_response_cycle_has_the_attribute(name: str) -> None:
     tree = ast.parse(inspect.cleandoc(inspect.getsource(RequestResponseCycle.__init__)))
     assert name in attributes_of("self", tree)
 
 
-@pytest.mark.parametrize("name", sorted(FLOW))
-def test_the_flow_control_has_the_name(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(FLOW_ATTRIBUTES))
+def test_the_flow_control_has_the_attribute(name: str) -> None:
     assert name in {*vars(FlowControl), *attributes_of("self", ast.parse(inspect.getsource(FlowControl)))}
 
 
 @pytest.mark.parametrize(("name", "expected"), SERVER_METHODS.items(), ids=SERVER_METHODS.keys())
-def test_the_server_has_the_method(name: str, expected: list[str]) -> None:
+def test_the_server_has_the_method_with_these_parameters(name: str, expected: list[str]) -> None:
     assert parameters(Server, name) == expected
 
 
 @pytest.mark.parametrize("name", sorted(SERVER_ATTRIBUTES))
 def test_the_server_has_the_attribute(name: str) -> None:
-    assert hasattr(Server(uvicorn.Config(answers_nothing, log_config=None)), name)
+    assert hasattr(Server(uvicorn.Config(unused_app, log_config=None)), name)
 
 
-def test_the_server_knows_the_signals_that_it_handles() -> None:
+def test_the_list_of_handled_signals_is_not_empty() -> None:
     assert HANDLED_SIGNALS
 
 
-def test_nothing_else_of_uvicorn_is_overridden_or_touched() -> None:
-    """The lists above are complete: what the room's source names and does not define itself stands in them."""
-    source = "".join(path.read_text() for path in sorted(Path(room.__path__[0]).glob("*.py")))
+def test_the_lists_name_everything_that_is_used_of_uvicorn() -> None:
+    """The lists above contain every name that the package uses and does not define itself."""
+    source = "".join(path.read_text() for path in sorted(Path(package.__path__[0]).glob("*.py")))
     tree = ast.parse(Path(inspect.getfile(HTTPProtocol)).read_text())
     own = {*HTTPProtocol.__slots__, *vars(HTTPProtocol)}
     overridden = {name for name in vars(HTTPProtocol) if name in vars(HttpToolsProtocol) and not name.startswith("__")}
@@ -126,7 +126,7 @@ def test_nothing_else_of_uvicorn_is_overridden_or_touched() -> None:
 
 
 def attributes_of(owner: str, tree: ast.AST) -> set[str]:
-    """The names that stand behind ``owner.``, or behind ``self._owner.`` and ``self.owner.``, in a source."""
+    """Return the attributes that a source uses as ``owner.x``, ``self.owner.x`` or ``self._owner.x``."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):

@@ -16,24 +16,24 @@ from sse_service.auth.tokens import HS256Verifier
 from sse_service.http.app import create_app
 from sse_service.http.probes import Probes
 from sse_service.http.session import Session
-from sse_service.http.uvicorn.server import QuietServer
+from sse_service.http.uvicorn.server import SecondaryServer
 from sse_service.model.reasons import CloseReason
 from sse_service.protocols.admission import Admission
-from sse_service.protocols.sse.endpoint import Events
+from sse_service.protocols.sse.endpoint import EventsEndpoint
 from tests.unit.serving import Run, client, serving
-from tests.unit.task import Task, settled
+from tests.unit.task import Task, wait_until
 
 SECRET = "x" * 32
 
 
 @asynccontextmanager
-async def service(task: Task) -> AsyncIterator[QuietServer]:
-    """The public app over the parts of one task."""
+async def service(task: Task) -> AsyncIterator[SecondaryServer]:
+    """The public app of one task."""
     verifier = HS256Verifier(secrets=[SECRET])
     auth = AuthenticatorChain(BearerAuthenticator(verifier))
     admission = Admission(auth=auth, streams=task.streams, metrics=task.metrics)
     app = create_app(
-        streams={"/events": Events(admission=admission, streams=task.streams)},
+        streams={"/events": EventsEndpoint(admission=admission, streams=task.streams)},
         session=Session(
             verifier=verifier, allowed_origins=(), cookie_name="c", same_site="lax", domain=None, secure=True
         ),
@@ -54,7 +54,7 @@ def request(line: str = "GET /events HTTP/1.1", *headers: str) -> bytes:
     return "\r\n".join((line, "Host: x", f"Authorization: Bearer {token}", *headers, "", "")).encode()
 
 
-def test_a_stream_that_the_server_ends_is_ended_by_the_last_chunk(run: Run) -> None:
+def test_a_stream_that_the_server_closes_ends_with_the_last_chunk(run: Run) -> None:
     task = Task()
 
     async def body() -> None:
@@ -63,12 +63,12 @@ def test_a_stream_that_the_server_ends_is_ended_by_the_last_chunk(run: Run) -> N
             await reader.readuntil(b"stream.ready")
             task.streams.snapshot()[0].close(CloseReason.DRAIN, retry_ms=1000)
             assert (await reader.read()).endswith(b'{"reason":"drain","reconnect":true}\n\n\r\n0\r\n\r\n')
-            await settled(lambda: len(task.streams) == 0)
+            await wait_until(lambda: len(task.streams) == 0)
 
     run(body())
 
 
-def test_to_http_1_0_the_close_is_the_end(run: Run) -> None:
+def test_with_http_1_0_the_close_ends_the_stream(run: Run) -> None:
     task = Task()
 
     async def body() -> None:
@@ -81,7 +81,7 @@ def test_to_http_1_0_the_close_is_the_end(run: Run) -> None:
     run(body())
 
 
-def test_a_body_that_comes_with_the_request_is_thrown_away(run: Run) -> None:
+def test_the_body_of_a_request_is_discarded(run: Run) -> None:
     task = Task()
 
     async def body() -> None:
@@ -95,7 +95,7 @@ def test_a_body_that_comes_with_the_request_is_thrown_away(run: Run) -> None:
     run(body())
 
 
-def test_a_reader_that_is_cut_is_reset_so_that_the_kernel_keeps_nothing_for_it(run: Run) -> None:
+def test_cutting_a_stream_resets_its_connection(run: Run) -> None:
     task = Task()
 
     async def body() -> None:
@@ -105,14 +105,14 @@ def test_a_reader_that_is_cut_is_reset_so_that_the_kernel_keeps_nothing_for_it(r
             task.streams.snapshot()[0].cut(CloseReason.SLOW)
             with pytest.raises(ConnectionResetError):
                 await reader.read()
-            await settled(lambda: len(task.streams) == 0)
+            await wait_until(lambda: len(task.streams) == 0)
 
     run(body())
     assert 'sse_streams_closed_total{reason="slow"} 1.0' in task.metrics.render().decode()
 
 
 @pytest.mark.parametrize("line", ["GET /events", "HEAD /events", "POST /session", "GET /healthz", "GET /nothing"])
-def test_no_answer_leaves_work_to_the_garbage_collector(run: Run, line: str) -> None:
+def test_answers_leave_no_reference_cycles(run: Run, line: str) -> None:
     task = Task()
 
     async def body() -> None:
@@ -123,7 +123,7 @@ def test_no_answer_leaves_work_to_the_garbage_collector(run: Run, line: str) -> 
                     writer.write(request(f"{line} HTTP/1.1"))
                     await reader.readuntil(b"stream.ready" if line == "GET /events" else b"\r\n\r\n")
                 state = server.server_state
-                await settled(lambda: not state.connections and not state.tasks)
+                await wait_until(lambda: not state.connections and not state.tasks)
 
             await ask()
             gc.collect()
@@ -144,7 +144,7 @@ def test_no_answer_leaves_work_to_the_garbage_collector(run: Run, line: str) -> 
 
 @pytest.mark.parametrize("line", ["GET /events HTTP/1.1", "GET /events HTTP/1.0"])
 @pytest.mark.parametrize("origin", ["Origin: https://app.example.com", "X-Nothing: 1"])
-def test_head_and_greeting_come_in_one_piece(run: Run, line: str, origin: str) -> None:
+def test_head_and_ready_event_are_sent_in_one_segment(run: Run, line: str, origin: str) -> None:
     task = Task()
 
     async def body() -> None:
@@ -160,7 +160,7 @@ def test_head_and_greeting_come_in_one_piece(run: Run, line: str, origin: str) -
     run(body())
 
 
-def test_a_head_does_not_wait_for_a_broker_that_is_slow(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_head_does_not_wait_for_a_slow_broker(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     task, answers = Task(), asyncio.Event()
 
     async def slow(_: object) -> None:
@@ -178,7 +178,9 @@ def test_a_head_does_not_wait_for_a_broker_that_is_slow(run: Run, monkeypatch: p
     run(body())
 
 
-def test_a_stream_that_is_ended_before_it_was_greeted_has_its_head(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_that_is_closed_before_its_greeting_still_sends_its_head(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task, answers = Task(), asyncio.Event()
 
     async def slow(_: object) -> None:
@@ -198,7 +200,7 @@ def test_a_stream_that_is_ended_before_it_was_greeted_has_its_head(run: Run, mon
 
 
 @pytest.mark.parametrize("line", ["GET /events?since=all HTTP/1.1", "GET /events?since=all HTTP/1.0"])
-def test_a_replay_larger_than_what_waits_for_the_head_comes_whole_and_in_order(run: Run, line: str) -> None:
+def test_a_replay_larger_than_the_buffer_before_the_head_is_complete_and_in_order(run: Run, line: str) -> None:
     task = Task()
     texts = [f"{number} {'x' * 2000}" for number in range(150)]
 
@@ -214,7 +216,7 @@ def test_a_replay_larger_than_what_waits_for_the_head_comes_whole_and_in_order(r
     run(body())
 
 
-def test_one_encoding_of_an_event_serves_every_stream(run: Run) -> None:
+def test_an_event_is_encoded_once_for_all_streams(run: Run) -> None:
     task = Task()
     seen: list[bytes] = []
 
@@ -223,9 +225,9 @@ def test_one_encoding_of_an_event_serves_every_stream(run: Run) -> None:
             for reader, writer in ((one, first), (two, second)):
                 writer.write(request())
                 await reader.readuntil(b"stream.ready")
-            await settled(lambda: all(stream.live for stream in task.streams.snapshot()))
+            await wait_until(lambda: all(stream.live for stream in task.streams.snapshot()))
             for stream in task.streams.snapshot():
-                write = stream.sink._send  # type: ignore[attr-defined]  # what the transport is handed
+                write = stream.sink._send  # type: ignore[attr-defined]  # records what the transport gets
                 stream.sink._send = lambda coded, write=write: seen.append(coded) or write(coded)  # type: ignore[attr-defined]
             await task.publish("a")
             for reader in (one, two):

@@ -1,4 +1,4 @@
-"""A broker under test, with a clock that the test moves."""
+"""Runs a broker for a test, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from sse_service.brokers.base import Broker, Entry, Page
 from sse_service.model.cursor import Cursor
 from sse_service.model.events import Event, Route
 from sse_service.telemetry.metrics import Metrics
-from tests.contracts.brokers import Maker
+from tests.contracts.brokers import BrokerFactory
 from tests.contracts.clock import Clock
 from tests.integration.until import until
 
 T = TypeVar("T")
 
 CHANNELS = ("user:0", "user:1", "user:2", "user:3", "group:1", "broadcast")
-"""The channels whose live events every setup subscribes to."""
+"""The channels whose live events every harness subscribes to."""
 
 
 def route(event_id: str, *channels: str, data: str = "x") -> Route:
@@ -28,34 +28,36 @@ def ids(entries: Sequence[Entry]) -> list[str]:
     return [entry.event.id for entry in entries]
 
 
-class Setup:
-    """One broker under test, as one task has it, with the entries that its listener was handed."""
+class BrokerHarness:
+    """The broker of one task, with the entries that its listener got in ``live``."""
 
-    def __init__(self, make: Maker, *, beside: Setup | None = None, **settings: object) -> None:
-        """The store is empty, or that of the broker beside which this one runs."""
-        self._make = make
+    def __init__(
+        self, factory: BrokerFactory, *, shares_store_with: BrokerHarness | None = None, **settings: object
+    ) -> None:
+        """The store is empty, unless it is shared with another broker."""
+        self._factory = factory
         self._settings = settings
         self.live: list[Entry] = []
         self.metrics = Metrics()
-        self._owns_loop = beside is None
-        self._runner = asyncio.Runner() if beside is None else beside._runner
-        self.clock = Clock() if beside is None else beside.clock
-        if beside is None:
-            make.empty(self.clock)
+        self._owns_loop = shares_store_with is None
+        self._runner = asyncio.Runner() if shares_store_with is None else shares_store_with._runner
+        self.clock = Clock() if shares_store_with is None else shares_store_with.clock
+        if shares_store_with is None:
+            factory.reset(self.clock)
         self.broker = self.unstarted()
         self.run(self._start())
 
-    def beside(self) -> Self:
-        """Start another broker, as another task of the same service."""
-        return type(self)(self._make, beside=self, **self._settings)
+    def other_task(self) -> Self:
+        """Start the broker of another task of the same service."""
+        return type(self)(self._factory, shares_store_with=self, **self._settings)
 
     def unstarted(self) -> Broker:
-        """Make a broker that does not run."""
-        return self._make(listener=self.live.extend, metrics=self.metrics, clock=self.clock, **self._settings)
+        """Make a broker that is not running."""
+        return self._factory(listener=self.live.extend, metrics=self.metrics, clock=self.clock, **self._settings)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run something on the broker's own loop, at the clock's time."""
-        self._make.tell(self.clock)
+        """Run a coroutine on the broker's event loop, at the clock's time."""
+        self._factory.set_time(self.clock)
         return self._runner.run(work)
 
     def close(self) -> None:
@@ -67,20 +69,20 @@ class Setup:
 
         async def work() -> None:
             await self.broker.publish(routes)
-            await self._settled()
+            await self._wait_for_delivery()
 
         self.run(work())
 
-    def settle(self) -> None:
+    def wait_for_delivery(self) -> None:
         """Wait until the listener has everything that is stored."""
-        self.run(self._settled())
+        self.run(self._wait_for_delivery())
 
     def position(self) -> Cursor:
         return self.run(self.broker.position())
 
     def delivered(self) -> Cursor:
         async def work() -> Cursor:
-            await self._settled()
+            await self._wait_for_delivery()
             return self.broker.delivered()
 
         return self.run(work())
@@ -94,6 +96,6 @@ class Setup:
         await until(lambda: self.broker.trouble is None, every=0.001)
         await self.broker.subscribe(CHANNELS)
 
-    async def _settled(self) -> None:
+    async def _wait_for_delivery(self) -> None:
         here = await self.broker.position()
         await until(lambda: self.broker.delivered().offset >= here.offset, every=0.001)

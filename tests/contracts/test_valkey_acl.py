@@ -1,4 +1,4 @@
-"""The ACL rules that the service names are enough, and each of them is needed."""
+"""The documented ACL rules are sufficient, and each of them is necessary."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sse_service.brokers.valkey.broker import ValkeyBroker
 from sse_service.brokers.valkey.requirements import ACL_RULES, COMMANDS, NO_PERMISSION
 from sse_service.model.errors import Unavailable
 from sse_service.telemetry.metrics import Metrics
-from tests.contracts.setup import route
+from tests.contracts.harness import route
 from tests.integration.until import until
 from tests.integration.valkey import Valkey
 
 OPTIONAL = ("ping", "client|setinfo")
-"""One is ``doctor``'s, and the library goes on without the other."""
+"""``doctor`` sends the first, and redis-py works without the second."""
 
 
-class Store:
-    """A broker whose user has the named rights, on database 1 of an empty server."""
+class RestrictedStore:
+    """A broker on database 1 of an empty server, whose user has the ACL rules with ``changes``."""
 
     def __init__(self, server: Valkey, admin: redis.Redis, *changes: str) -> None:
         admin.flushall()
@@ -43,7 +43,7 @@ class Store:
         )
 
     async def use(self) -> None:
-        """Do everything that makes the service send a command."""
+        """Make the broker send all its commands."""
         await self.broker.check()
         await until(lambda: self.broker.trouble is None)
         await self.broker.subscribe(["user:1"])
@@ -52,7 +52,7 @@ class Store:
         await self.broker.publish([route(str(number)) for number in range(4)])
         await self.broker.publish([route(f"other {number}", f"user:{number}", data="x" * 9_000) for number in (2, 3)])
         await self.broker.replay(["user:1", "user:3"], before, 10)
-        # Without its metadata the store removes what is left, and looks for more.
+        # Without its metadata, the store removes the histories that it knows, and scans for others.
         self._admin.delete("{sse}:book")
         await self.broker.publish([route("new")])
         await until(lambda: self.live and self.live[-1].event.id == "new")
@@ -76,7 +76,7 @@ def admin(server: Valkey) -> Iterator[redis.Redis]:
 
 
 @asynccontextmanager
-async def running(store: Store) -> AsyncIterator[None]:
+async def running(store: RestrictedStore) -> AsyncIterator[None]:
     task = asyncio.create_task(store.broker.run())
     try:
         yield
@@ -87,11 +87,11 @@ async def running(store: Store) -> AsyncIterator[None]:
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("changes", [(), tuple(f"-{command}" for command in OPTIONAL)])
-def test_a_user_with_these_rights_can_do_everything(
+def test_a_user_with_the_acl_rules_can_do_everything(
     server: Valkey, admin: redis.Redis, changes: tuple[str, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test() -> None:
-        store = Store(server, admin, *changes)
+        store = RestrictedStore(server, admin, *changes)
         async with running(store):
             await store.use()
 
@@ -101,17 +101,17 @@ def test_a_user_with_these_rights_can_do_everything(
     assert {entry["object"] for entry in denied if entry["username"] == "sse"} <= set(OPTIONAL)
 
 
-def denied(store: Store, logged: Callable[[], bool]) -> None:
-    """Use the store until the log says that it is denied."""
+def use_until(store: RestrictedStore, logged: Callable[[], bool]) -> None:
+    """Use the store until the expected line is in the log."""
 
-    async def use() -> None:
+    async def use_forever() -> None:
         while True:
             with suppress(Unavailable, AssertionError):
                 await store.use()
 
     async def test() -> None:
         async with running(store):
-            using = asyncio.create_task(use())
+            using = asyncio.create_task(use_forever())
             await until(logged)
             using.cancel()
             await asyncio.wait([using])
@@ -121,11 +121,11 @@ def denied(store: Store, logged: Callable[[], bool]) -> None:
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command not in OPTIONAL])
-def test_without_one_of_the_commands_the_log_names_it_and_the_rights(
+def test_the_log_names_a_forbidden_command_and_the_acl_rules(
     server: Valkey, admin: redis.Redis, command: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = Store(server, admin, f"-{command}")
-    denied(store, lambda: f"run the '{command}' command" in caplog.text)
+    store = RestrictedStore(server, admin, f"-{command}")
+    use_until(store, lambda: f"run the '{command}' command" in caplog.text)
     (line, *_) = [record.getMessage() for record in caplog.records if f"'{command}'" in record.getMessage()]
     assert line.startswith("Valkey ")
     assert line.endswith(f"Give the user these rights with ACL SETUSER: {ACL_RULES}")
@@ -133,21 +133,21 @@ def test_without_one_of_the_commands_the_log_names_it_and_the_rights(
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("change", "text"), [("resetkeys", "access a key"), ("resetchannels", "access a channel")])
-def test_without_the_keys_or_the_channels_the_log_says_so(
+def test_the_log_reports_forbidden_keys_and_channels(
     server: Valkey, admin: redis.Redis, change: str, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = Store(server, admin, change)
-    denied(store, lambda: text in caplog.text)
+    store = RestrictedStore(server, admin, change)
+    use_until(store, lambda: text in caplog.text)
     assert store.broker.trouble == NO_PERMISSION
     assert ACL_RULES in caplog.text
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_right_that_is_taken_away_while_running_is_trouble_that_names_no_user(
+def test_losing_a_permission_while_running_is_trouble_that_names_no_user(
     server: Valkey, admin: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test() -> None:
-        store = Store(server, admin)
+        store = RestrictedStore(server, admin)
         async with running(store):
             await until(lambda: store.broker.trouble is None)
             await store.broker.publish([route("a")])

@@ -1,4 +1,4 @@
-"""The memory broker removes idle channels, counts duplicates, and its position is never ahead of its listener."""
+"""The memory broker removes idle channels and counts duplicates, and its position is never ahead of its listener."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from sse_service.brokers.base import Entry
-from sse_service.brokers.memory.broker import ORDER_SECONDS, MemoryBroker
+from sse_service.brokers.memory.broker import IDLE_ORDER_SECONDS, MemoryBroker
 from sse_service.brokers.memory.history import ENTRY_BYTES, size
 from sse_service.model.events import Event, Route
 from sse_service.model.reasons import GapReason
@@ -18,7 +18,7 @@ def publish(broker: MemoryBroker, *routes: Route) -> None:
     asyncio.run(broker.publish(routes))
 
 
-def test_the_channel_idle_longest_is_forgotten_and_its_cursor_is_a_gap() -> None:
+def test_the_channel_idle_longest_is_removed_and_its_cursors_give_a_gap() -> None:
     live: list[Entry] = []
     broker = MemoryBroker(listener=live.extend, metrics=Metrics(), max_channels=2)
     before = asyncio.run(broker.position())
@@ -28,12 +28,12 @@ def test_the_channel_idle_longest_is_forgotten_and_its_cursor_is_a_gap() -> None
     assert page.entries == ()
 
 
-def test_a_new_event_makes_a_channel_the_last_to_be_forgotten() -> None:
+def test_a_new_event_makes_a_channel_the_last_to_be_removed() -> None:
     now = 1_000.0
     broker = MemoryBroker(listener=lambda _: None, metrics=Metrics(), max_channels=3, clock=lambda: now)
     before = asyncio.run(broker.position())
     for number, user in enumerate("abcaabd"):
-        now += ORDER_SECONDS
+        now += IDLE_ORDER_SECONDS
         publish(broker, Route(Event(str(number), "x"), (f"user:{user}",)))
     held = {user: asyncio.run(broker.replay([f"user:{user}"], before, 10)).entries for user in "abcd"}
     assert {user: len(entries) for user, entries in held.items()} == {"a": 3, "b": 2, "c": 0, "d": 1}
@@ -42,14 +42,14 @@ def test_a_new_event_makes_a_channel_the_last_to_be_forgotten() -> None:
     assert len(asyncio.run(broker.replay(["user:b"], before, 10)).entries) == 2
 
 
-def test_a_forgotten_channel_makes_no_gap_for_what_came_after_it() -> None:
+def test_a_removed_channel_gives_no_gap_for_later_cursors() -> None:
     live: list[Entry] = []
     broker = MemoryBroker(listener=live.extend, metrics=Metrics(), max_channels=2)
     publish(broker, *(Route(Event(str(n), "x"), (f"user:{n}",)) for n in range(3)))
     assert asyncio.run(broker.replay(["user:1"], live[0].cursor, 10)).gap is None
 
 
-def test_a_channel_whose_events_all_expired_can_be_forgotten() -> None:
+def test_a_channel_without_events_left_can_be_removed() -> None:
     now = 1_000.0
     broker = MemoryBroker(
         listener=lambda _: None, metrics=Metrics(), history_seconds=1, max_channels=1, clock=lambda: now
@@ -77,21 +77,21 @@ def test_stored_events_and_both_kinds_of_duplicates_are_counted(caplog: pytest.L
     ]
 
 
-def test_the_same_channels_in_another_order_are_the_same_event() -> None:
+def test_the_order_of_channels_does_not_matter_for_duplicates() -> None:
     live: list[Entry] = []
     broker = MemoryBroker(listener=live.extend, metrics=Metrics())
     publish(broker, Route(Event("a", "x"), ("user:1", "user:2")), Route(Event("a", "x"), ("user:2", "user:1")))
     assert len(live) == 1
 
 
-def test_beyond_the_most_dedupe_keys_the_oldest_is_forgotten_early() -> None:
+def test_beyond_the_maximum_of_dedupe_keys_the_oldest_is_forgotten() -> None:
     live: list[Entry] = []
     broker = MemoryBroker(listener=live.extend, metrics=Metrics(), max_dedupe_keys=2)
     publish(broker, *(Route(Event(event_id, "x"), ("user:1",)) for event_id in "abcbca"))
     assert [entry.event.id for entry in live] == ["a", "b", "c", "a"]
 
 
-def test_while_the_listener_is_called_delivered_is_below_its_entries() -> None:
+def test_delivered_is_below_the_entries_while_the_listener_runs() -> None:
     seen: list[tuple[int, ...]] = []
 
     def listener(entries: Sequence[Entry]) -> None:
@@ -104,7 +104,7 @@ def test_while_the_listener_is_called_delivered_is_below_its_entries() -> None:
     assert before < first < second == between < third
 
 
-def test_an_entry_counts_for_the_memory_it_takes() -> None:
+def test_the_size_of_an_entry_is_the_memory_it_takes() -> None:
     def bytes_of(data: str) -> int:
         return size(Event("a", data))
 
