@@ -7,9 +7,11 @@ import struct
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import is_ssl
 
-from sse_service.http.uvicorn.refusals import HEAD_SECONDS, HEAD_TOO_LONG, HEAD_TOO_SLOW, MALFORMED, MAX_HEAD_BYTES
+from sse_service.http.uvicorn import request_limits as limits
 from sse_service.http.uvicorn.transport import EXTENSION, StreamTransport
 
 if TYPE_CHECKING:
@@ -19,24 +21,6 @@ if TYPE_CHECKING:
 
     from sse_service.http.uvicorn.connection_limit import ConnectionLimit
     from sse_service.telemetry.health import Health
-
-BODY_SECONDS = 10
-"""How long the rest of a request body may take after the response was sent."""
-
-MAX_PIPELINED = 10
-"""Pipelined requests that may wait while one is answered. Each is parsed and kept in memory."""
-
-LATE_SECONDS = 1
-"""If a deadline fires this late, the process itself was blocked. Data that has arrived meanwhile is read first."""
-
-LINGER_SECONDS = 30
-"""How long a closing connection may take to send its last bytes."""
-
-REFUSED_SECONDS = 2
-"""How long a client may go on sending after its request was refused."""
-
-REFUSED_BYTES = 2 * 1024 * 1024
-"""How many bytes a client may go on sending after its request was refused."""
 
 _NO_LINGER = struct.pack("ii", 1, 0)  # struct linger: on, for 0 s
 
@@ -79,8 +63,16 @@ class HTTPProtocol(HttpToolsProtocol):
     # A request arrives
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Wait for the first request."""
-        super().connection_made(transport)
+        """Wait for the first request.
+
+        This replaces uvicorn's method, which makes a socket object to ask for addresses that the transport knows: a
+        tenth of the CPU that opening a stream takes.
+        """
+        self.connections.add(self)
+        self.transport, self.flow = transport, FlowControl(transport)
+        self.server = _address(transport.get_extra_info("sockname"))
+        self.client = _address(transport.get_extra_info("peername"))
+        self.scheme = "https" if is_ssl(transport) else "http"
         if self._limit.admits(len(self.connections)):
             self._wait_for_head()
         else:
@@ -90,7 +82,7 @@ class HTTPProtocol(HttpToolsProtocol):
         """Feed the parser. An endless line is counted here, because the parser reports nothing before the line ends."""
         if self._refused:
             self._unparsed_bytes += len(data)
-            if self._unparsed_bytes > REFUSED_BYTES:
+            if self._unparsed_bytes > limits.REFUSED_BYTES:
                 self.cut()
             return
         if self._stream is not None:
@@ -99,8 +91,8 @@ class HTTPProtocol(HttpToolsProtocol):
         self._unparsed_bytes += len(data)
         super().data_received(data)
         self._ensure_deadline()
-        if self._unparsed_bytes > MAX_HEAD_BYTES and not self._refused and not self.transport.is_closing():
-            self._refuse(HEAD_TOO_LONG)
+        if self._unparsed_bytes > limits.MAX_HEAD_BYTES and not self._refused and not self.transport.is_closing():
+            self._refuse(limits.HEAD_TOO_LONG)
 
     def on_message_begin(self) -> None:
         """Reset the counters for a new request."""
@@ -108,7 +100,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self._head_bytes = self._unparsed_bytes = self._hosts = 0
         if self._deadline is None:
             self._wait_for_head()
-        if len(self.pipeline) >= MAX_PIPELINED:
+        if len(self.pipeline) >= limits.MAX_PIPELINED:
             self.cut()
             raise ValueError("too many pipelined requests")
 
@@ -191,7 +183,7 @@ class HTTPProtocol(HttpToolsProtocol):
             self._wait_for_last_bytes()
         elif self._body_open and self.cycle.response_complete:
             # The answer was sent before the body ended, and the rest might never arrive.
-            self._deadline = self.loop.call_later(BODY_SECONDS, self.cut)
+            self._deadline = self.loop.call_later(limits.BODY_SECONDS, self.cut)
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection."""
@@ -238,7 +230,7 @@ class HTTPProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer a request that the parser has refused: 431 (RFC 6585 §5) if the head was too long, else 400."""
         if not self.transport.is_closing():
-            self._refuse(HEAD_TOO_LONG if self._head_bytes > MAX_HEAD_BYTES else MALFORMED)
+            self._refuse(limits.HEAD_TOO_LONG if self._head_bytes > limits.MAX_HEAD_BYTES else limits.MALFORMED)
 
     def _refuse(self, answer: bytes) -> None:
         """Send the answer, then discard what the peer still sends, for a moment.
@@ -257,7 +249,7 @@ class HTTPProtocol(HttpToolsProtocol):
                 return
         self.transport.write(answer)
         self.transport.write_eof()
-        self._linger = self.loop.call_later(REFUSED_SECONDS, self.cut)
+        self._linger = self.loop.call_later(limits.REFUSED_SECONDS, self.cut)
 
     # Deadlines
 
@@ -269,15 +261,17 @@ class HTTPProtocol(HttpToolsProtocol):
             self._wait_for_head()
 
     def _wait_for_head(self) -> None:
-        self._deadline = self.loop.call_later(HEAD_SECONDS, self._deadline_passed, self.loop.time() + HEAD_SECONDS)
+        self._deadline = self.loop.call_later(
+            limits.HEAD_SECONDS, self._deadline_passed, self.loop.time() + limits.HEAD_SECONDS
+        )
 
     def _deadline_passed(self, due: float) -> None:
-        if (now := self.loop.time()) > due + LATE_SECONDS:
-            self._deadline = self.loop.call_later(LATE_SECONDS, self._deadline_passed, now + LATE_SECONDS)
+        if (now := self.loop.time()) > due + limits.LATE_SECONDS:
+            self._deadline = self.loop.call_later(limits.LATE_SECONDS, self._deadline_passed, now + limits.LATE_SECONDS)
             return
         self._deadline = None
         if self._unparsed_bytes or self._head_bytes:
-            self._refuse(HEAD_TOO_SLOW)
+            self._refuse(limits.HEAD_TOO_SLOW)
         else:
             # Browsers open connections in advance, and would take a 408 as the answer to their next request.
             self.transport.close()
@@ -285,7 +279,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def _wait_for_last_bytes(self) -> None:
         if self._linger is None:
-            self._linger = self.loop.call_later(LINGER_SECONDS, self.cut)
+            self._linger = self.loop.call_later(limits.LINGER_SECONDS, self.cut)
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:
@@ -295,5 +289,10 @@ class HTTPProtocol(HttpToolsProtocol):
     def _count_head_bytes(self, size: int) -> None:
         self._unparsed_bytes = 0
         self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if self._head_bytes > limits.MAX_HEAD_BYTES:
             raise ValueError("head too long")
+
+
+def _address(name: tuple[Any, ...] | None) -> tuple[str, int] | None:
+    """Host and port, without IPv6's flow and scope; None if the client has already left."""
+    return (str(name[0]), int(name[1])) if name else None

@@ -14,7 +14,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from sse_service.http.uvicorn.connection_limit import ConnectionLimit
-from sse_service.http.uvicorn.protocol import MAX_PIPELINED, REFUSED_BYTES
+from sse_service.http.uvicorn.request_limits import MAX_PIPELINED, REFUSED_BYTES
 from sse_service.http.uvicorn.server import SecondaryServer
 from sse_service.http.uvicorn.transport import EXTENSION, StreamTransport, take_transport
 from sse_service.protocols.sse.encoding import chunk
@@ -230,7 +230,7 @@ def test_requests_and_streams_leave_no_reference_cycles(run: Run) -> None:
 
 @pytest.mark.parametrize("before", [b"", GET], ids=["first", "second"])
 def test_a_request_with_a_slow_head_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch, before: bytes) -> None:
-    monkeypatch.setattr("sse_service.http.uvicorn.protocol.HEAD_SECONDS", 0.05)
+    monkeypatch.setattr("sse_service.http.uvicorn.request_limits.HEAD_SECONDS", 0.05)
 
     async def body() -> None:
         async with serving(plain_app) as server, client(server) as (reader, writer):
@@ -246,7 +246,7 @@ def test_a_request_with_a_slow_head_is_refused(run: Run, monkeypatch: pytest.Mon
 def test_an_unfinished_body_cannot_hold_the_connection_open(
     run: Run, monkeypatch: pytest.MonkeyPatch, framing: bytes
 ) -> None:
-    monkeypatch.setattr("sse_service.http.uvicorn.protocol.BODY_SECONDS", 0.05)
+    monkeypatch.setattr("sse_service.http.uvicorn.request_limits.BODY_SECONDS", 0.05)
 
     async def body() -> None:
         async with serving(plain_app) as server, client(server) as (reader, writer):
@@ -259,7 +259,7 @@ def test_an_unfinished_body_cannot_hold_the_connection_open(
 
 
 def test_a_connection_without_a_request_is_closed_without_an_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sse_service.http.uvicorn.protocol.HEAD_SECONDS", 0.05)
+    monkeypatch.setattr("sse_service.http.uvicorn.request_limits.HEAD_SECONDS", 0.05)
     app = StreamingApp()
 
     async def body() -> None:
@@ -343,8 +343,8 @@ def test_too_many_pipelined_requests_are_cut_off(run: Run) -> None:
 def test_after_a_blocked_loop_a_request_that_has_arrived_is_still_answered(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sse_service.http.uvicorn.protocol.HEAD_SECONDS", 0.05)
-    monkeypatch.setattr("sse_service.http.uvicorn.protocol.LATE_SECONDS", 0.1)
+    monkeypatch.setattr("sse_service.http.uvicorn.request_limits.HEAD_SECONDS", 0.05)
+    monkeypatch.setattr("sse_service.http.uvicorn.request_limits.LATE_SECONDS", 0.1)
 
     async def body() -> None:
         async with serving(plain_app) as server, client(server) as (reader, writer):
@@ -377,7 +377,7 @@ def test_a_long_answer_waits_for_a_slow_reader(run: Run) -> None:
 def test_an_empty_line_after_an_answer_does_not_hold_the_connection_open(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sse_service.http.uvicorn.protocol.HEAD_SECONDS", 0.05)
+    monkeypatch.setattr("sse_service.http.uvicorn.request_limits.HEAD_SECONDS", 0.05)
 
     async def body() -> None:
         async with serving(plain_app) as server, client(server) as (reader, writer):
@@ -392,7 +392,7 @@ def test_an_empty_line_after_an_answer_does_not_hold_the_connection_open(
 def test_a_body_that_ends_after_the_answer_leaves_the_connection_usable(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sse_service.http.uvicorn.protocol.HEAD_SECONDS", 0.05)
+    monkeypatch.setattr("sse_service.http.uvicorn.request_limits.HEAD_SECONDS", 0.05)
 
     async def body() -> None:
         async with serving(plain_app) as server, client(server) as (reader, writer):
@@ -410,7 +410,7 @@ def test_a_body_that_ends_after_the_answer_leaves_the_connection_usable(
 
 
 def test_a_stalled_reader_of_an_ordinary_answer_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sse_service.http.uvicorn.protocol.LINGER_SECONDS", 0.05)
+    monkeypatch.setattr("sse_service.http.uvicorn.request_limits.LINGER_SECONDS", 0.05)
 
     async def endless(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})

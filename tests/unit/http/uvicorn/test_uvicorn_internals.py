@@ -37,7 +37,7 @@ PROTOCOL_METHODS = {
 """Methods of the protocol that are overridden or called, with their parameters."""
 
 PROTOCOL_ATTRIBUTES = {
-    *("connections", "cycle", "flow", "headers", "loop", "parser", "pipeline", "scope"),
+    *("client", "connections", "cycle", "flow", "headers", "loop", "parser", "pipeline", "scheme", "scope", "server"),
     *("timeout_keep_alive", "timeout_keep_alive_task", "transport"),
 }
 CYCLE_ATTRIBUTES = {
