@@ -1,5 +1,6 @@
 """The documents say what the code does."""
 
+import ast
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 SETTINGS = (ROOT / "deploy" / "settings.md").read_text()
 OPERATE = (ROOT / "deploy" / "operate.md").read_text()
+INCIDENTS = (ROOT / "deploy" / "incidents.md").read_text()
 STREAM = (ROOT / "sse_service" / "protocols" / "sse" / "README.md").read_text()
 ROUTING = (ROOT / "sse_service" / "routing" / "README.md").read_text()
 GLOSSARY = (ROOT / "sse_service" / "README.md").read_text()
@@ -38,6 +40,15 @@ def label_values(metric: str) -> set[str]:
     """The values of a metric's label that are known from the start."""
     [family] = [each for each in Metrics().registry.collect() if each.name == metric]
     return {value for sample in family.samples for value in sample.labels.values()}
+
+
+def log_texts() -> list[str]:
+    """Every text in the code, with ``X`` for what a log call inserts."""
+    trees = [
+        ast.parse(path.read_text()) for room in ("sse_service", "consumers") for path in (ROOT / room).rglob("*.py")
+    ]
+    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return [re.sub(r"%[.\d]*[sdf]", "X", node.value) for node in nodes if isinstance(node.value, str)]
 
 
 def quoted(values: Iterable[str]) -> set[str]:
@@ -103,6 +114,16 @@ def test_the_glossary_lists_every_reason(term: str, reasons: Iterable[str]) -> N
 
 def test_the_rights_that_valkeys_user_needs_are_those_that_it_is_asked_for() -> None:
     assert ACL_RULES in OPERATE
+
+
+def test_every_line_of_the_log_that_the_runbook_quotes_is_logged() -> None:
+    texts = log_texts()
+    lines = first_cells(INCIDENTS, "line")
+    assert len(lines) > 10
+    for line in lines:
+        fixed = re.split(r"\b(?:OPERATION|CODE|NAME|ID|N|M|public)\b|…", line)
+        pattern = ".*?".join(re.escape(part) for part in fixed)
+        assert any(re.match(pattern, text) for text in texts), line
 
 
 def test_the_recipe_has_the_length_that_the_readme_says() -> None:
