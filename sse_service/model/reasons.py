@@ -62,7 +62,7 @@ class RejectionReason(StrEnum):
     NAMES = "names"
     """A user or group is not a string or an integer, or there are more than 100."""
     NOT_JSON = "not_json"
-    """The message names nobody. Its body is not JSON, so no names were looked for in it."""
+    """The message names no user, group or broadcast, and its body is not JSON, so it cannot name any either."""
     OVERRIDE = "override"
     """An override's expression failed on this message."""
     S3 = "s3"
@@ -76,13 +76,13 @@ class RejectionReason(StrEnum):
     TYPE = "type"
     """The event's type is not a string, or contains a control character."""
     UNROUTED = "unrouted"
-    """The message names nobody."""
+    """The message names no user, group or broadcast."""
 
 
 class DropReason(StrEnum):
     """Why an event was delivered to nobody."""
 
     UNROUTED = "unrouted"
-    """It names nobody, and ``SSE_UNROUTED`` is ``discard``, or other records of its message name somebody."""
+    """It names no user, group or broadcast, and ``SSE_UNROUTED`` is ``discard`` or other records of its message do."""
     MISDIRECTED = "misdirected"
     """The store holds it in a channel to which it was not published."""

@@ -93,7 +93,7 @@ class Subscription:
 
     @property
     def idle(self) -> bool:
-        """Whether the stream is live with nothing queued, so that the client may be told its position."""
+        """Whether the stream is live with nothing queued, so that its position may be sent."""
         return self.live and not self.paused and self._unwritten is None
 
     # What the Hub calls

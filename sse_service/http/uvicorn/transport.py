@@ -50,7 +50,7 @@ class StreamTransport:
 
         Returns False if the caller must hold back until ``on_writable`` is called.
         """
-        # uvloop's transport raises when the connection is lost. The response is told of the loss a moment later.
+        # uvloop's transport raises when the connection is lost. The response learns of it a moment later.
         if self._closing():
             return False
         self._write(data)

@@ -25,7 +25,7 @@ AppStatus.enable_automatic_graceful_drain = False
 HEADERS = {
     # Proxies must neither store nor compress the stream (RFC 9111 §5.2.2.5 and §5.2.2.6).
     "Cache-Control": "no-store, no-transform",
-    # nginx buffers a response unless it is told otherwise.
+    # nginx buffers responses by default.
     "X-Accel-Buffering": "no",
     # A client's next request must not reach a draining task over the same connection.
     "Connection": "close",
@@ -48,7 +48,7 @@ class EventStream(EventSourceResponse):
         self._streams = streams
 
     async def answer(self, scope: Scope, send: Send, request: StreamRequest) -> None:
-        """Send the response, and hold a Subscription around it, which ends with it whatever happens."""
+        """Send the stream. The Subscription is opened around the response, so that both end together in any case."""
         transport = take_transport(scope)
         if transport.closed:
             return

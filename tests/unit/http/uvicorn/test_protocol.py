@@ -115,7 +115,7 @@ def test_a_write_after_the_client_has_left_returns_false(run: Run) -> None:
             async with client(server) as (reader, writer):
                 writer.write(GET)
                 await reader.readuntil(b"\r\n\r\n")
-            # As when an event arrives before the response was told of the disconnect.
+            # An event can arrive before the response learns of the disconnect.
             await wait_until(lambda: not server.server_state.connections)
             answers.append(app.transports[0].write(chunk(b":\n")))
             app.transports[0].abort()
@@ -263,10 +263,11 @@ def test_a_connection_without_a_request_is_closed_without_an_answer(run: Run, mo
     app = StreamingApp()
 
     async def body() -> None:
-        async with serving(app) as server, client(server) as (streaming, asking), client(server) as (silent, _):
+        async with serving(app) as server, client(server) as (streaming, asking):
             asking.write(GET)
             await streaming.readuntil(b"\r\n\r\n")
-            assert await silent.read() == b""
+            async with client(server) as (silent, _):
+                assert await silent.read() == b""
             # A stream that was requested in time is not affected.
             assert app.running == 1
             assert app.transports[0].write(chunk(b":\n"))
