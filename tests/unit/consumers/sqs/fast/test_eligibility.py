@@ -21,7 +21,7 @@ from botocore.retries.quota import RetryQuota
 from consumers.sqs import fast
 from consumers.sqs.fast import eligibility
 from consumers.sqs.fast.eligibility import CLIENT, EVENT, REQUEST, SESSION, SIGNER, Ineligible, check_client, check_url
-from consumers.sqs.fast.fast_client import QUOTA
+from consumers.sqs.fast.fast_client import RETRY_QUOTA
 from consumers.sqs.fast.status import OPERATIONS
 from tests.integration.sqs_clients import client
 
@@ -91,7 +91,7 @@ def test_the_request_signer_still_takes_service_region_and_version(installed: di
 
 
 def test_the_retry_quota_still_holds_as_many_tokens() -> None:
-    assert RetryQuota().available_capacity == QUOTA
+    assert RetryQuota().available_capacity == RETRY_QUOTA
 
 
 def test_the_headers_that_botocore_does_not_sign_are_still_listed() -> None:
