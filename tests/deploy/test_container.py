@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sse_service.settings.settings import Settings, unknown
+from sse_service.settings.settings import Settings, unknown_variables
 from sse_service.telemetry import emf
 from tests.deploy.template import ALL, MEMORY, PATH, VALKEY, Template
 
@@ -17,7 +17,7 @@ from tests.deploy.template import ALL, MEMORY, PATH, VALKEY, Template
 def test_every_variable_is_a_setting_of_the_service() -> None:
     for template in ALL:
         names = [*template.environment, *(secret["Name"] for secret in template.container["Secrets"])]
-        assert unknown(dict.fromkeys(names, "")) == []
+        assert unknown_variables(dict.fromkeys(names, "")) == []
         assert len(names) == len(set(names))
 
 
@@ -35,7 +35,7 @@ def test_the_service_starts_with_the_templates_variables(template: Template, mon
     for secret in template.container["Secrets"]:
         monkeypatch.setenv(secret["Name"], "a" * 64)
     settings = Settings()
-    settings.for_serving()
+    settings.check_for_serving()
     assert settings.in_memory is (template is MEMORY)
 
 

@@ -23,7 +23,7 @@ from sse_service import cli
 from sse_service.dev.moto_server import MotoServer
 from sse_service.doctor.canary import check_canary, new_canary
 from sse_service.doctor.report import Finding, Level
-from sse_service.doctor.run import examine
+from sse_service.doctor.run import run_checks
 from sse_service.doctor.store import check_store
 from sse_service.settings.settings import Settings
 from tests.integration.chain import AWS, SECRET
@@ -379,7 +379,7 @@ def test_a_canary_that_is_not_received_names_the_suspects(sound: Deployment, mon
     for name, value in {**sound.environment, "SSE_TOPIC_ARN": topic, "SSE_QUEUE_URL": queue}.items():
         monkeypatch.setenv(name, value)
     lines: list[str] = []
-    run = examine(Settings(), url=sound.url, refused=None, write=lines.append, wait_seconds=0.5)
+    run = run_checks(Settings(), url=sound.url, refused=None, write=lines.append, wait_seconds=0.5)
     assert asyncio.run(run) is False
     assert lines[-1].startswith("FAIL  canary")
     assert "not received" in lines[-1]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sse_service.model.errors import InvalidSettings
-from sse_service.settings.settings import Settings, table, unknown
+from sse_service.settings.settings import Settings, table, unknown_variables
 
 SECRET = "s" * 32
 SERVING = {"queue_url": "http://sqs/1/q", "jwt_secret": SECRET, "single_task": True}
@@ -29,7 +29,7 @@ def test_nothing_set_is_good_until_something_is_needed() -> None:
     settings = Settings()
     assert (settings.in_memory, settings.heartbeat_seconds, settings.log_format) == (True, 15, "json")
     with pytest.raises(InvalidSettings, match=r"^SSE_QUEUE_URL: must be set; SSE_JWT_SECRET: must be set$"):
-        settings.for_serving()
+        settings.check_for_serving()
     with pytest.raises(InvalidSettings, match=r"^SSE_TOPIC_ARN: must be set$"):
         settings.require("topic_arn")
 
@@ -240,11 +240,11 @@ def test_a_host_cookie_with_a_domain_is_refused() -> None:
 
 
 def test_the_memory_broker_serves_a_single_task_only() -> None:
-    Settings(**SERVING).for_serving()
+    Settings(**SERVING).check_for_serving()
     with pytest.raises(
         InvalidSettings, match=r"^SSE_SINGLE_TASK: must be true with SSE_BROKER_URL=memory://"
     ) as caught:
-        Settings(**{**SERVING, "single_task": False}).for_serving()
+        Settings(**{**SERVING, "single_task": False}).check_for_serving()
     assert "\n" not in str(caught.value)
 
 
@@ -252,7 +252,7 @@ def test_a_store_of_its_own_serves_any_number_of_tasks_and_its_password_is_not_s
     settings = Settings(
         **{**SERVING, "single_task": False}, broker_url=f"rediss://:canary@host:6380/2?ssl_ca_certs={__file__}"
     )
-    settings.for_serving()
+    settings.check_for_serving()
     assert not settings.in_memory
     assert "canary" not in repr(settings)
 
@@ -282,7 +282,7 @@ def test_a_keyword_that_is_no_setting_is_refused() -> None:
 
 def test_names_that_only_look_like_settings_are_listed() -> None:
     names = ["SSE_QUEUE_URL", "SSE_HEARTBEAT", "AWS_REGION", "sse_max_streams", "SSE_MAX_STREAMS_PER_GROUP"]
-    assert unknown(dict.fromkeys(names, "")) == ["SSE_HEARTBEAT", "SSE_MAX_STREAMS_PER_GROUP"]
+    assert unknown_variables(dict.fromkeys(names, "")) == ["SSE_HEARTBEAT", "SSE_MAX_STREAMS_PER_GROUP"]
 
 
 def test_an_unknown_name_in_the_environment_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
