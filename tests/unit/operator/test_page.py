@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 
-from sse_service.operator.formats import duration
+from sse_service.operator.number_formats import duration
 from sse_service.operator.overview import MAX_USERS, Inspector
 from sse_service.operator.page import render_overview, render_page
 from sse_service.operator.recent_warnings import MAX_LINES, RecentWarnings

@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 
-from sse_service.telemetry.counters import PlainCounter, PlainHistogram, added, quantile
+from sse_service.telemetry.counters import PlainCounter, PlainHistogram, increase, quantile
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # as the service does
 
@@ -54,4 +54,4 @@ def test_bucket_counts_of_an_interval_are_those_added_since() -> None:
     before = histogram.bucket_counts()
     histogram.observe(2)
     histogram.observe(3)
-    assert added(histogram.bucket_counts(), before) == [(1, 0), (2, 1), (float("inf"), 1)]
+    assert increase(histogram.bucket_counts(), before) == [(1, 0), (2, 1), (float("inf"), 1)]
