@@ -394,7 +394,7 @@ APP = """
 import { mount } from "react";
 import { changed, fetchJobs, session, TYPES } from "/jobs.js";
 import { usePush } from "/usePush.js";
-const options = { types: TYPES, session, load: fetchJobs, apply: changed, stranger: () => location.reload() };
+const options = { types: TYPES, session, load: fetchJobs, apply: changed, userChanged: () => location.reload() };
 mount(() => {
   const { state, status } = usePush({ ...options }); // made anew by each render, as it may be
   document.title = status;

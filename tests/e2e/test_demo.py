@@ -100,7 +100,7 @@ def test_two_users_never_see_each_others_files(demo: Demo, new_page: NewPage) ->
         expect(done).to_have_attribute("data-state", "done")
     for page, other in ((ann, "of-bob.txt"), (bob, "of-ann.txt")):
         expect(page.locator(".job")).to_have_count(1)
-        expect(page.locator("#wire")).not_to_contain_text(other)
+        expect(page.locator("#event-log")).not_to_contain_text(other)
         page.reload()
         expect(page.locator(".job")).to_have_count(1)
 
@@ -212,7 +212,7 @@ def test_the_page_works_by_keyboard_at_a_phones_width(demo: Demo, new_page: NewP
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(page.locator("#wire")).to_be_visible()
+    expect(page.locator("#event-log")).to_be_visible()
     page.get_by_role("button", name="Sign out").press("Enter")
     expect(page.get_by_label("Your name")).to_be_focused()
 
@@ -229,7 +229,9 @@ def test_the_printed_commands_work_when_pasted(demo: Demo, new_page: NewPage) ->
     page = sign_in(new_page(), demo, "demo")
     page.get_by_text("Events on the stream").click()
     subprocess.run(demo.line(" publish --user demo "), shell=True, check=True, cwd="/")
-    expect(page.locator("#wire li").filter(has_text='{"text":"Hello"}').filter(has_text="message")).to_have_count(1)
+    expect(page.locator("#event-log li").filter(has_text='{"text":"Hello"}').filter(has_text="message")).to_have_count(
+        1
+    )
     # The request of the printed curl command.
     words = shlex.split(demo.line("curl "))
     headers = dict([words[words.index("-H") + 1].split(": ", 1)])

@@ -29,7 +29,7 @@ window.push = follow({
   load: async () => note("load", await ask("/state")),
   apply: (event) => note("apply", event.data),
   status: (text) => note(text),
-  stranger: (user) => note("stranger", user),
+  userChanged: (user) => note("userChanged", user),
 });
 """
 
@@ -149,7 +149,7 @@ def test_a_back_end_that_is_away_is_asked_again(service: Service) -> None:
 
 def test_a_stream_of_another_user_is_closed(service: Service) -> None:
     service.start(events=[(200, ready(user="bob") + block("step", 1))])
-    service.saw("stopped", "stranger bob")
+    service.saw("stopped", "userChanged bob")
     assert "apply 1" not in service.seen
 
 
@@ -159,12 +159,12 @@ def test_a_token_of_another_user_closes_the_stream(service: Service) -> None:
     service.start(token=[(200, ann), (200, bob)])
     service.saw("live")
     service.page.evaluate("window.push.reopen()")
-    service.saw("live", "stopped", "stranger bob")
+    service.saw("live", "stopped", "userChanged bob")
 
 
 def test_a_signed_out_user_gets_no_stream_and_is_reported(service: Service) -> None:
     service.start(token=[(401, "")])
-    service.saw("connecting", "stopped", "stranger ")
+    service.saw("connecting", "stopped", "userChanged ")
     assert service.count("/events") == 0
 
 

@@ -37,7 +37,7 @@ follow({
   load: async () => add((await (await fetch("/app/state")).json()).state),
   apply: (event) => add(event.data),
   status: (text) => { document.querySelector("#status").textContent = text; },
-  stranger: (user) => add(`stranger ${user}`),
+  userChanged: (user) => add(`userChanged ${user}`),
 });
 """
 

@@ -8,7 +8,7 @@ from sse_service.dev.emulator import Emulator
 
 async def make(aws: Emulator, *, visibility_seconds: int) -> Emulator:
     """Create all resources, with a visibility timeout that a test can wait for."""
-    aws = await resources.make(aws)
+    aws = await resources.create_resources(aws)
     async with aws.client("sqs") as sqs:
         await sqs.set_queue_attributes(
             QueueUrl=aws.queue_url, Attributes={"VisibilityTimeout": str(visibility_seconds)}
