@@ -22,7 +22,7 @@ _ALLOW = (
 
 
 def customer_key(attributes: Mapping[str, str]) -> str | None:
-    """Return the id of the queue's key, to ask KMS about it; None if there is none or its name is that of AWS's own key."""
+    """Return the id of the queue's key, to ask KMS about it; None without a key, or if its alias is AWS's own."""
     name = attributes.get("KmsMasterKeyId") or None
     return None if name is None or name.endswith(_MANAGED) else name
 
