@@ -139,7 +139,7 @@ def test_the_dashboard_is_json_and_shows_every_metric_once(template: Template) -
 
 
 def _metrics(value: Any) -> list[dict[str, Any]]:
-    """All metrics that a value names."""
+    """Return all metrics in a value."""
     if isinstance(value, list):
         return [metric for item in value for metric in _metrics(item)]
     if not isinstance(value, dict):

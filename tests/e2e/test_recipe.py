@@ -1,4 +1,4 @@
-"""push.js against a service whose answers the test chooses one by one."""
+"""push.js with a service whose answers the test chooses one by one."""
 
 import json
 from collections import deque
@@ -40,7 +40,7 @@ def block(kind: str, data: Any, **fields: Any) -> str:
 
 
 def ready(*, resumed: bool = False, user: str = "ann", retry: int = 600_000) -> str:
-    """A stream.ready. Its long retry keeps the browser from reconnecting by itself."""
+    """Return a stream.ready. Its long retry keeps the browser from reconnecting by itself."""
     return block("stream.ready", {"resumed": resumed, "user": user}, retry=retry)
 
 
@@ -88,7 +88,7 @@ class Service:
             self.page.wait_for_timeout(10)
 
     def saw(self, *said: str) -> None:
-        """Wait until the page has reported these in this order, possibly with others between them."""
+        """Wait until the page has reported these lines in this order. Others may come in between."""
         self.page.wait_for_function(
             "said => (window.seen ?? []).reduce((n, one) => n + (one === said[n]), 0) === said.length",
             arg=list(said),
@@ -142,7 +142,7 @@ def test_a_refused_stream_is_reopened_with_a_new_token(service: Service) -> None
     assert service.count("/token") == 3
 
 
-def test_a_back_end_that_is_away_is_asked_again(service: Service) -> None:
+def test_an_unavailable_back_end_is_asked_again(service: Service) -> None:
     service.start(token=[(503, ""), (200, json.dumps({"user": "ann", "expires_in": 900}))])
     service.saw("connecting", "reconnecting", "live")
 
@@ -209,7 +209,7 @@ def test_an_older_state_never_overwrites_a_newer_one(service: Service) -> None:
     service.saw("live")
     service.page.clock.run_for(1000)
     service.wait_for_held("/state")
-    # The first answer may be older than what the second stream would report.
+    # The first answer may be older than the events of the second stream.
     service.page.evaluate("window.push.reopen()")
     service.page.clock.run_for(1000)
     service.saw("live", "live")
