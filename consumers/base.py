@@ -14,11 +14,11 @@ class Outcome(enum.Enum):
     """The Handler's answer for one Envelope."""
 
     DONE = "done"
-    """All its events are stored: the message may be deleted from its queue."""
+    """All events of the message are stored: it may be deleted from its queue."""
     NOT_UNDERSTOOD = "not_understood"
     """No retry can help: the message is left to the queue's redrive policy."""
     NOT_NOW = "not_now"
-    """A dependency is away: hold the message, extend its visibility, call again."""
+    """A dependency is unavailable: hold the message, extend its visibility, call again."""
 
 
 class Handler(Protocol):
@@ -29,13 +29,13 @@ class Handler(Protocol):
 
         The Handler must be idempotent. An Envelope comes again after NOT_NOW, after NOT_UNDERSTOOD (until the redrive
         policy takes the message), and after a lost deletion.
-        It raises nothing for a bad message or an absent dependency: both are answers.
+        It does not raise for a bad message or an unavailable dependency: both are outcomes.
         """
         ...
 
 
 class Observer(Protocol):
-    """Counts what a consumer does. It never gets text of a message. Its methods neither wait nor raise."""
+    """Counts what a consumer does. It never receives the text of a message. Its methods neither wait nor raise."""
 
     def received(self, messages: int) -> None:
         """The queue answered one receive with this number of messages, which may be 0."""
@@ -46,7 +46,7 @@ class Observer(Protocol):
         ...
 
     def failed(self, operation: str, code: str) -> None:
-        """A call failed, or its part for one message.
+        """A call failed, or one entry of a batch call.
 
         ``operation`` is ``receive``, ``delete``, ``extend`` or ``attributes``. ``code`` is AWS's error code or the
         exception's class, at most 64 letters, digits, dots and dashes.
@@ -56,6 +56,6 @@ class Observer(Protocol):
     def rejected(self, reason: str) -> None:
         """The consumer itself left a message to the queue's redrive policy.
 
-        ``reason`` is a ConsumerReason. The Handler counts what the Handler did not understand.
+        ``reason`` is a ConsumerReason. The Handler itself counts the messages that it does not understand.
         """
         ...

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from consumers.errors import ConsumerReason, NotUnderstood
-from consumers.formats import content
-from consumers.sns import attribute, is_cut, notification
+from consumers.event_formats import extract_content
+from consumers.sns import attribute_value, is_truncated_notification, read_notification
 from consumers.text import NOT_JSON, check_unicode, parse
 
 
@@ -20,18 +20,18 @@ class Envelope(NamedTuple):
     event_id: str
     """The producer's or SNS's id: the same in every copy of the message."""
     body: Any
-    """The message as a value; its text if it is not JSON."""
+    """The message parsed as JSON, or its text if it is not JSON."""
     text: str
-    """The message as text: the producer's own, or compact JSON of what was cut out of a wrapper."""
+    """The message as text: the producer's own, or compact JSON of the part that a wrapper contained."""
     attributes: Mapping[str, Any]
     """SNS or SQS message attributes by name. A ``String.Array`` is a list, a ``Binary`` is bytes."""
     time: str | None = None
-    """When it was published, RFC 3339: the wrapper's time, else when SQS received it."""
+    """When the message was published, in RFC 3339: the wrapper's time, or else when SQS received it."""
     source: str | None = None
     type: str | None = None
     subject: str | None = None
     wrapper: Mapping[str, Any] | None = None
-    """The whole EventBridge event or CloudEvent from which ``body`` was cut out."""
+    """The whole EventBridge event or CloudEvent that contained ``body``."""
 
 
 def unwrap(
@@ -44,42 +44,41 @@ def unwrap(
     """Make an Envelope of an SQS message with its ``MessageAttributes``.
 
     ``sent_ms`` is SQS's ``SentTimestamp``, milliseconds since 1970. It is used if no wrapper gives a time.
-    Raises NotUnderstood for a broken wrapper, a subscription confirmation, U+0000, and text that is not Unicode.
+    Raises NotUnderstood for a broken wrapper, a subscription confirmation, U+0000, or text that is not Unicode.
     """
     if not body.isascii():
         check_unicode(body)
     value = parse(body)
-    if value is NOT_JSON and is_cut(body):
+    if value is NOT_JSON and is_truncated_notification(body):
         raise NotUnderstood(ConsumerReason.ENVELOPE)
     event_id, source, subject, time = message_id, None, None, None
-    if isinstance(value, dict) and "TopicArn" in value and (wrapped := notification(value)) is not None:
-        event_id, source, body, subject, time, found = wrapped
+    if isinstance(value, dict) and "TopicArn" in value and (wrapped := read_notification(value)) is not None:
+        event_id, source, body, subject, time, read_attributes = wrapped
         value = parse(body)
     elif attributes:
-        found = {
-            name: attribute(a.get("DataType"), a.get("StringValue") or a.get("BinaryValue"))
+        read_attributes = {
+            name: attribute_value(a.get("DataType"), a.get("StringValue") or a.get("BinaryValue"))
             for name, a in attributes.items()
         }
     else:
-        found = {}
+        read_attributes = {}
     if "\0" in body:
         raise NotUnderstood(ConsumerReason.NUL)
     if time is None and sent_ms is not None:
         time = _rfc3339(sent_ms)
-    cut = content(value) if isinstance(value, dict) else None
-    if cut is None:
-        return Envelope(
-            message_id, event_id, body if value is NOT_JSON else value, body, found, time, source, None, subject
-        )
+    content = extract_content(value) if isinstance(value, dict) else None
+    if content is None:
+        parsed = body if value is NOT_JSON else value
+        return Envelope(message_id, event_id, parsed, body, read_attributes, time, source, None, subject)
     return Envelope(
         message_id=message_id,
-        event_id=cut.id if isinstance(cut.id, str) and cut.id else event_id,
-        body=cut.body,
-        text=cut.text,
-        attributes=found,
+        event_id=content.id if isinstance(content.id, str) and content.id else event_id,
+        body=content.body,
+        text=content.text,
+        attributes=read_attributes,
         time=_string(value.get("time")) or time,
-        source=_string(cut.source),
-        type=cut.type,
+        source=_string(content.source),
+        type=content.type,
         subject=_string(value.get("subject")) or subject,
         wrapper=value,
     )

@@ -1,8 +1,8 @@
-"""The exceptions of this package, and the reasons for which a message is given up.
+"""The exceptions of this package, and the reasons for rejecting a message.
 
 ConsumerError
-├── NotUnderstood    no retry can help the message: the queue's redrive policy takes it away
-├── MalformedAnswer  an answer with status 200 that is not what the API describes, such as a proxy's page
+├── NotUnderstood    no retry can help: the message is left to the queue's redrive policy
+├── MalformedAnswer  an answer with status 200 that does not match the API, such as a proxy's HTML page
 └── CallFailed       a call to the queue failed and must be tried again; it is already counted and logged
 """
 
@@ -21,7 +21,7 @@ class ConsumerReason(StrEnum):
     ENVELOPE = "envelope"
     """The SNS envelope is broken."""
     HELD_TOO_LONG = "held_too_long"
-    """SQS lets a message be held for 12 hours, and the Handler answered NOT_NOW for all of them."""
+    """The Handler answered NOT_NOW for 12 hours, the longest that SQS lets a message be held."""
     NUL = "nul"
     """The text contains U+0000."""
     SUBSCRIPTION = "subscription"
@@ -33,10 +33,9 @@ class ConsumerError(Exception):
 
 
 class NotUnderstood(ConsumerError):  # noqa: N818  the vocabulary's word for the outcome
-    """A message that no retry can help.
+    """A message that cannot be understood, so that no retry can help.
 
-    ``reason`` is a metric's label and never text of the message. ``advice`` tells an operator what to do; it is safe to
-    log.
+    ``reason`` is a metric's label. ``advice`` tells an operator what to do. Neither contains text of the message.
     """
 
     def __init__(self, reason: StrEnum, advice: str = "") -> None:
@@ -46,11 +45,11 @@ class NotUnderstood(ConsumerError):  # noqa: N818  the vocabulary's word for the
 
 
 class MalformedAnswer(ConsumerError):  # noqa: N818  names what was found
-    """An answer that reports success and is not what the API describes."""
+    """An answer that reports success but does not match the API."""
 
 
 class CallFailed(ConsumerError):  # noqa: N818  names what happened
-    """A call to the queue failed. ``code`` is AWS's error code or the exception's class, fit for a metric's label."""
+    """A call to the queue failed. ``code`` is AWS's error code or the exception's class. It is a metric's label."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)

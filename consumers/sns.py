@@ -1,4 +1,4 @@
-"""Reads the JSON that SNS puts into a queue, and message attributes as SNS and SQS write them.
+"""Reads the JSON that SNS puts into a queue, and the message attributes of SNS and SQS.
 
 https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
 """
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from consumers.errors import ConsumerReason, NotUnderstood
 from consumers.text import NOT_JSON, decode_base64, parse
 
-_CUT_NOTIFICATION = re.compile(r'\s*\{\s*"Type"\s*:\s*"Notification"')
+_NOTIFICATION_START = re.compile(r'\s*\{\s*"Type"\s*:\s*"Notification"')
 _TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_.-]{1,256}", re.ASCII)
-# SNS sends these to a queue whose owner did not make the subscription.
+# SNS sends these if someone other than the queue's owner created the subscription.
 _CONFIRMATIONS = {
     "SubscriptionConfirmation": "SNS asks to confirm that {topic} may send to this queue. If you want its events, run "
     "`aws sns confirm-subscription` with this topic and the Token in the message",
@@ -33,12 +33,12 @@ class Notification(NamedTuple):
     attributes: dict[str, Any]
 
 
-def is_cut(text: str) -> bool:
-    """Whether a text that is not JSON begins as a notification does."""
-    return _CUT_NOTIFICATION.match(text) is not None
+def is_truncated_notification(text: str) -> bool:
+    """Whether a text that is not JSON starts like a notification."""
+    return _NOTIFICATION_START.match(text) is not None
 
 
-def notification(value: dict[str, Any]) -> Notification | None:
+def read_notification(value: dict[str, Any]) -> Notification | None:
     """Read an object that has a ``TopicArn``; None if it is not from SNS.
 
     Raises NotUnderstood for a broken notification, and for a subscription confirmation.
@@ -46,7 +46,7 @@ def notification(value: dict[str, Any]) -> Notification | None:
     kind, topic = value.get("Type"), value["TopicArn"]
     if kind != "Notification":
         if isinstance(kind, str) and kind in _CONFIRMATIONS:
-            raise NotUnderstood(ConsumerReason.SUBSCRIPTION, _CONFIRMATIONS[kind].format(topic=_printable(topic)))
+            raise NotUnderstood(ConsumerReason.SUBSCRIPTION, _CONFIRMATIONS[kind].format(topic=_loggable(topic)))
         return None
     message_id, message = value.get("MessageId"), value.get("Message")
     subject, time = value.get("Subject"), value.get("Timestamp")
@@ -56,14 +56,14 @@ def notification(value: dict[str, Any]) -> Notification | None:
         raise NotUnderstood(ConsumerReason.ENVELOPE)
     raw = value.get("MessageAttributes") or {}
     try:
-        attributes = {name: attribute(a.get("Type"), a.get("Value")) for name, a in raw.items()}
+        attributes = {name: attribute_value(a.get("Type"), a.get("Value")) for name, a in raw.items()}
     except AttributeError:
         raise NotUnderstood(ConsumerReason.ENVELOPE) from None
     return Notification(message_id, topic, message, subject, time, attributes)
 
 
-def attribute(kind: Any, value: Any) -> Any:
-    """The value of an attribute: a ``String.Array`` as a list, a ``Binary`` as bytes, anything else as it is."""
+def attribute_value(kind: Any, value: Any) -> Any:
+    """Return an attribute's value: a list for ``String.Array``, bytes for ``Binary``, otherwise the value unchanged."""
     if kind == "String" or not isinstance(kind, str) or not isinstance(value, str):
         return value
     if kind.startswith("Binary"):
@@ -76,6 +76,6 @@ def attribute(kind: Any, value: Any) -> Any:
     return parsed
 
 
-def _printable(topic: Any) -> str:
-    # Anybody who may send to the queue can write this text, and it is logged.
+def _loggable(topic: Any) -> str:
+    # Anyone who may send to the queue can choose this text.
     return topic if isinstance(topic, str) and _TOPIC.fullmatch(topic) else "a topic without a valid ARN"

@@ -1,4 +1,4 @@
-"""Turns text into values and values into text."""
+"""Conversions between text and values: JSON, Base64 and Unicode."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import orjson
 from consumers.errors import ConsumerReason, NotUnderstood
 
 NOT_JSON = object()
-"""What ``parse`` returns for a text that is not JSON."""
+"""``parse`` returns this for a text that is not JSON."""
 
 
 def parse(text: str) -> Any:
-    """The value of a JSON text, or ``NOT_JSON``. NaN, lone surrogates and great depth are not JSON."""
+    """Return the value of a JSON text, or ``NOT_JSON``. NaN, lone surrogates and very deep nesting are not accepted."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -22,9 +22,9 @@ def parse(text: str) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """A string as it is, null as empty, anything else as compact JSON.
+    """Return a string unchanged, an empty string for null, and compact JSON for anything else.
 
-    Raises TypeError for a value that is nested too deep: orjson reads 1024 levels, but writes 254.
+    Raises TypeError for a value that is nested too deeply: orjson reads 1024 levels, but writes 254.
     """
     if value is None:
         return ""
@@ -32,16 +32,16 @@ def as_text(value: Any) -> str:
 
 
 def decode_base64(value: Any, reason: ConsumerReason) -> bytes:
-    """The bytes that a Base64 text stands for. Raises NotUnderstood with the given reason for anything else."""
+    """Decode a Base64 text. Raises NotUnderstood with the given reason for anything else."""
     try:
-        # validate: without it, characters outside the alphabet are skipped (RFC 4648 §3.3 requires to reject them).
+        # Without validate, characters outside the alphabet are skipped. RFC 4648 §3.3 requires that they are rejected.
         return b64decode(value, validate=True)
     except (TypeError, ValueError):
         raise NotUnderstood(reason) from None
 
 
 def check_unicode(text: str) -> None:
-    """Raises NotUnderstood for a lone surrogate, which UTF-8 cannot write."""
+    """Raise NotUnderstood for a lone surrogate, which UTF-8 cannot encode."""
     try:
         text.encode()
     except UnicodeEncodeError:

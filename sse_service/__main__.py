@@ -1,4 +1,4 @@
-"""``python -m sse_service`` is ``sse-service``."""
+"""The entry point of ``sse-service`` and of ``python -m sse_service``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 def main() -> int:
     """Run the command line. A signal while modules are imported ends the process without a traceback."""
-    # An exception raised during an import may surface as another one, and there is nothing to clean up yet.
+    # No exception here: during an import it may surface as another one, and there is nothing to clean up yet.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:
         from sse_service import cli

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 from sse_service.model import durations
 
 MAX_TTL_DAYS = 36_500
-"""The service refuses tokens that expire after the year 3000."""
+"""100 years. The service refuses tokens that expire after the year 3000."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the parser. ``command`` is the name of the command that was given."""
+    """Make the parser. The result has the name of the command in ``command``."""
     root = argparse.ArgumentParser(prog="sse-service", description="Pushes SNS/SQS events to browsers.")
     commands = root.add_subparsers(required=True, metavar="COMMAND", dest="command")
 
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     token = commands.add_parser("token", help="print a token signed with the first SSE_JWT_SECRET")
     token.add_argument("user", type=_name, metavar="USER")
     token.add_argument("--groups", type=_names, default=[], help="the user's groups, separated by commas")
-    token.add_argument("--ttl", type=_ttl, default=3600, help="how long it is valid, as 30s, 10m, 1h or 1d [1h]")
+    token.add_argument("--ttl", type=_ttl, default=3600, help="how long it is valid, such as 30s, 10m, 1h or 1d [1h]")
 
     publish = commands.add_parser("publish", help="send one event to SSE_TOPIC_ARN")
     recipients = publish.add_mutually_exclusive_group()
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     publish.add_argument("data", metavar="DATA")
 
     doctor = commands.add_parser(
-        "doctor", help="run inside a task: check everything between a publish and a stream, and say what to fix"
+        "doctor", help="run inside a task: check the path from a publish to a stream, and say what to fix"
     )
     doctor.add_argument(
         "--url",
@@ -78,7 +78,7 @@ def _address(text: str) -> str:
     try:
         parts = urlsplit(text)
         valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        # A request, and a DNS query for the name, must be possible.
+        # The address must be usable in a request, and the host in a DNS query.
         valid = valid and text.isprintable() and " " not in text and parts.path.isascii()
         (parts.hostname or "").encode("idna")
     except ValueError:

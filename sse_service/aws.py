@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
 LONG_POLL_SECONDS = 20
-"""SQS's maximum, which makes the fewest requests."""
+"""SQS's maximum. The longest poll needs the fewest requests."""
 
 
 def connect_sqs(*, pollers: int) -> AbstractAsyncContextManager[SQSClient]:
-    """Make a client for this many parallel polls. Its session is new, so it looks up credentials again."""
+    """Open a client for this number of parallel polls. Its session is new, so it looks up credentials again."""
     config = AioConfig(
         connect_timeout=3,
         read_timeout=LONG_POLL_SECONDS + 10,
         retries={"mode": "standard", "total_max_attempts": 2},
-        # One for each poll, and some for the calls beside them: with fewer, a delete waits until a poll ends.
+        # One for each poll, and some for other calls: with fewer, a delete would wait until a poll ends.
         max_pool_connections=pollers * 2 + 4,
         parameter_validation=False,
         user_agent="sse-service",
@@ -47,5 +47,5 @@ def region() -> str | None:
     Raises BotoCoreError if ``AWS_PROFILE`` names a profile that does not exist.
     """
     session = AioSession()
-    session.get_scoped_config()
+    session.get_scoped_config()  # checks the profile, even if AWS_REGION is set
     return os.environ.get("AWS_REGION") or session.get_config_variable("region") or None

@@ -22,10 +22,10 @@ from consumers.sqs.consumer import SQSConsumer
 from consumers.sqs.failures import AWS_ERRORS
 from sse_service import aws
 from sse_service.arguments import parser
-from sse_service.doctor.run import examine
+from sse_service.doctor.run import run_checks
 from sse_service.http.sockets import listen, listen_for_admin, url
 from sse_service.model.errors import InvalidSettings
-from sse_service.settings.settings import Settings, unknown
+from sse_service.settings.settings import Settings, unknown_variables
 from sse_service.task import run, signer_of
 from sse_service.telemetry import logs
 from sse_service.telemetry.metrics import Metrics
@@ -39,18 +39,18 @@ _AWS_VARIABLES = (
     *("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"),
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
 )
-"""Every call to AWS fails if one of them has a line end around its value."""
+"""Variables that make every call to AWS fail if the value starts or ends with white space."""
 
 _log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Return the exit status: 0, 1 for a failure, 2 for wrong usage or settings."""
+    """Run a command. Return the exit status: 0 for success, 1 for a failure, 2 for wrong usage or settings."""
     arguments = parser().parse_args(argv)
     try:
         settings = Settings()
         logs.configure(settings.log_level, settings.log_format)
-        for name in unknown(os.environ):
+        for name in unknown_variables(os.environ):
             _log.warning("%s is not a setting of this service: it is ignored", name)
         return _COMMANDS[arguments.command](arguments, settings)
     except InvalidSettings as error:
@@ -75,9 +75,9 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _tune_garbage_collector() -> None:
-    """Make collections rare. Each walks all streams: with 10,000 of them it stopped the event loop for 0.3 s.
+    """Make garbage collections rare. Each one visits all streams: 10,000 of them stopped the event loop for 0.3 s.
 
-    Streams and requests leave no reference cycles behind, and a test checks that. Only faults leave garbage.
+    Streams and requests leave no reference cycles behind, and a test checks that. Only exceptions leave garbage.
     """
     gc.collect()
     gc.freeze()
@@ -86,7 +86,7 @@ def _tune_garbage_collector() -> None:
 
 def _check_serving(settings: Settings) -> None:
     """Raise InvalidSettings if a task could not keep its guarantees with these settings and this environment."""
-    settings.for_serving()
+    settings.check_for_serving()
     if os.environ.get("WEB_CONCURRENCY", "1").strip() not in ("", "1"):
         raise InvalidSettings(
             "WEB_CONCURRENCY: must be 1 or unset, as a task is one process with its own limits, drain and health: "
@@ -114,7 +114,7 @@ def _dev(arguments: argparse.Namespace, settings: Settings) -> int:
     given = settings.model_fields_set
     logs.configure(settings.log_level, settings.log_format if "log_format" in given else "text")
     admin_port = settings.admin_port if "admin_port" in given else 0
-    # The embedded AWS has its own credentials and region, whatever the shell is set up for.
+    # The emulator has its own credentials and region. The shell's must not override them.
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
         os.environ.pop(name, None)
     with listen(arguments.host, arguments.port) as public, listen_for_admin(settings.admin_host, admin_port) as admin:
@@ -127,7 +127,7 @@ def _dev(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.socket) -> None:
-    """Run the service on an embedded AWS, together with the demo's back end and processor."""
+    """Run the service with an AWS emulator, the demo's back end and the demo's processor."""
     from sse_service.dev.backend import Backend
     from sse_service.dev.emulator import emulator
     from sse_service.dev.hints import USER, hints, own_executable
@@ -150,7 +150,7 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
             connect=lambda: embedded.client("sqs"),
             queue_url=embedded.uploads_queue_url,
             handler=processor,
-            # Its counts are not the service's.
+            # Separate from the service's metrics.
             observer=Metrics(),
             dedupe_seconds=settings.dedupe_seconds,
         )
@@ -204,7 +204,7 @@ def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
         refused = str(error)
     write = partial(print, flush=True)
     try:
-        return 0 if asyncio.run(examine(settings, url=arguments.url, refused=refused, write=write)) else 1
+        return 0 if asyncio.run(run_checks(settings, url=arguments.url, refused=refused, write=write)) else 1
     except KeyboardInterrupt:
         return _fail("interrupted", 1)
 

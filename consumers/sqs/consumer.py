@@ -19,7 +19,7 @@ from consumers.sqs.fast.status import FastPathStatus
 from consumers.sqs.queue_attributes import check_queue
 from consumers.sqs.responses import ReceivedMessage, parse_messages
 from consumers.sqs.shared_client import SharedClient
-from consumers.sqs.visibility import BATCH, VisibilityExtender
+from consumers.sqs.visibility import MAX_BATCH, VisibilityExtender
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from consumers.base import Handler, Observer
 
 HELD_RETRY_SECONDS = 1.0
-"""The longest pause between two calls of the Handler with the same messages, so that recovery is noticed soon."""
+"""The longest pause before the Handler is called again with held messages, so that recovery is noticed soon."""
 
 _log = logging.getLogger(__name__)
 
 
 class SQSConsumer:
-    """The Consumer of a standard queue."""
+    """Reads a standard queue."""
 
     def __init__(
         self,
@@ -53,14 +53,14 @@ class SQSConsumer:
     ) -> None:
         """Raises ValueError for a FIFO queue: parallel polls would break its order.
 
-        - ``connect`` makes a client of a new session. It is called again when AWS refuses the credentials.
-        - ``dedupe_seconds`` is how long the Handler recognises a repeated message. A queue that may redeliver for
-          longer gets a warning.
-        - ``queue_setting`` is what the operator sets ``queue_url`` by. Log lines and ``trouble`` name it.
-        - ``pollers`` is the most receives that are open at once. An idle queue has one: empty receives cost money.
+        - ``connect`` opens a client with a new session. It is called again when AWS refuses the credentials.
+        - ``dedupe_seconds`` is how long the Handler recognises a repeated message. A warning is
+          logged if the queue may redeliver for longer.
+        - ``queue_setting`` is the name of the operator's setting for ``queue_url``, for log lines and ``trouble``.
+        - ``pollers`` is the maximum number of parallel receives. An idle queue has one: empty receives cost money.
         - ``wait_seconds`` is the length of a long poll, at most 20 (SQS's limit).
         - ``retry_seconds`` is the longest pause between two attempts.
-        - ``flush_seconds`` is how long a batch of deletes that is not full waits for more.
+        - ``flush_seconds`` is how long an incomplete batch of deletes waits for more.
         - ``fast_path`` allows the cheaper calls of ``consumers.sqs.fast``.
         - ``clock`` measures how long messages are held.
         """
@@ -80,7 +80,7 @@ class SQSConsumer:
         self.fast_path = FastPathStatus(enabled=fast_path)
         """Whether receives and deletes take the fast path."""
         self.trouble: str | None = "the queue has not been read yet"
-        """What is wrong with the queue since the last receive, in plain words without secrets; None while it works."""
+        """What is wrong with the queue, in plain words without secrets; None after a successful receive."""
         self._client = SharedClient(
             connect=connect,
             observer=observer,
@@ -101,7 +101,7 @@ class SQSConsumer:
         )
 
     def stop(self) -> None:
-        """Begin no further receive."""
+        """Start no further receive."""
         self._stopping.set()
 
     async def run(self) -> None:
@@ -148,8 +148,8 @@ class SQSConsumer:
     async def _poll(self, polling: asyncio.TaskGroup, wait: int) -> None:
         """Receive until stopped, or until the queue has nothing for a second poller.
 
-        A full receive means that more messages wait, so it starts one more poller, up to the limit. An empty receive
-        ends its poller, unless it is the last one.
+        A full receive means that more messages are waiting, so another poller is started, up to the limit. An empty
+        receive ends its poller, unless it is the last one.
         """
         failures = 0
         while not self._stopping.is_set():
@@ -167,7 +167,7 @@ class SQSConsumer:
                     "a message without an id, a receipt handle or a body was received; it is left in the queue"
                 )
             found = len(received) + malformed
-            if found == BATCH and self._pollers < self._max_pollers and not self._stopping.is_set():
+            if found == MAX_BATCH and self._pollers < self._max_pollers and not self._stopping.is_set():
                 self._start_poller(polling, self._wait)
             if received:
                 await self._handle(received)
@@ -179,7 +179,7 @@ class SQSConsumer:
         async def send(sqs: SQSClient) -> tuple[list[ReceivedMessage], int]:
             answer = await sqs.receive_message(
                 QueueUrl=self._url,
-                MaxNumberOfMessages=BATCH,
+                MaxNumberOfMessages=MAX_BATCH,
                 WaitTimeSeconds=wait,
                 MessageAttributeNames=["All"],
                 MessageSystemAttributeNames=["SentTimestamp"],
@@ -205,7 +205,7 @@ class SQSConsumer:
                 return
 
     def _unwrap(self, received: Sequence[ReceivedMessage]) -> list[tuple[Envelope, str]]:
-        """Return each Envelope with its receipt handle. What cannot be unwrapped is left to the redrive policy."""
+        """Return the Envelopes with their receipt handles. A message without one is left to the redrive policy."""
         unwrapped = []
         for message in received:
             _log.debug("message %s received", message.message_id)
@@ -224,7 +224,7 @@ class SQSConsumer:
         return unwrapped
 
     async def _call_handler(self, held: list[tuple[Envelope, str]]) -> list[tuple[Envelope, str]]:
-        """Act on the Handler's outcomes, and return what it must be called with again."""
+        """Act on the Handler's outcomes, and return the messages for which it must be called again."""
         done, not_now = [], []
         outcomes = await self._handler([envelope for envelope, _ in held])
         for pair, outcome in zip(held, outcomes, strict=True):
@@ -247,7 +247,7 @@ class SQSConsumer:
             )
 
     async def _pause(self, error: CallFailed, failures: int) -> None:
-        """Say what is wrong, and wait before the next attempt."""
+        """Set ``trouble``, and wait before the next attempt."""
         self.trouble = explain(error.code, queue_setting=self._queue_setting).trouble
         try:
             async with asyncio.timeout(backoff(failures, self._retry)):

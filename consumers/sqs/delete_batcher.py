@@ -1,4 +1,4 @@
-"""Deletes messages that are done, in batches collected over several receives."""
+"""Deletes handled messages, in batches that may span several receives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from consumers.errors import CallFailed
 from consumers.sqs.backoff import backoff
 from consumers.sqs.responses import BatchResult, parse_batch_result
-from consumers.sqs.visibility import BATCH
+from consumers.sqs.visibility import MAX_BATCH
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from consumers.sqs.visibility import VisibilityExtender
 
 MAX_PENDING = 100
-"""Receipt handles that may wait. When SQS takes no deletes, receiving stops before these fill the memory."""
+"""Limit of pending receipt handles. If deletes fail, receiving stops before the handles fill the memory."""
 
 _log = logging.getLogger(__name__)
 
 
 class DeleteBatcher:
-    """Collects receipt handles and deletes their messages by ten."""
+    """Collects receipt handles and deletes their messages in batches of up to ten."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class DeleteBatcher:
         flush_seconds: float,
         retry_seconds: float,
     ) -> None:
-        """A batch that is not full waits for ``flush_seconds`` at most."""
+        """An incomplete batch waits for at most ``flush_seconds``."""
         self._client = client
         self._url = queue_url
         self._observer = observer
@@ -65,10 +65,10 @@ class DeleteBatcher:
         self._update_events()
 
     async def run(self) -> None:
-        """Delete until closed. A failed delete goes behind those added since, and is retried with back-off."""
+        """Delete until closed. A failed delete goes to the end of the queue and is retried with back-off."""
         failures = 0
         while await self._wait_for_batch():
-            batch = [self._pending.popleft() for _ in range(min(BATCH, len(self._pending)))]
+            batch = [self._pending.popleft() for _ in range(min(MAX_BATCH, len(self._pending)))]
             retry = await self._delete(batch)
             self._pending.extend(retry)
             self._update_events()
@@ -77,7 +77,7 @@ class DeleteBatcher:
                 await asyncio.sleep(backoff(failures, self._retry))
 
     async def _wait_for_batch(self) -> bool:
-        """Wait for a full batch, or for ``flush_seconds`` after the first handle; False when closed and empty."""
+        """Wait for a full batch, or ``flush_seconds`` after the first handle. Return False when closed and empty."""
         await self._has_pending.wait()
         if not self._has_full_batch.is_set():
             try:
@@ -102,7 +102,7 @@ class DeleteBatcher:
         for code in (*result.refused.values(), *result.retryable.values()):
             self._observer.failed("delete", code)
             _log.warning("one message was not deleted (%s)", code)
-        # A refused handle is of no further use: its message comes again, and its event is recognised as a repeat.
+        # A refused handle is useless. SQS delivers its message again, and its event is recognised as a duplicate.
         self._extender.remove(handles[n] for n in (*result.succeeded, *result.refused))
         if result.succeeded:
             self._observer.deleted(len(result.succeeded))
@@ -110,7 +110,7 @@ class DeleteBatcher:
 
     def _update_events(self) -> None:
         _set(self._has_pending, bool(self._pending) or self._closed)
-        _set(self._has_full_batch, len(self._pending) >= BATCH or self._closed)
+        _set(self._has_full_batch, len(self._pending) >= MAX_BATCH or self._closed)
         _set(self._has_room, len(self._pending) < MAX_PENDING)
 
 

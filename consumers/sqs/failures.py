@@ -1,4 +1,4 @@
-"""Why calls to SQS fail: the error codes, what they mean in plain words, and what to do about them."""
+"""Explains failed calls to SQS: what each error code means in plain words, and what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
 AWS_ERRORS = (ClientError, BotoCoreError, aiohttp.ClientError, OSError, TimeoutError)
-"""What a call to AWS may raise."""
+"""The exceptions that a call to AWS may raise."""
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 _ABSENT = frozenset(
@@ -22,8 +22,8 @@ _INVALID = frozenset(
 )
 
 CREDENTIAL_CODES = _EXPIRED | _ABSENT | _INVALID
-"""Codes and exception classes that new credentials can help: AWS's common errors, and what botocore raises when it
-finds no credentials."""
+"""Error codes and exception classes after which new credentials may help: AWS's common errors, and the exceptions
+that botocore raises when it finds no credentials."""
 
 _NO_QUEUE = frozenset({"404", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 _DENIED = frozenset({"403", "AccessDenied", "AccessDeniedException"})
@@ -44,7 +44,7 @@ _SERVER = frozenset(
 
 
 class Explanation(NamedTuple):
-    """A failure in plain words. Both texts are safe to show to anybody: they quote nothing of a request or a reply."""
+    """A failure in plain words. Both texts may be shown in public: they contain nothing of a request or a response."""
 
     trouble: str
     """What is wrong."""
@@ -53,7 +53,7 @@ class Explanation(NamedTuple):
 
 
 def explain(code: str, *, queue_setting: str) -> Explanation:
-    """Explain AWS's error code or an exception's class; ``queue_setting`` is where the operator set the queue's URL."""
+    """Explain an AWS error code or an exception class. ``queue_setting`` is the setting that holds the queue's URL."""
     if code in _NO_QUEUE:
         return Explanation(
             f"the queue does not exist, or the role may not see it ({queue_setting})",

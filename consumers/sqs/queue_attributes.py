@@ -1,4 +1,4 @@
-"""Reads the queue's attributes at start, and warns about those that weaken what the service promises."""
+"""Reads the queue's attributes at start, and warns about values that can lose or repeat messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from consumers.errors import CallFailed, MalformedAnswer
-from consumers.sqs.visibility import DEFAULT_VISIBILITY
+from consumers.sqs.visibility import DEFAULT_VISIBILITY_SECONDS
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from consumers.sqs.shared_client import SharedClient
 
 _DENIED = frozenset({"403", "AccessDenied", "AccessDeniedException", "InvalidAction", "UnsupportedOperation"})
-"""Codes that a retry does not change: the role lacks ``sqs:GetQueueAttributes``, or the server has no such call."""
+"""Codes for which a retry is useless: the role lacks ``sqs:GetQueueAttributes``, or the server has no such call."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,14 +30,14 @@ class QueueAttributes:
     visibility_seconds: int
     has_redrive_policy: bool
     max_receives: int | None
-    """``maxReceiveCount``: a message that was received this often goes to the dead-letter queue."""
+    """``maxReceiveCount``: after this many receives, SQS moves a message to the dead-letter queue."""
 
 
 async def check_queue(*, client: SharedClient, queue_url: str, dedupe_seconds: float) -> int:
-    """Return the queue's visibility timeout in seconds, and warn about attributes that do not fit.
+    """Return the queue's visibility timeout in seconds, and warn about unsuitable attributes.
 
-    A role that may not read the attributes gets a warning and SQS's default of 30 s. Raises CallFailed for every
-    other failure.
+    If the role may not read the attributes, log a warning and return SQS's default of 30 s. Raises CallFailed for
+    every other failure.
     """
 
     async def send(sqs: SQSClient) -> QueueAttributes:
@@ -51,8 +51,10 @@ async def check_queue(*, client: SharedClient, queue_url: str, dedupe_seconds: f
     except CallFailed as error:
         if error.code not in _DENIED:
             raise
-        _log.warning("the queue's attributes are unknown; assuming a visibility timeout of %d s", DEFAULT_VISIBILITY)
-        return DEFAULT_VISIBILITY
+        _log.warning(
+            "the queue's attributes are unknown; assuming a visibility timeout of %d s", DEFAULT_VISIBILITY_SECONDS
+        )
+        return DEFAULT_VISIBILITY_SECONDS
     if not found.has_redrive_policy:
         _log.warning(
             "the queue has no redrive policy: rejected messages stay in it until they expire; give it a dead-letter "
@@ -76,7 +78,7 @@ def _read(answer: Mapping[str, Any]) -> QueueAttributes:
         policy = attributes.get("RedrivePolicy")
         receives = None if policy is None else orjson.loads(policy).get("maxReceiveCount")
         return QueueAttributes(
-            # SQS allows a timeout of 0 s, but an extension by 0 s makes the message visible.
+            # SQS allows a timeout of 0 s, but extending a message by 0 s makes it visible at once.
             visibility_seconds=max(1, visibility),
             has_redrive_policy=policy is not None,
             max_receives=None if receives is None else int(receives),

@@ -1,4 +1,4 @@
-"""Parses what SQS answers, and trusts none of it until it has been checked."""
+"""Parses SQS's answers, and checks every field before it is used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ReceivedMessage(NamedTuple):
 
     message_id: str
     handle: str
-    """The receipt handle. Whoever has it can delete the message, so it is never logged."""
+    """The receipt handle. It is enough to delete the message, so it is never logged."""
     body: str
     attributes: Mapping[str, Mapping[str, Any]]
     sent_ms: int | None
@@ -28,19 +28,19 @@ class ReceivedMessage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """The result of a batch, by the index of each entry."""
+    """The result of a batch call. Entries are identified by their index."""
 
     succeeded: list[int]
     refused: dict[int, str]
-    """Error codes of entries that fail however often they are retried (``SenderFault``)."""
+    """Error codes of entries for which a retry is useless (``SenderFault``)."""
     retryable: dict[int, str]
     """Error codes of entries that are worth a retry."""
 
 
 def parse_response(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    """Parse a response in botocore's place, as a handler of its event ``before-parse.sqs``.
+    """Parse a response in place of botocore. This is a handler of botocore's event ``before-parse.sqs``.
 
-    botocore reads a page of HTML as an empty answer, and one odd message makes it fail for all the others.
+    botocore takes an HTML page for an empty answer, and one malformed message makes it reject all the others.
     Raises MalformedAnswer for a success that is not a JSON object.
     """
     body = response_dict["body"]
@@ -50,7 +50,7 @@ def parse_response(response_dict: dict[str, Any], customized_response_dict: dict
         customized_response_dict.update(found)
         response_dict["body"] = b""
     elif not isinstance((_json_object(body) or {}).get("__type"), str):
-        # botocore fails on such a body. Without one, it uses the status as the error's code.
+        # botocore's parser fails on such a body. With an empty one, it uses the status as the error code.
         response_dict["body"] = b""
 
 
@@ -61,9 +61,9 @@ def parse_success(body: bytes) -> dict[str, Any] | None:
 
 
 def parse_messages(answer: Mapping[str, Any]) -> tuple[list[ReceivedMessage], int]:
-    """Return a receive's messages, and how many others lack an id, a receipt handle or a body.
+    """Return the valid messages of a receive, and the number of others, which lack an id, a receipt handle or a body.
 
-    Raises MalformedAnswer if all of them do.
+    Raises MalformedAnswer if no message is valid.
     """
     found = answer.get("Messages")
     if found is None:
@@ -77,7 +77,7 @@ def parse_messages(answer: Mapping[str, Any]) -> tuple[list[ReceivedMessage], in
 
 
 def parse_batch_result(answer: Mapping[str, Any], count: int) -> BatchResult:
-    """Sort the entries of a batch of ``count``, whose ids are their indexes. Raises MalformedAnswer."""
+    """Sort the ``count`` entries of a batch by their result. Their ids are their indexes. Raises MalformedAnswer."""
     result = BatchResult(succeeded=[], refused={}, retryable=dict.fromkeys(range(count), "Unanswered"))
     try:
         for entry in answer.get("Failed") or ():
@@ -93,9 +93,9 @@ def parse_batch_result(answer: Mapping[str, Any], count: int) -> BatchResult:
 
 
 def as_label(code: Any) -> str:
-    """Return an error code that is fit for logs and metrics, ``Other`` where it is not.
+    """Return an error code if it is fit for logs and metrics, otherwise ``Other``.
 
-    The code comes from the network. It must not fill logs or create an unlimited number of label values.
+    The code comes from the network, so its length and its characters are limited.
     """
     return code if isinstance(code, str) and 0 < len(code) <= 64 and _is_label(code) else "Other"
 
@@ -108,7 +108,7 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
-        # orjson refuses the whole answer for a lone surrogate in one message. The standard parser keeps the others.
+        # orjson rejects the whole answer if one message has a lone surrogate. The standard parser accepts it.
         try:
             value = json.loads(body)
         except (ValueError, RecursionError):
@@ -132,5 +132,5 @@ def _message(value: Any) -> ReceivedMessage | None:
 
 def _sent_ms(attributes: Any) -> int | None:
     sent = attributes.get("SentTimestamp") if isinstance(attributes, dict) else None
-    # 20 digits are no timestamp of this era, and int() raises beyond 4300.
+    # A valid timestamp has 13 digits, and int() raises beyond 4300.
     return int(sent) if isinstance(sent, str) and sent.isascii() and sent.isdigit() and len(sent) < 20 else None

@@ -27,7 +27,7 @@ _Answer = TypeVar("_Answer")
 
 
 class SharedClient:
-    """Makes calls with one client at a time. ``run`` owns the client and must be running while calls are made."""
+    """Makes all calls with the current client. ``run`` owns the client, and must be running while calls are made."""
 
     def __init__(
         self,
@@ -38,18 +38,18 @@ class SharedClient:
         fast_path: FastPathStatus,
         queue_setting: str,
     ) -> None:
-        """``connect`` must make a new session each time: a session keeps the credentials that it found first."""
+        """``connect`` must use a new session each time: a session keeps the first credentials that it finds."""
         self._connect = connect
         self._observer = observer
         self._retry = retry_seconds
         self._fast_path = fast_path
         self._queue_setting = queue_setting
         self._current = _Generation()
-        # Operation -> the code of its last failure and how often it has failed, until it succeeds.
+        # Operation -> the code of its last failure, and the number of failures since its last success.
         self._failing: dict[str, tuple[str, int]] = {}
 
     async def run(self) -> None:
-        """Make clients, one after the other, until cancelled. Each is closed after its last call has ended."""
+        """Open one client after the other until cancelled. Each is closed after its last call has ended."""
         failures = 0
         async with asyncio.TaskGroup() as generations:
             while True:
@@ -64,8 +64,8 @@ class SharedClient:
     async def call(self, operation: str, send: Callable[[SQSClient], Awaitable[_Answer]]) -> _Answer:
         """Await ``send`` with the client.
 
-        Raises CallFailed, counted and logged, for every failure of SQS, of the network and of the credentials, and for
-        the MalformedAnswer that ``send`` may raise.
+        Raises CallFailed for every failure of SQS, the network or the credentials, and if ``send`` raises
+        MalformedAnswer. The failure is already counted and logged.
         """
         generation = self._current
         generation.begin_call()
@@ -85,7 +85,7 @@ class SharedClient:
         return answer
 
     def _failed(self, operation: str, code: str) -> CallFailed:
-        """Count a failure, and log it unless the one before it was the same: an outage is one line, not thousands."""
+        """Count a failure, and log a warning only if its code is new: an outage is one line, not thousands."""
         self._observer.failed(operation, code)
         last, count = self._failing.get(operation, (None, 0))
         self._failing[operation] = code, count + 1
@@ -106,34 +106,34 @@ class SharedClient:
 
 
 class _Generation:
-    """One client, from when it is made until its last call has ended."""
+    """One client, from its creation until its last call has ended."""
 
     def __init__(self) -> None:
         self.must_be_replaced = asyncio.Event()
         self.unused = asyncio.Event()
-        """Set when it is retired and no call is in progress: closing a client cuts the polls that are open on it."""
+        """Set when the client is retired and has no call in progress: closing it would abort its open polls."""
         self.has_worked = False
-        """A call succeeded."""
-        self._decided = asyncio.Event()
+        """Whether a call has succeeded."""
+        self._opened_or_failed = asyncio.Event()
         self._client: SQSClient | None = None
-        self._fault: Exception = ConnectionError("no client")
+        self._error: Exception = ConnectionError("no client")
         self._calls = 0
         self._retired = False
 
     async def client(self) -> SQSClient:
-        """Wait for the client. Raises the fault that kept it from being made."""
-        await self._decided.wait()
+        """Wait for the client. Raises the error if it could not be opened."""
+        await self._opened_or_failed.wait()
         if self._client is None:
-            raise self._fault
+            raise self._error
         return self._client
 
     def opened(self, client: SQSClient) -> None:
         self._client = client
-        self._decided.set()
+        self._opened_or_failed.set()
 
-    def failed(self, fault: Exception) -> None:
-        self._fault = fault
-        self._decided.set()
+    def failed(self, error: Exception) -> None:
+        self._error = error
+        self._opened_or_failed.set()
         self.must_be_replaced.set()
 
     def begin_call(self) -> None:
@@ -153,7 +153,7 @@ class _Generation:
 
 
 def _code(error: Exception) -> str:
-    """Return AWS's error code or the exception's class; the error's text may quote the request."""
+    """Return AWS's error code or the exception's class. The error's text is not used, as it may quote the request."""
     if isinstance(error, ClientError):
         return as_label(error.response.get("Error", {}).get("Code"))
     return type(error).__name__

@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from consumers.base import Observer
     from consumers.sqs.shared_client import SharedClient
 
-BATCH = 10
-"""SQS's limit for the messages of one receive and for the entries of one batch."""
+MAX_BATCH = 10
+"""SQS's limit of messages in one receive, and of entries in one batch call."""
 
-LONGEST_HOLD = 12 * 3600
-"""SQS's limit in seconds, counted from the receive, for which a message can be invisible, extensions included."""
+LONGEST_HOLD_SECONDS = 12 * 3600
+"""Seconds for which SQS lets a message stay invisible after its receive, extensions included."""
 
-DEFAULT_VISIBILITY = 30
-"""SQS's default visibility timeout in seconds, assumed until the queue's own is known."""
+DEFAULT_VISIBILITY_SECONDS = 30
+"""SQS's default visibility timeout in seconds. It is used until the queue's own is known."""
 
 _log = logging.getLogger(__name__)
 
 
 class VisibilityExtender:
-    """The heartbeat of messages in progress: extends each one after a third of the visibility timeout."""
+    """Extends the visibility of each message in progress after a third of the visibility timeout."""
 
     def __init__(
         self,
@@ -46,9 +46,9 @@ class VisibilityExtender:
         self._observer = observer
         self._retry = retry_seconds
         self._clock = clock
-        self._in_progress: dict[str, _Invisibility] = {}
-        self.timeout_seconds = DEFAULT_VISIBILITY
-        """How long a receive or an extension hides a message."""
+        self._in_progress: dict[str, _Times] = {}
+        self.timeout_seconds = DEFAULT_VISIBILITY_SECONDS
+        """For how long a receive or an extension hides a message."""
 
     @property
     def longest_hold_seconds(self) -> float:
@@ -56,15 +56,15 @@ class VisibilityExtender:
 
         SQS refuses an extension that would end after the 12 hours. A timeout of more than 6 hours needs no extension.
         """
-        return max(LONGEST_HOLD - self.timeout_seconds, self.timeout_seconds)
+        return max(LONGEST_HOLD_SECONDS - self.timeout_seconds, self.timeout_seconds)
 
     def add(self, handles: Iterable[str]) -> None:
-        """Begin to extend messages that were received just now."""
+        """Start extending messages that were received just now."""
         now = self._clock()
-        self._in_progress.update((handle, _Invisibility(now)) for handle in handles)
+        self._in_progress.update((handle, _Times(now)) for handle in handles)
 
     def remove(self, handles: Iterable[str]) -> None:
-        """Stop extending these; the visibility timeout of what was not deleted runs out."""
+        """Stop extending these. A message that was not deleted becomes visible when its timeout ends."""
         for handle in handles:
             self._in_progress.pop(handle, None)
 
@@ -78,15 +78,15 @@ class VisibilityExtender:
 
     async def _extend_due(self) -> bool:
         now = self._clock()
-        oldest_allowed = now - (LONGEST_HOLD - self.timeout_seconds)
+        oldest_allowed = now - (LONGEST_HOLD_SECONDS - self.timeout_seconds)
         due = [
             handle
-            for handle, invisibility in self._in_progress.items()
-            if now - invisibility.extended >= self.timeout_seconds / 3 and invisibility.received >= oldest_allowed
+            for handle, times in self._in_progress.items()
+            if now - times.extended >= self.timeout_seconds / 3 and times.received >= oldest_allowed
         ]
         succeeded = True
-        for start in range(0, len(due), BATCH):
-            succeeded = await self._extend(due[start : start + BATCH], now) and succeeded
+        for start in range(0, len(due), MAX_BATCH):
+            succeeded = await self._extend(due[start : start + MAX_BATCH], now) and succeeded
         return succeeded
 
     async def _extend(self, handles: list[str], now: float) -> bool:
@@ -104,17 +104,17 @@ class VisibilityExtender:
         except CallFailed:
             return False
         for n in result.succeeded:
-            if invisibility := self._in_progress.get(handles[n]):
-                invisibility.extended = now
+            if times := self._in_progress.get(handles[n]):
+                times.extended = now
         for code in (*result.refused.values(), *result.retryable.values()):
             self._observer.failed("extend", code)
             _log.warning("the visibility of one message was not extended (%s)", code)
-        # SQS hands such a message to another reader, where its event is recognised as a repeat.
+        # SQS delivers such a message again, and its event is recognised as a duplicate.
         self.remove(handles[n] for n in result.refused)
         return not result.retryable
 
 
-class _Invisibility:
+class _Times:
     """When a message was received, and when its visibility timeout was last set."""
 
     __slots__ = ("extended", "received")

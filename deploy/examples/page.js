@@ -23,5 +23,5 @@ follow({
   load: async () => show(await fetchJobs()),
   apply: (event) => show(changed(jobs, JSON.parse(event.data))),
   status: (text) => (document.title = text), // connecting, live, reconnecting, stopped
-  stranger: () => location.reload(), // the cookie is another user's now, or nobody is signed in
+  userChanged: () => location.reload(), // the cookie is another user's now, or nobody is signed in
 });

@@ -19,7 +19,7 @@ class Authenticator(Protocol):
         """Return the Principal, or None if the request has no credential of this kind.
 
         Raises InvalidToken for a bad credential (401), and Forbidden for a good one that may not be used here (403).
-        The text of both is sent to the client. Neither they nor the log may contain the credential.
+        The text of both is sent to the client. Neither the texts nor the log may contain the credential.
         """
         ...
 
@@ -33,7 +33,7 @@ class AuthenticatorChain:
     async def authenticate(self, request: HTTPConnection) -> Principal:
         """Return the Principal.
 
-        Raises MissingToken if the request has no credential, and what ``Authenticator`` raises.
+        Raises MissingToken if the request has no credential, and the exceptions of ``Authenticator``.
         """
         for authenticator in self._authenticators:
             principal = await authenticator.authenticate(request)

@@ -29,13 +29,13 @@ class BearerAuthenticator:
 
 
 def bearer_token(request: HTTPConnection) -> str | None:
-    """Return the token of the header; None if there is no header, or one of another scheme.
+    """Return the token of the header; None if there is no header, or if it has another scheme.
 
-    A browser adds ``Basic`` by itself where a password guards the whole site.
+    A browser adds ``Basic`` by itself if a password protects the whole site.
 
-    Raises InvalidToken for two headers, as it is unclear which one counts, and for a header without a token.
+    Raises InvalidToken for two headers, because it is unclear which one counts, and for a header without a token.
     """
-    # Read from the raw fields: Starlette's Headers object costs as much as the signature.
+    # Read the raw fields: Starlette's Headers object costs as much CPU as verifying the signature.
     fields = [value for name, value in request.scope["headers"] if name == b"authorization"]
     if not fields:
         return None

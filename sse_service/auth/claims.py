@@ -10,17 +10,18 @@ from sse_service.model.errors import Forbidden, InvalidToken
 from sse_service.model.principal import Principal
 
 MAX_GROUPS = 100
-"""Groups of one token; each is a channel that the stream subscribes to."""
+"""Limit of groups in one token. A stream subscribes to a channel for each of them."""
 
 NBF_LEEWAY_SECONDS = 60
-"""How far ahead the signer's clock may be. An EventSource gives up for good on a 401, so a second would be fatal."""
+"""How far the signer's clock may be ahead. Without it, one second is enough for a 401, after which an EventSource never
+reconnects."""
 
 YEAR_3000 = 32_503_680_000
 """Seconds since 1970. A time in milliseconds lies beyond it, and would make a token valid for 56,000 years."""
 
 
 class ClaimsReader:
-    """Judges the times, and reads the user and the groups.
+    """Checks the times, and reads the user and the groups.
 
     ``exp`` has no leeway. ``iat`` is ignored: it tells a token's age, not whether it is valid (RFC 7519 section 4.1.6).
     """
@@ -32,7 +33,7 @@ class ClaimsReader:
     def principal(self, claims: Mapping[str, Any]) -> Principal:
         """Return the user.
 
-        Raises InvalidToken with a text that names the wrong claim, and Forbidden for too many groups.
+        Raises InvalidToken with a text that names the invalid claim, and Forbidden for too many groups.
         """
         now = time.time()
         expires = _seconds(claims, "exp")
@@ -53,7 +54,6 @@ class ClaimsReader:
     def _groups(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
         given = claims.get(self._groups_claim) or []
         groups = [_name(group) for group in given] if isinstance(given, list) else [None]
-        # Repeated groups are one.
         names = tuple(dict.fromkeys(group for group in groups if group is not None))
         if None in groups:
             raise InvalidToken(f"the token's {self._groups_claim} claim must be a list of strings or integers")
@@ -75,5 +75,5 @@ def _name(value: object) -> str | None:
         return str(value)
     if not isinstance(value, str) or value == "":
         return None
-    # JSON may contain half of a surrogate pair. UTF-8 cannot, so no client could be told such a name.
+    # JSON may contain half of a surrogate pair. UTF-8 cannot, so the name could not be sent to a client.
     return value if value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value) else None

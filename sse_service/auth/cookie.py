@@ -18,7 +18,7 @@ _SAFE_METHODS = ("GET", "HEAD")
 
 
 class CookieAuthenticator:
-    """Verifies the token of the session cookie, if the page that made the request may use it."""
+    """Verifies the token of the session cookie, if the requesting page may use the cookie."""
 
     def __init__(self, verifier: TokenVerifier, *, name: str, allowed_origins: Collection[str] = ()) -> None:
         self._verifier = verifier
@@ -42,17 +42,17 @@ class CookieAuthenticator:
 def cookie_values(request: HTTPConnection, name: str) -> set[str]:
     """Return the different values of all cookies of this name.
 
-    There may be several. A browser keeps one for each domain and sends them all: after SSE_COOKIE_DOMAIN was changed,
-    or when a sibling subdomain has set one (RFC 6265 section 8.6).
+    There may be several, because a browser keeps one for each domain and sends them all. This happens after a change of
+    SSE_COOKIE_DOMAIN, or if a sibling subdomain sets such a cookie (RFC 6265 section 8.6).
     """
-    # Read from the raw fields, as in bearer.py; Starlette's cookie parser also keeps only the last one of a name.
+    # Read the raw fields, as bearer.py does. Starlette's cookie parser also keeps only the last cookie of a name.
     fields = [value.decode("latin-1") for key, value in request.scope["headers"] if key == b"cookie"]
     pairs = (pair.partition("=") for field in fields for pair in field.split(";"))
     return {value.strip() for key, _, value in pairs if key.strip() == name and value.strip()}
 
 
 def check_origin(request: HTTPConnection, *, allowed: Collection[str], safe: bool) -> None:
-    """Raise Forbidden if a page made the request whose origin may not use the session. For ``safe`` see origin.py."""
+    """Raise Forbidden if the page that made the request may not use the cookie. ``safe`` is explained in origin.py."""
     if not may_use_cookie(request, allowed=allowed, safe=safe):
         raise Forbidden(
             "pages of this origin may not use the session cookie: if they should, add the origin to SSE_CORS_ORIGINS"

@@ -6,11 +6,11 @@ import jwt
 from jwt.utils import base64url_encode
 
 MIN_SECRET_BYTES = 32
-"""RFC 7518 section 3.2: a key is at least as long as the hash."""
+"""RFC 7518 section 3.2: a key must be at least as long as the hash."""
 
 
 def check_secret(secret: str) -> None:
-    """Raise ValueError for a secret that is short, or that anybody may know. The text does not contain it."""
+    """Raise ValueError for a secret that is too short, or public. The error's text does not contain the secret."""
     if len(secret.encode()) < MIN_SECRET_BYTES:
         raise ValueError(f"every secret must have at least {MIN_SECRET_BYTES} bytes (RFC 7518 section 3.2)")
     try:
@@ -20,7 +20,7 @@ def check_secret(secret: str) -> None:
 
 
 def hs256_key(secret: str) -> jwt.PyJWK:
-    """Make the key of a secret, once: given the text, PyJWT looks at every token whether it is a public key.
+    """Make the key of a secret. With the text alone, PyJWT would check for every token whether it is a public key.
 
     Raises ValueError as ``check_secret`` does.
     """

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def may_use_cookie(request: HTTPConnection, *, allowed: Collection[str], safe: bool) -> bool:
-    """Judge by ``Sec-Fetch-Site`` (W3C Fetch Metadata) and ``Origin`` (RFC 6454).
+    """Decide by ``Sec-Fetch-Site`` (W3C Fetch Metadata) and ``Origin`` (RFC 6454).
 
-    A browser sends the cookie whichever page makes the request (cross-site request forgery). No page can set these two
-    headers. ``safe`` says that a request without ``Origin`` may pass. It is true for a GET, which browsers send to the
-    page's own host without ``Origin``.
+    A browser sends the cookie no matter which page makes the request (cross-site request forgery). No page can set
+    these two headers. If ``safe`` is true, a request without ``Origin`` may pass. Set it for a GET: browsers send no
+    ``Origin`` with a GET to the page's own host.
     """
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")

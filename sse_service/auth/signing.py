@@ -30,7 +30,7 @@ class TokenSigner:
         self._groups_claim = groups_claim
 
     def sign(self, user: str, *, groups: Sequence[str] = (), ttl_seconds: int = 3600) -> str:
-        """Return a token of this user."""
+        """Return a token for this user."""
         claims: dict[str, Any] = {
             self._user_claim: user,
             self._groups_claim: list(groups),

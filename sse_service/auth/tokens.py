@@ -23,13 +23,13 @@ class TokenVerifier(Protocol):
         """Return the token's user.
 
         Raises InvalidToken for a token that is not valid, and Forbidden for a valid one with too many groups. The text
-        names a claim only if the signature is good: before that, an attacker learns nothing.
+        names a claim only if the signature is good, so that an attacker learns nothing about the claims.
         """
         ...
 
 
 class HS256Verifier:
-    """Implements ``TokenVerifier`` with shared secrets. PyJWT judges every token."""
+    """Implements ``TokenVerifier`` with shared secrets. PyJWT checks every token."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class HS256Verifier:
     ) -> None:
         """Accept tokens signed with any of the secrets, so that a secret can be replaced while its tokens are in use.
 
-        Raises ValueError for no secret, and for one that ``check_secret`` refuses.
+        Raises ValueError if there is no secret, or one that ``check_secret`` refuses.
         """
         if not secrets:
             raise ValueError("a secret is needed")
@@ -59,7 +59,7 @@ class HS256Verifier:
         for key in self._keys:
             try:
                 # The service chooses the algorithm, never the token: this rules out "none" and key confusion
-                # (RFC 8725 section 3.1). ClaimsReader judges exp and nbf: PyJWT has one leeway for both.
+                # (RFC 8725 section 3.1). ClaimsReader checks exp and nbf: PyJWT has one leeway for both.
                 return jwt.decode(
                     token,
                     key,
@@ -81,7 +81,7 @@ class HS256Verifier:
         raise InvalidToken
 
     def _reason(self, error: Exception) -> str:
-        """Name the wrong claim; empty if the signature was not verified. PyJWT judges claims only after it."""
+        """Name the invalid claim. Empty if the signature is bad: PyJWT checks claims only after the signature."""
         if isinstance(error, jwt.MissingRequiredClaimError):
             return f"the token has no {error.claim} claim"
         if isinstance(error, jwt.InvalidIssuerError):

@@ -1,4 +1,4 @@
 """What ``sse-service dev`` adds to ``serve``: an AWS emulator, and a demo application with a back end and a page.
 
-The demo stands for the systems around the service. It uses the service over HTTP and SNS only, as they do.
+The demo plays the part of the systems around the service. Like them, it uses the service only over HTTP and SNS.
 """

@@ -11,7 +11,7 @@ from starlette.routing import Route
 PAGE = Path(__file__).with_name("page")
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HEADERS = {
-    # No inline scripts and styles, so that a file name can never become one (XSS).
+    # No inline scripts or styles: a file name must never be able to inject one (XSS).
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -20,7 +20,7 @@ _HEADERS = {
 
 
 def page_routes() -> list[Route]:
-    """Give the routes of the page: ``GET /``, and the files it loads under ``/demo/page``."""
+    """Return the routes of the page: ``GET /``, and its files under ``/demo/page``."""
     return [_route(path) for path in sorted(PAGE.iterdir()) if path.suffix in _TYPES]
 
 

@@ -1,4 +1,4 @@
-"""The demo's back end, where a real system has its own: sign-in, push tokens, uploads, and the state of jobs."""
+"""The demo's back end: sign-in, push tokens, uploads, and the state of jobs. A real system has its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SESSION_SECONDS = 12 * 3600
 
 
 class Backend:
-    """The demo's endpoints. They know the user by the back end's own cookie, not by the push service's."""
+    """The demo's endpoints. They identify the user by the back end's own cookie, not by the push service's."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Backend:
     ) -> None:
         """``signer`` signs tokens that the push service accepts; ``s3`` is an aiobotocore client."""
         self._signer = signer
-        # A secret and an audience of its own: a token for one side is not valid on the other.
+        # Separate from the push service's secret and audience, so that neither accepts the other's tokens.
         secret = secrets.token_urlsafe(32)
         self._session_signer = TokenSigner(secret=secret, audience="demo")
         self._session_verifier = HS256Verifier(secrets=[secret], audience="demo")
@@ -56,7 +56,7 @@ class Backend:
         self._uploads = asyncio.Semaphore(uploads_at_once)
 
     def routes(self) -> list[Route]:
-        """Give the routes: the endpoints under ``/demo``, and the page at ``/``."""
+        """Return the routes: the endpoints under ``/demo``, and the page at ``/``."""
         return [
             *page_routes(),
             Route("/demo/login", guarded(self.login), methods=["POST"]),
@@ -91,7 +91,7 @@ class Backend:
     async def upload(self, request: Request) -> Response:
         """Put a file into the bucket, and store its job as waiting. S3's notification starts the processing.
 
-        The page chooses the upload's id. It knows the id before the first event, which may come before this answer.
+        The page chooses the upload's id, because the first event may come before this response.
         """
         user, upload_id, name = await self._user(request), request.path_params["id"], request.path_params["name"]
         if not is_upload_id(upload_id):
@@ -99,7 +99,7 @@ class Backend:
         if not name.isprintable() or len(name.encode()) > 255:
             raise Refused(400, "a file name has 1 to 255 bytes and no control characters")
         job = Job(id=upload_id, user=user, name=name, key=upload_key(user, upload_id, name))
-        # After its first MiB a body goes to disk, so that slow uploads cost no memory.
+        # A body of more than 1 MiB goes to disk, so that slow uploads cost no memory.
         with tempfile.SpooledTemporaryFile(1024 * 1024) as spool:
             async with self._uploads:
                 await _receive(request, spool)
@@ -108,12 +108,12 @@ class Backend:
                     await self._s3.put_object(Bucket=self._bucket, Key=job.key, Body=spool)
                 except AWS_ERRORS as error:
                     raise Refused(502, "the file could not be stored; try again") from error
-        # No news if the notification was quicker.
+        # This changes nothing if the notification was faster.
         self._jobs.update(job)
         return JSONResponse(job.as_json(), status_code=201)
 
     async def jobs(self, request: Request) -> Response:
-        """Answer with the user's jobs. A page fetches them when its stream starts, and after a gap."""
+        """Return the user's jobs. A page fetches them when its stream starts, and after a gap."""
         user = await self._user(request)
         return JSONResponse({"user": user, "jobs": [job.as_json() for job in self._jobs.of(user)]})
 
@@ -140,7 +140,7 @@ async def _receive(request: Request, spool: Any) -> None:
 
 def _user_name(value: Any) -> str:
     user = value.get("user") if isinstance(value, dict) else None
-    # The name is one segment of an S3 key. Some clients take "." and ".." for a path.
+    # The name is one segment of an S3 key. Some clients resolve "." and ".." as in a path.
     if not isinstance(user, str) or not 1 <= len(user) <= 64 or "/" in user or user in (".", ".."):
         raise Refused(400, _USER_RULE)
     if not user.isprintable() or user != user.strip():

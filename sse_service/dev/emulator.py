@@ -1,4 +1,4 @@
-"""SNS, SQS and S3 in this process (moto), used over HTTP by the same client code as in production."""
+"""SNS, SQS and S3 in this process (moto). Clients use them over HTTP, as they use AWS in production."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Emulator:
     secret_key: str = "test"  # noqa: S105  the emulator accepts any
     topic_arn: str = ""
     queue_url: str = ""
-    """The queue that the service reads. It is subscribed to the topic."""
+    """The queue that the service reads. It has a subscription to the topic."""
     dead_letter_queue_url: str = ""
     bucket: str = ""
     uploads_queue_url: str = ""
@@ -34,7 +34,7 @@ class Emulator:
 
     @property
     def environment(self) -> dict[str, str]:
-        """AWS's own variables, for a program that is to use the emulator."""
+        """AWS's environment variables, for a program that uses the emulator."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_DEFAULT_REGION": self.region,
@@ -65,9 +65,9 @@ async def emulator(*, port: int = 0) -> AsyncIterator[Emulator]:
     server = await asyncio.to_thread(_start, port)
     try:
         running = Emulator(endpoint_url=server.url)
-        yield await resources.make(running)
+        yield await resources.create_resources(running)
     finally:
-        # The server's threads wait for clients of this loop to close, so the loop must not wait for the threads.
+        # In a thread: the server's threads wait for clients of this event loop to close, so the loop must not block.
         await asyncio.to_thread(server.stop)
 
 

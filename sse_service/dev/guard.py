@@ -18,7 +18,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Refused(Exception):  # noqa: N818  an answer to the client, not an error of ours
-    """Raised by an endpoint to answer with a problem (RFC 9457)."""
+    """An endpoint raises this to respond with a problem document (RFC 9457)."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -31,7 +31,7 @@ def guarded(endpoint: Endpoint) -> Endpoint:
 
     async def answer(request: Request) -> Response:
         try:
-            # The browser sends the cookie with requests of any page (CSRF).
+            # A browser sends the cookie with the requests of every page (CSRF).
             if not may_use_cookie(request, allowed=(), safe=request.method in ("GET", "HEAD")):
                 raise Refused(403, "only the demo's own page may send this request")
             response = await endpoint(request)

@@ -1,4 +1,4 @@
-"""What ``sse-service dev`` prints: the addresses of its pages, and commands to paste into another terminal."""
+"""The text that ``sse-service dev`` prints: the addresses of its pages, and commands to paste into another terminal."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ USER = "demo"
 def hints(
     *, url: str, admin_url: str, token: str, emulator: Emulator, executable: Sequence[str], user: str = USER
 ) -> str:
-    """Give the text to print.
+    """Return the text to print.
 
-    ``url`` and ``admin_url`` have no path. ``token`` is one of ``user``. ``executable`` is how to run this program.
+    ``url`` and ``admin_url`` have no path. ``token`` belongs to ``user``. ``executable`` is the command that runs this
+    program.
     """
     credentials = _assignments({"AWS_ACCESS_KEY_ID": emulator.access_key, "AWS_SECRET_ACCESS_KEY": emulator.secret_key})
     aws = f"{credentials} {_command('aws', '--endpoint-url', emulator.endpoint_url, '--region', emulator.region)}"
@@ -60,7 +61,7 @@ def hints(
 
 
 def own_executable() -> list[str]:
-    """Give the words that run this program from any directory."""
+    """Return the command that runs this program from any directory."""
     for path in (Path(sys.argv[0]), Path(sys.executable).with_name("sse-service")):
         if path.name == "sse-service" and path.is_file():
             return [str(path.absolute())]

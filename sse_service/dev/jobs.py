@@ -1,4 +1,4 @@
-"""The jobs of the demo's back end: the state that a page fetches, and whose changes events report."""
+"""The jobs of the demo's back end. A page fetches their state, and events report its changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 class State(enum.Enum):
-    """How far a job is."""
+    """The state of a job."""
 
     WAITING = "waiting"
     PROCESSING = "processing"
@@ -27,7 +27,7 @@ class Job:
     user: str
     name: str
     key: str
-    """Where the file is in the bucket."""
+    """The file's key in the bucket."""
     state: State = State.WAITING
     progress: int = 0
     """0 to 100."""
@@ -35,7 +35,7 @@ class Job:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """A job's rank only grows. The page compares jobs in the same way."""
+        """Orders the steps of a job. The page compares steps in the same way."""
         return _RANK[self.state], self.progress
 
     @property
@@ -44,7 +44,7 @@ class Job:
         return self.state in (State.DONE, State.FAILED)
 
     def as_json(self) -> dict[str, object]:
-        """The job as the page reads it, both fetched and pushed."""
+        """Return the job as the page gets it, both when it fetches jobs and in events."""
         return {
             "job": self.id,
             "name": self.name,
@@ -56,7 +56,7 @@ class Job:
 
 
 class Jobs:
-    """Jobs by user, within bounds: the oldest job of a user and the user who was idle the longest are forgotten."""
+    """Jobs by user. Beyond the limits, a user's oldest job and the user who was idle the longest are forgotten."""
 
     def __init__(self, *, jobs_per_user: int = 100, users: int = 1000) -> None:
         self._per_user = jobs_per_user
@@ -64,10 +64,10 @@ class Jobs:
         self._users: OrderedDict[str, OrderedDict[str, Job]] = OrderedDict()
 
     def update(self, job: Job) -> bool:
-        """Store a step, and return whether it was new.
+        """Store a step of a job, and return whether it was new.
 
-        Steps may repeat and come in any order, as queues deliver at least once. Progress never falls, and a job that
-        is done or failed stays so.
+        Steps may come repeatedly and in any order, because queues deliver at least once. Progress never decreases, and
+        a job that is done or failed does not change.
         """
         known = self.get(job.user, job.id)
         if known is not None and (known.final or job.rank <= known.rank):
@@ -82,11 +82,11 @@ class Jobs:
         return True
 
     def get(self, user: str, job: str) -> Job | None:
-        """Give one job."""
+        """Return one job."""
         jobs = self._users.get(user)
         return jobs.get(job) if jobs is not None else None
 
     def of(self, user: str) -> list[Job]:
-        """Give a user's jobs, newest first."""
+        """Return a user's jobs, newest first."""
         jobs = self._users.get(user)
         return list(reversed(jobs.values())) if jobs is not None else []

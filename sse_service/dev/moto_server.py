@@ -1,4 +1,4 @@
-"""moto's WSGI application on 127.0.0.1. Stopping it leaves no thread and no socket."""
+"""Serves moto's WSGI application on 127.0.0.1. After a stop, no thread and no socket is left."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _HOST = "127.0.0.1"
 
 
 class MotoServer:
-    """Serves from its creation until ``stop``."""
+    """A server that runs from its creation until ``stop``."""
 
     def __init__(self, *, port: int = 0) -> None:
         """Port 0 means any free port. Raises OSError if the port is in use."""
-        # moto's own starter waits for ever if its port is in use. A socket made here fails at once.
+        # moto's own server waits for ever if its port is in use. Creating the socket here fails at once.
         with socket.create_server((_HOST, port)) as listener:
             self._server = _WSGIServer(_HOST, 0, DomainDispatcherApplication(create_backend_app), listener.fileno())
         self.url = f"http://{_HOST}:{self._server.server_address[1]}"
@@ -39,16 +39,16 @@ class MotoServer:
 
 class _Handler(MotoRequestHandler):
     def send_response(self, code: int, message: str | None = None) -> None:
-        """Leave out werkzeug's ``Server`` header: moto sends its own, and strict clients refuse two (RFC 9110 §5.3)."""
+        """Omit werkzeug's ``Server`` header: moto sends its own, and strict clients refuse two (RFC 9110 §5.3)."""
         self.send_response_only(code, message)
         self.send_header("Date", self.date_time_string())
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  werkzeug's name
-        """Log nothing: a line per request would hide the lines of the service."""
+        """Log nothing: a line for each request would hide the service's own lines."""
 
 
 class _WSGIServer(ThreadedWSGIServer):
-    """Keeps track of its connections, which werkzeug leaves open until their clients close them."""
+    """Tracks its connections. werkzeug leaves them open until their clients close them."""
 
     def __init__(self, host: str, port: int, app: Any, fd: int) -> None:
         self._connections: dict[threading.Thread, socket.socket] = {}
@@ -82,7 +82,7 @@ class _WSGIServer(ThreadedWSGIServer):
 
 
 def _answer_long_polls() -> None:
-    """Answer all long polls. moto continues a poll whose client has left, for up to 20 seconds."""
+    """Answer all long polls. moto would continue them for up to 20 seconds, even if the client has left."""
     for account in list(sqs_backends.values()):
         for backend in list(account.values()):
             for name in list(backend.queues):

@@ -1,4 +1,4 @@
-"""The demo's file processing, where a real system has Lambda functions. It knows the bucket and the topic only."""
+"""The demo's file processing. A real system may use Lambda functions. It uses only the bucket and the topic."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _STEPS = ((10, "Reading"), (30, "Checking"), (55, "Counting"), (80, "Writing the
 
 
 class Processor:
-    """The Handler of the uploads queue: accepts each file at once, and processes accepted files side by side.
+    """The Handler of the uploads queue: it accepts each file at once, and processes accepted files in parallel.
 
     The consumer receives the next file only after the Handler has answered. If the answer came after the processing,
-    a small file would wait for a large one that came before it.
-    Accepted files are lost with the process. Here nothing else survives it either: bucket and queue are in it too.
+    a small file would wait for a large one before it.
+    Accepted files are lost if the process ends. So are the bucket and the queue, which are in the same process.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Processor:
         step_seconds: float = 1.0,
         retry_seconds: float = 20.0,
     ) -> None:
-        """``at_once`` files are processed side by side; the others wait. ``retry_seconds`` caps the back-off."""
+        """``at_once`` is the number of files processed in parallel. ``retry_seconds`` caps the back-off."""
         self._s3 = s3
         self._sns = sns
         self._topic_arn = topic_arn
@@ -57,7 +57,7 @@ class Processor:
         self._accepted: asyncio.Queue[tuple[Upload, Job]] = asyncio.Queue()
 
     async def __call__(self, envelopes: Sequence[Envelope], /) -> list[Outcome]:
-        """Accept files: each is stored and published as waiting."""
+        """Accept files. Each becomes a job that is stored and published as waiting."""
         return list(await asyncio.gather(*map(self._accept, envelopes)))
 
     async def run(self) -> None:
@@ -85,7 +85,7 @@ class Processor:
         while True:
             upload, job = await self._accepted.get()
             started = replace(job, state=State.PROCESSING, message="Started")
-            # A notification can be delivered twice: the second copy finds the job started.
+            # A notification can be delivered twice. For the second copy, the job has already started.
             if self._jobs.update(started):
                 await self._process_until_done(upload, started)
 
@@ -103,7 +103,7 @@ class Processor:
     async def _process(self, upload: Upload, job: Job) -> None:
         await self._tell(job)
         fault, summary = await self._read(upload)
-        # Slow enough to reload the page in the middle.
+        # Slow enough to reload the page during the processing.
         seconds = self._step_seconds * 3 if upload.key.endswith(".slow") else self._step_seconds
         for progress, message in _STEPS:
             await asyncio.sleep(seconds)
@@ -115,7 +115,7 @@ class Processor:
         await self._tell(replace(job, state=State.DONE, progress=100, message=summary))
 
     async def _read(self, upload: Upload) -> tuple[str, str]:
-        """Give what is wrong with the file, or a summary of it."""
+        """Return what is wrong with the file, or a summary of it. One of the two is empty."""
         size, digest = 0, hashlib.sha256()
         try:
             answer = await self._s3.get_object(Bucket=upload.bucket, Key=upload.key)
@@ -133,7 +133,7 @@ class Processor:
         return "", f"{size:,} bytes, SHA-256 {digest.hexdigest()[:12]}…"
 
     async def _tell(self, job: Job) -> None:
-        """Store the job's state, then publish it: a page that fetches the state after an event must find it there."""
+        """Store the job's state, then publish it. A page that fetches jobs after an event must find the new state."""
         self._jobs.update(job)
         attributes = {
             "user_id": job.user,

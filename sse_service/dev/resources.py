@@ -1,4 +1,4 @@
-"""Creates the resources of a deployment in an emulator: topic, queues with redrive, subscription, and bucket."""
+"""Creates the resources of a deployment in an emulator: topic, queues with redrive policies, subscription, bucket."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 MAX_RECEIVES = 5
 
 
-async def make(emulator: Emulator) -> Emulator:
-    """Create everything, and return the emulator with the names of the resources."""
+async def create_resources(emulator: Emulator) -> Emulator:
+    """Create all resources, and return the emulator with their names."""
     async with emulator.client("sqs") as sqs, emulator.client("sns") as sns, emulator.client("s3") as s3:
         dead_url, dead_arn = await _queue(sqs, "demo-events-dead")
         queue_url, queue_arn = await _queue(sqs, "demo-events", dead_arn)

@@ -14,12 +14,12 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 def is_upload_id(text: str) -> bool:
-    """Whether this is an id that the page may give to an upload."""
+    """Whether a page may use this text as an upload's id."""
     return _ID.fullmatch(text) is not None
 
 
 def upload_key(user: str, upload_id: str, name: str) -> str:
-    """Give the key under which the back end stores an upload. Its id is also the id of its job."""
+    """Return the key under which the back end stores an upload. The upload's id is also the id of its job."""
     return f"users/{user}/{upload_id}/{name}"
 
 
@@ -34,7 +34,7 @@ class Upload:
 
     @property
     def job(self) -> Job:
-        """The job of this file, as it waits. Raises ValueError if the key is not ``users/<user>/…``.
+        """The job of this file, in its first state. Raises ValueError if the key is not ``users/<user>/…``.
 
         Every copy of the notification has the same job.
         """
@@ -58,8 +58,8 @@ def uploads_of(body: Any) -> list[Upload]:
         return []
     found = []
     for record in body["Records"]:
-        thing = record["s3"]["object"]
+        s3_object = record["s3"]["object"]
         # The key is URL-encoded, with + for a space. Two uploads of the same bytes differ in their sequencer.
-        version = f"{thing['eTag']} {thing.get('sequencer') or record['eventTime']}"
-        found.append(Upload(record["s3"]["bucket"]["name"], unquote_plus(thing["key"]), version))
+        version = f"{s3_object['eTag']} {s3_object.get('sequencer') or record['eventTime']}"
+        found.append(Upload(record["s3"]["bucket"]["name"], unquote_plus(s3_object["key"]), version))
     return found

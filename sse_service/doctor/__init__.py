@@ -1,5 +1,5 @@
 """``sse-service doctor``: checks a deployment from inside one of its tasks and says how to fix what is wrong.
 
-One module per check, named after the line that it prints; ``run`` asks AWS and calls them in order. Nothing here runs
-while the service serves.
+Each check is a module with the name of the line that it prints. ``run`` calls AWS and the checks in order. ``serve``
+does not use this package.
 """

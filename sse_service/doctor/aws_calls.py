@@ -32,13 +32,13 @@ _FIX_CREDENTIALS = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why there is no answer: AWS's code or the exception's class, never its text, which may quote a request."""
+    """Why a call failed: AWS's code or the exception's class, but never its text, which may quote a request."""
 
     code: str
     unreachable: bool = False
-    """Nothing answered."""
+    """Whether nothing answered."""
     fix: str = ""
-    """How to fix the environment, where it prevented the call."""
+    """How to fix the environment, if it prevented the call."""
 
     @property
     def denied(self) -> bool:
@@ -52,7 +52,7 @@ class Fault:
 
     @property
     def credentials(self) -> bool:
-        """Whether there are no credentials, or none that AWS accepts."""
+        """Whether there are no credentials, or AWS does not accept them."""
         return self.code in CREDENTIAL_CODES or self.fix == _FIX_CREDENTIALS
 
 
@@ -68,10 +68,10 @@ class Calls:
         self._clients: dict[str, Any] = {}
         self._stack = AsyncExitStack()
         self.skew: float | None = None
-        """Seconds that the local clock is ahead of AWS's; None until an answer has a date."""
+        """How many seconds the local clock is ahead of AWS's; None until an answer has a date."""
 
     async def ask(self, service: str, operation: str, **parameters: Any) -> Answer:
-        """Call an operation by its name in botocore."""
+        """Call an operation, named as in botocore."""
         sent = time.time()
         try:
             client = await self._client(service)
@@ -87,7 +87,7 @@ class Calls:
         return answer
 
     async def _fix(self, service: str) -> str:
-        """Say how to fix a ValueError, which botocore raises for an environment that it cannot use."""
+        """Say how to fix the cause of a ValueError. botocore raises it for invalid environment variables."""
         try:
             await self._session.get_credentials()
         except ValueError:
@@ -123,7 +123,7 @@ class Calls:
 
 
 def fault(error: Exception) -> Fault:
-    """Translate an exception of botocore."""
+    """Make a Fault of an exception that botocore raised."""
     if isinstance(error, ClientError):
         return Fault(str(error.response.get("Error", {}).get("Code") or "no code"))
     return Fault(type(error).__name__, unreachable=isinstance(error, ConnectionFault | HTTPClientError | OSError))

@@ -1,4 +1,4 @@
-"""``canary``: one event, published for a reserved user and awaited on that user's stream."""
+"""``canary``: publishes one event for a reserved user, and waits for it on that user's stream."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ USER = "sse-service-doctor"
 """Reserved: a real user with this id would be shown every canary of the last ``SSE_HISTORY_SECONDS``."""
 
 WAIT_SECONDS = 30.0
-"""For the canary to arrive."""
+"""How long to wait for the canary."""
 
 READY_SECONDS = 10.0
-"""For the stream to start."""
+"""How long to wait for ``stream.ready``."""
 
 TOKEN_SECONDS = 120
 
@@ -40,7 +40,7 @@ _OVERRIDES = ("route_user", "route_group", "route_broadcast", "route_id", "route
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """The event. Its data holds its id, by which the stream's reader finds it."""
+    """The event. Its data contains its id, so that it is found in the stream."""
 
     id: str
 
@@ -61,14 +61,14 @@ class Canary:
 
 
 def new_canary() -> Canary:
-    """Make a canary with an id of its own."""
+    """Make a canary with a new id."""
     return Canary(f"{USER}-{secrets.token_hex(8)}")
 
 
 async def check_canary(
     settings: Settings, canary: Canary, *, url: str, suspects: Sequence[str], wait_seconds: float = WAIT_SECONDS
 ) -> Finding:
-    """Publish the canary and wait for it; ``suspects`` are the earlier checks that warned or failed."""
+    """Publish the canary and wait for it. ``suspects`` are the earlier checks that warned or failed."""
     if finding := check_overrides(settings):
         return finding
     if not settings.jwt_secret:
@@ -90,7 +90,7 @@ async def check_canary(
 
 
 def check_overrides(settings: Settings) -> Finding | None:
-    """A finding if the canary must not be sent; None if it may be."""
+    """Return a finding if no canary must be sent; None if it may be sent."""
     named = [f"SSE_{name.upper()}" for name in _OVERRIDES if getattr(settings, name) is not None]
     if not named:
         return None
@@ -99,7 +99,7 @@ def check_overrides(settings: Settings) -> Finding | None:
 
 
 def check_opened(url: str, opened: OpenResult) -> Finding | None:
-    """A finding if there is no stream to wait on; None if there is one."""
+    """Return a finding if the stream did not open; None if it did."""
     if opened.status is None:
         fix = "start `serve`, or give its address with --url"
         return fail("canary", f"nothing answers at {url} ({opened.detail})", fix)
@@ -130,7 +130,7 @@ def explain_publish(fault: Fault) -> Finding:
 
 
 def check_received(waited: WaitResult, *, message_id: str, seconds: float, suspects: Sequence[str]) -> Finding:
-    """Judge whether the canary came; ``suspects`` are the earlier checks that warned or failed."""
+    """Report whether the canary came. ``suspects`` are the earlier checks that warned or failed."""
     if waited.seconds is not None:
         return ok("canary", f"published and received after {waited.seconds:.2f} s")
     text = f"published as {message_id}, and not received within {seconds:.0f} s"

@@ -7,16 +7,16 @@ from email.utils import parsedate_to_datetime
 from sse_service.doctor.report import Finding, fail, ok, skip, warn
 
 WARN_SKEW_SECONDS = 5
-"""Event times and token expiry are off by as much."""
+"""A larger skew gets a warning, because event times and token expiry are wrong by the same amount."""
 
 MAX_SKEW_SECONDS = 300
-"""AWS refuses a signature that is further off (some of its services allow 15 minutes)."""
+"""AWS refuses signatures with a larger skew (some of its services allow 15 minutes)."""
 
 
 def clock_skew(date: str, *, sent: float, received: float) -> float | None:
-    """Seconds that the local clock is ahead, from the ``Date`` header of an answer; None if that is no date.
+    """Return how many seconds the local clock is ahead, by the ``Date`` header of an answer; None for an invalid date.
 
-    The header has whole seconds, and the call takes time: a date within these bounds is no skew.
+    The header has whole seconds, and the call takes time. A difference that these two explain counts as 0.
     """
     try:
         theirs = parsedate_to_datetime(date).timestamp()
@@ -28,7 +28,7 @@ def clock_skew(date: str, *, sent: float, received: float) -> float | None:
 
 
 def check_clock(skew: float | None) -> Finding:
-    """Judge the skew in seconds."""
+    """Check the skew in seconds."""
     if skew is None:
         return skip("clock", "no answer of AWS had a date")
     text = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} AWS's clock"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_credentials(answer: Answer) -> Finding:
-    """Judge the answer to sts:GetCallerIdentity, which needs no permission."""
+    """Check the answer to sts:GetCallerIdentity, which needs no permission."""
     if not isinstance(answer, Fault):
         return ok("credentials", str(answer.get("Arn")))
     if answer.fix:

@@ -1,4 +1,4 @@
-"""``settings``, ``region`` and ``descriptors``: what the task's environment gives it."""
+"""``settings``, ``region`` and ``descriptors``: the task's environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_settings(settings: Settings, refused: str | None) -> Finding:
-    """``refused`` is the reason why `serve` would not start, in one line that names the variable."""
+    """Check the settings. ``refused`` is why `serve` would not start, in one line that names the variable."""
     if refused is not None:
         return fail("settings", f"`serve` does not start: {refused}")
     if settings.in_memory:
@@ -22,7 +22,7 @@ def check_settings(settings: Settings, refused: str | None) -> Finding:
 
 
 def check_region(region: str | None, problem: str | None) -> Finding:
-    """``problem`` is the reason why the AWS profile cannot be read."""
+    """Check the region. ``problem`` is the reason why the AWS profile cannot be read."""
     if problem is not None:
         return fail("region", f"AWS_PROFILE: {problem}", "unset it: a task's role needs no profile")
     if region is None:
@@ -31,7 +31,7 @@ def check_region(region: str | None, problem: str | None) -> Finding:
 
 
 def check_descriptors(limit: int, streams: int) -> Finding:
-    """Compare the hard limit of file descriptors, to which `serve` raises its own, with ``SSE_MAX_STREAMS``."""
+    """Compare the hard limit of file descriptors, to which `serve` raises its own limit, with ``SSE_MAX_STREAMS``."""
     try:
         most = most_streams(connections_within(limit))
     except InvalidSettings as error:

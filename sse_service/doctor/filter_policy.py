@@ -1,4 +1,4 @@
-"""Which messages a subscription's filter policy lets through."""
+"""Evaluates a subscription's filter policy for one message."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def keys_that_drop(policy: Mapping[str, Any], fields: Mapping[str, Any]) -> list[str]:
-    """The keys of the policy that drop a message; none if it passes.
+    """Return the keys of the policy that drop a message; an empty list if the message passes.
 
-    ``fields`` are the message's String attributes or, if the policy's scope says so, its body. A condition of a kind
-    that is not known here drops the message.
+    ``fields`` are the message's String attributes, or its body if that is the policy's scope. A condition that is not
+    implemented here drops the message.
     """
     return [key for key, conditions in policy.items() if not _passes(key, conditions, fields)]
 

@@ -22,7 +22,7 @@ _ALLOW = (
 
 
 def customer_key(attributes: Mapping[str, str]) -> str | None:
-    """The id of the queue's key, to ask KMS about it; None if there is none or its name says that it is AWS's own."""
+    """Return the id of the queue's key, to ask KMS about it; None without a key, or if its alias is AWS's own."""
     name = attributes.get("KmsMasterKeyId") or None
     return None if name is None or name.endswith(_MANAGED) else name
 
@@ -30,9 +30,9 @@ def customer_key(attributes: Mapping[str, str]) -> str | None:
 def check_key(
     attributes: Mapping[str, str], described: Answer | None, policy: Answer | None, topic_arn: str | None
 ) -> Finding:
-    """Judge the queue's attributes, and the answers to kms:DescribeKey and kms:GetKeyPolicy of ``customer_key``.
+    """Check the queue's attributes, and the answers to kms:DescribeKey and kms:GetKeyPolicy for ``customer_key``.
 
-    Without a topic, because its check failed, the key's policy is not judged.
+    ``topic_arn`` is None if the topic's check failed. The key's policy is not checked then.
     """
     name = attributes.get("KmsMasterKeyId")
     if not name:

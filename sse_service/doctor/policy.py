@@ -1,4 +1,4 @@
-"""``policy``: the queue's policy, which must let the topic send to it, and should let nobody else."""
+"""``policy``: the queue's policy. It must let the topic send to the queue, and should let nobody else."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from sse_service.doctor.report import Finding, fail, ok, warn
 
 _ALLOW = f'allow Principal {{"Service": "sns.amazonaws.com"}} sqs:SendMessage on it with {ONLY_THIS_TOPIC}'
 _HARMLESS = frozenset({"aws:securetransport", "s3:tlsversion"})
-"""Conditions of a Deny that SNS never meets, because it sends over TLS."""
+"""Condition keys of Deny statements that never apply to SNS, because it sends over TLS."""
 
 _ACCOUNT, _NAME = 4, 5
 """The positions of account and name in a topic's ARN."""
 
 
 def check_policy(policy: str | None, queue_arn: str, topic_arn: str) -> list[Finding]:
-    """Judge the queue's ``Policy`` attribute. A topic of the queue's own account needs it as well."""
+    """Check the queue's ``Policy`` attribute. A topic in the queue's own account needs one too."""
     if not policy:
         return [fail("policy", "the queue has no policy, so SNS may not send to it", _ALLOW)]
     try:
@@ -54,7 +54,7 @@ def _check_senders(statement: Statement, topic_arn: str) -> Finding | None:
 
 
 def _other_senders(statement: Statement, topic_arn: str) -> str:
-    """Describe what else the statement lets SNS, or everybody, send; empty if it is the topic alone."""
+    """Describe who else may send by this statement; empty if only the topic may."""
     if not statement.restrictions("aws:sourcearn"):
         if statement.anyone and not statement.conditions:
             return "lets anybody send to the queue, and so to any user's page"
@@ -72,7 +72,7 @@ def _other_senders(statement: Statement, topic_arn: str) -> str:
 
 
 def _check_principals(statement: Statement, queue_arn: str, topic_arn: str) -> Finding | None:
-    """Name principals other than SNS and the queue's own account, whose own policies may allow the same anyway."""
+    """Report principals other than SNS and the queue's own account, which may allow itself the same by IAM policies."""
     if statement.restrictions("aws:sourcearn") and not _other_sources(statement, topic_arn):
         return None
     account = queue_arn.split(":")[_ACCOUNT]
@@ -80,12 +80,12 @@ def _check_principals(statement: Statement, queue_arn: str, topic_arn: str) -> F
     named = [each for each in statement.others if each not in own]
     if not named:
         return None
-    fix = "no action if that is intended; whoever may send to the queue may write to any user's page"
+    fix = "no action if that is intended; anyone who may send to the queue can write to any user's page"
     return warn("policy", f"also lets others send: {', '.join(named)}", fix)
 
 
 def _other_sources(statement: Statement, topic_arn: str) -> list[str]:
-    """The patterns of ``aws:SourceArn`` that match more than the topic in any region."""
+    """Return the patterns of ``aws:SourceArn`` that match more than this topic. Its region may be a wildcard."""
     in_account = (topic_arn.split(":")[_ACCOUNT],) in _exact_accounts(statement)
     sources = statement.restrictions("aws:sourcearn")
     return min(([each for each in values if not _names(each, topic_arn, in_account)] for values in sources), key=len)

@@ -1,4 +1,4 @@
-"""The statements of an IAM policy, evaluated for what SNS sends on behalf of one topic."""
+"""Reads the statements of an IAM policy, and evaluates them for messages that SNS sends for one topic."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 ONLY_THIS_TOPIC = 'Condition {"ArnEquals": {"aws:SourceArn": (SSE_TOPIC_ARN)}}'
-"""The condition that a statement should have, to show in advice."""
+"""The condition that a statement should have, as text for advice."""
 
 _SNS = re.compile(r"sns(\.[a-z0-9-]+)?\.amazonaws\.com(\.cn)?")
 
 
 def matches_pattern(pattern: str, text: str) -> bool:
-    """Whether a pattern of IAM, with ``*`` and ``?``, matches."""
+    """Whether an IAM pattern, with ``*`` and ``?``, matches a text."""
     return fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
@@ -48,10 +48,10 @@ class Condition:
     """In lower case, without ForAnyValue, ForAllValues and IfExists."""
     values: tuple[str, ...]
     optional: bool
-    """A request without the key meets it as well."""
+    """Whether a request without the key meets the condition too."""
 
     def met(self, topic_arn: str) -> bool | None:
-        """Whether a message that SNS sends for the topic meets it; None if that cannot be known."""
+        """Whether a message that SNS sends for the topic meets the condition; None if that cannot be known."""
         actual = _context(topic_arn).get(self.key)
         if actual is None:
             return None
@@ -67,38 +67,38 @@ class Condition:
 
     @property
     def restricts(self) -> bool:
-        """Whether a request that has the key meets it only with one of the values."""
+        """Whether the key's value must match one of the condition's values."""
         return self.operator in _OPERATORS
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement about the action and the resource that were asked for."""
+    """One statement about the requested action and resource."""
 
     allows: bool
-    """Its effect is Allow, not Deny."""
+    """Whether the effect is Allow, not Deny."""
     anyone: bool
-    """Its principal is everybody."""
+    """Whether the principal is everybody."""
     sns: bool
-    """Its principal is the SNS service, or everybody."""
+    """Whether the principal is the SNS service, or everybody."""
     others: tuple[str, ...]
-    """Its other principals."""
+    """The other principals."""
     conditions: tuple[Condition, ...]
 
     def unmet(self, topic_arn: str) -> set[str]:
-        """The keys of the conditions that a message of SNS for the topic does not meet."""
+        """Return the keys of conditions that a message of the topic does not meet."""
         return {each.key for each in self.conditions if each.met(topic_arn) is False}
 
     def applies_to(self, topic_arn: str) -> bool:
-        """Whether it applies to messages that SNS sends for the topic. Conditions that cannot be known count as met."""
+        """Whether the statement applies to messages of the topic. Conditions that cannot be evaluated count as met."""
         return not self.unmet(topic_arn)
 
     def restrictions(self, key: str) -> list[tuple[str, ...]]:
-        """For each condition that restricts the key: the values of which one must match."""
+        """Return, for each condition that restricts the key, the values of which one must match."""
         return [
             each.values
             for each in self.conditions
-            # SNS always sends the key; a direct call of SQS has none and meets an optional condition.
+            # SNS always sends the key. A direct call of SQS has no such key, and meets an optional condition.
             if each.key == key and each.restricts and not (each.optional and (self.anyone or self.others))
         ]
 
@@ -108,7 +108,7 @@ class Statement:
 
 
 def read_statements(policy: str, *, action: str, resource: str | None = None) -> list[Statement]:
-    """The statements of a policy about an action, and about a resource if one is given.
+    """Return the statements of a policy about an action, and about a resource if one is given.
 
     Raises ValueError if the text is no policy.
     """
@@ -143,7 +143,7 @@ def _about(item: Mapping[str, Any], name: str, asked: str) -> bool:
 
 
 def _principals(item: Mapping[str, Any]) -> tuple[bool, bool, tuple[str, ...]]:
-    """Whether the statement is about everybody, whether about SNS, and about which others."""
+    """Return whether the statement is about everybody, whether it is about SNS, and its other principals."""
     excluded = item.get("NotPrincipal")
     value = item.get("Principal") if excluded is None else excluded
     kinds = value if isinstance(value, dict) else {"AWS": value}
@@ -176,7 +176,7 @@ def _conditions(value: Any) -> Iterator[Condition]:
 
 
 def _context(topic_arn: str) -> dict[str, str]:
-    """The condition keys of a message that SNS sends for the topic."""
+    """Return the condition keys of a message that SNS sends for the topic."""
     return {
         "aws:sourcearn": topic_arn,
         "aws:sourceaccount": topic_arn.split(":")[4],

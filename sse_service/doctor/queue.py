@@ -22,14 +22,14 @@ _REGION = re.compile(r"(?:^|\.)([a-z]{2}(?:-[a-z]+)+-\d+)\.")
 
 
 def region_of(url: str) -> str | None:
-    """The region in a queue's URL; None for an emulator's."""
+    """Return the region in a queue's URL; None for an emulator's URL."""
     host = urlsplit(url).hostname or ""
     match = _REGION.search(host) if _AWS.fullmatch(host) else None
     return match[1] if match else None
 
 
 def check_queue(url: str, region: str, answer: Answer) -> list[Finding]:
-    """Judge the answer to sqs:GetQueueAttributes."""
+    """Check the answer to sqs:GetQueueAttributes."""
     elsewhere = region_of(url)
     if elsewhere not in (None, region):
         fix = "set AWS_REGION to the queue's region, or SSE_QUEUE_URL to a queue in the task's region"

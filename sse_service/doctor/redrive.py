@@ -1,4 +1,4 @@
-"""``redrive``: the dead-letter queue, which gets the messages that cannot be understood."""
+"""``redrive``: the dead-letter queue, to which messages go that cannot be understood."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from sse_service.doctor.aws_calls import Answer
 
-FEW_RECEIVES = 3
-"""Each kill of a task costs the messages it held one receive. Below this, good messages become dead letters."""
+MIN_RECEIVES = 3
+"""Each kill of a task costs the messages it held one receive. With fewer, good messages become dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +45,24 @@ def read_redrive_policy(attributes: Mapping[str, str]) -> RedrivePolicy | None:
         return None
 
 
-def check_redrive(policy: RedrivePolicy | None, queue_arn: str, dead: Answer | None) -> list[Finding]:
-    """Judge a queue's redrive policy.
+def check_redrive(policy: RedrivePolicy | None, queue_arn: str, dlq: Answer | None) -> list[Finding]:
+    """Check a queue's redrive policy.
 
-    ``dead`` is the answer to sqs:GetQueueAttributes of the dead-letter queue, or to sqs:GetQueueUrl if that failed.
+    ``dlq`` is the answer to sqs:GetQueueAttributes for the dead-letter queue, or to sqs:GetQueueUrl if that failed.
     """
-    if policy is None or dead is None:
+    if policy is None or dlq is None:
         fix = (
             "set RedrivePolicy with maxReceiveCount 5; without it a message that is not understood comes back until it "
             "expires"
         )
         return [fail("redrive", "the queue has no dead-letter queue", fix)]
     found = []
-    if policy.max_receives < FEW_RECEIVES:
+    if policy.max_receives < MIN_RECEIVES:
         text = f"maxReceiveCount is {policy.max_receives}: each kill of a task costs the messages it held one receive"
         found.append(warn("redrive", text, "set it to 5"))
-    if isinstance(dead, Fault):
-        return [*found, _explain(dead, policy)]
-    attributes: Mapping[str, str] = dead.get("Attributes", {})
+    if isinstance(dlq, Fault):
+        return [*found, _explain(dlq, policy)]
+    attributes: Mapping[str, str] = dlq.get("Attributes", {})
     if not _accepts(attributes, queue_arn):
         text = f"{policy.name} does not accept messages from this queue (RedriveAllowPolicy)"
         return [*found, fail("redrive", text, f"add {queue_arn} to its sourceQueueArns")]

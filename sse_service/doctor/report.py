@@ -1,4 +1,4 @@
-"""Findings: one line for each thing that a check has to say."""
+"""The report: findings of one line each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAME_WIDTH = 13
 
 
 class Level(Enum):
-    """The outcome of a check; the value is printed."""
+    """The level of a finding. The value is printed."""
 
     OK = "ok"
     WARN = "warn"
@@ -39,27 +39,27 @@ class Finding:
 
 
 def ok(check: str, text: str) -> Finding:
-    """Report that all is well."""
+    """Make a finding that all is well."""
     return Finding(Level.OK, check, text)
 
 
 def warn(check: str, text: str, fix: str) -> Finding:
-    """Report something that works, or may work, but is not as it should be."""
+    """Make a finding about something that works, or may work, but is not as it should be."""
     return Finding(Level.WARN, check, text, fix)
 
 
 def fail(check: str, text: str, fix: str = "") -> Finding:
-    """Report something that does not work, or that breaks one of the service's guarantees."""
+    """Make a finding about something that does not work, or that breaks a guarantee of the service."""
     return Finding(Level.FAIL, check, text, fix)
 
 
 def skip(check: str, why: str) -> Finding:
-    """Report that nothing was checked."""
+    """Make a finding that nothing was checked."""
     return Finding(Level.SKIP, check, why)
 
 
 class Report:
-    """Writes each finding at once, and remembers how each check came out."""
+    """Writes each finding at once, and remembers the levels of each check."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -81,5 +81,5 @@ class Report:
         return bool(self.checks_at(Level.FAIL))
 
     def checks_at(self, *levels: Level) -> list[str]:
-        """The checks with a finding of one of these levels, in their order."""
+        """Return the checks that have a finding of one of these levels, in order."""
         return [check for check, found in self._levels.items() if found.intersection(levels)]

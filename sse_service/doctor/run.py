@@ -1,4 +1,4 @@
-"""Runs all checks, in the order in which they depend on each other."""
+"""Runs all checks in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ON_AWS = ("queue", "redrive", "topic", "subscription", "policy", "key")
 _TOPIC_FAILED = "the topic failed"
 
 
-async def examine(
+async def run_checks(
     settings: Settings,
     *,
     url: str,
@@ -42,9 +42,9 @@ async def examine(
     write: Callable[[str], None],
     wait_seconds: float = WAIT_SECONDS,
 ) -> bool:
-    """Write a line for each finding, and return whether no check failed.
+    """Run all checks, write a line for each finding, and return whether no check failed.
 
-    ``refused`` is the reason why `serve` would not start, None if it would.
+    ``refused`` is the reason why `serve` would not start, or None if it would.
     """
     report, canary = Report(write), new_canary()
     report.add(check_settings(settings, refused))
@@ -60,7 +60,7 @@ async def examine(
 
 
 async def _check_aws(settings: Settings, report: Report, canary: Canary) -> str | None:
-    """Return why no canary can arrive, None if one may."""
+    """Check everything on AWS. Return why no canary can arrive, or None if one can."""
     region, problem = None, None
     try:
         region = aws.region()
@@ -77,7 +77,7 @@ async def _check_aws(settings: Settings, report: Report, canary: Canary) -> str 
 
 
 class _Deployment:
-    """Checks everything on AWS between a producer's publish and this task."""
+    """Checks the AWS resources between a producer and this task."""
 
     def __init__(self, settings: Settings, *, region: str, calls: Calls, report: Report, canary: Canary) -> None:
         self._settings = settings
@@ -87,11 +87,11 @@ class _Deployment:
         self._canary = canary
 
     async def check(self) -> str | None:
-        """Report all findings, and return why no canary can arrive, None if one may."""
+        """Report all findings. Return why no canary can arrive, or None if one can."""
         identity = await self._calls.ask("sts", "get_caller_identity")
         self._report.add(check_credentials(identity))
         no_credentials = isinstance(identity, Fault) and identity.credentials
-        # The queue's answer has a date too, if STS gave none.
+        # If STS sent no date, the queue's answer has one.
         clock_reported = no_credentials or self._calls.skew is not None
         if clock_reported:
             self._report.add(check_clock(self._calls.skew))
@@ -108,7 +108,7 @@ class _Deployment:
         return "the queue failed" if queue is None else blocked
 
     async def _check_queue(self) -> Mapping[str, str] | None:
-        """Return the queue's attributes, None if the queue cannot be used."""
+        """Return the queue's attributes, or None if the queue cannot be used."""
         if not self._settings.queue_url:
             self._report.add(fail("queue", "SSE_QUEUE_URL is not set", "set it to the URL of the queue to be read"))
             return None
@@ -126,18 +126,18 @@ class _Deployment:
         if queue is None:
             self._report.add(skip("redrive", "the queue failed"), *check_timeouts(self._settings, None, None, None))
             return
-        redrive, dead = read_redrive_policy(queue), None
+        redrive, dlq = read_redrive_policy(queue), None
         if redrive is not None:
             owner = {"QueueOwnerAWSAccountId": redrive.account} if redrive.account else {}
-            dead = await self._calls.ask("sqs", "get_queue_url", QueueName=redrive.name, **owner)
-            if not isinstance(dead, Fault):
-                dead = await self._queue_attributes(dead["QueueUrl"])
-        self._report.add(*check_redrive(redrive, queue["QueueArn"], dead))
-        attributes = None if dead is None or isinstance(dead, Fault) else dead.get("Attributes", {})
+            dlq = await self._calls.ask("sqs", "get_queue_url", QueueName=redrive.name, **owner)
+            if not isinstance(dlq, Fault):
+                dlq = await self._queue_attributes(dlq["QueueUrl"])
+        self._report.add(*check_redrive(redrive, queue["QueueArn"], dlq))
+        attributes = None if dlq is None or isinstance(dlq, Fault) else dlq.get("Attributes", {})
         self._report.add(*check_timeouts(self._settings, queue, redrive, attributes))
 
     async def _check_topic(self, queue: Mapping[str, str] | None) -> str | None:
-        """Return why nothing that is published reaches the queue, None if it may."""
+        """Return why no published message reaches the queue, or None if one can."""
         arn = self._settings.topic_arn
         if finding := check_topic_arn(arn, self._region):
             self._report.add(finding)
@@ -157,7 +157,7 @@ class _Deployment:
         return why
 
     async def _check_subscription(self, topic_arn: str, queue_arn: str) -> str | None:
-        """Return why the subscription delivers no canary, None if it may."""
+        """Return why the subscription delivers no canary, or None if it can."""
         subscriptions = await self._subscriptions(topic_arn)
         if isinstance(subscriptions, Fault):
             self._report.add(not_checked(subscriptions))

@@ -1,4 +1,4 @@
-"""``store``: where the history is kept, in the process or in a Valkey or Redis server."""
+"""``store``: where history is kept, in the process or in a Valkey or Redis server."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from sse_service.settings.settings import Settings
 
 SLOW_MILLISECONDS = 20
-"""Each event waits for one round trip to the store."""
+"""A slower round trip gets a warning, because each event waits for one."""
 
 ROUND_TRIPS = 5
-"""The shortest counts: the first waits for more than the network."""
+"""How many round trips are measured. The shortest counts, because the first includes more than the network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that answered."""
+    """A Valkey or Redis server that answered."""
 
     info: dict[str, str]
     """The fields of INFO."""
     milliseconds: float
-    """A round trip."""
+    """The duration of a round trip."""
 
 
 async def check_store(settings: Settings) -> list[Finding]:
-    """Ask the server that ``SSE_BROKER_URL`` names, if it names one."""
+    """Check the server in ``SSE_BROKER_URL``, if there is one."""
     if settings.in_memory:
         return [ok("store", "memory://, in the process: after a deploy every page gets a gap")]
     try:
@@ -62,7 +62,7 @@ async def _ask(url: str) -> Server:
 
 
 def check_server(server: Server, settings: Settings) -> list[Finding]:
-    """Judge a server that answered."""
+    """Check a server that answered."""
     from sse_service.brokers.valkey.requirements import unmet_requirement
 
     info = server.info
@@ -80,22 +80,22 @@ def check_server(server: Server, settings: Settings) -> list[Finding]:
     return found or [ok("store", f"{said}, maxmemory at least twice SSE_HISTORY_BYTES")]
 
 
-def _check_memory(most: int, history: int) -> list[Finding]:
-    if most == 0:
+def _check_memory(maxmemory: int, history: int) -> list[Finding]:
+    if maxmemory == 0:
         text = "the server has no maxmemory: its data may use up the machine's memory"
         return [warn("store", text, f"set it to {2 * history} or more")]
-    if most >= 2 * history:
+    if maxmemory >= 2 * history:
         return []
-    fix = f"raise it to {2 * history}, or lower SSE_HISTORY_BYTES to {most // 2}"
-    if most < history:
-        text = f"maxmemory {most} is less than SSE_HISTORY_BYTES {history}: publishing stops when it is full"
+    fix = f"raise it to {2 * history}, or lower SSE_HISTORY_BYTES to {maxmemory // 2}"
+    if maxmemory < history:
+        text = f"maxmemory {maxmemory} is less than SSE_HISTORY_BYTES {history}: publishing stops when it is full"
         return [fail("store", text, fix)]
-    text = f"maxmemory {most} is less than twice SSE_HISTORY_BYTES {history}: event ids need room as well"
+    text = f"maxmemory {maxmemory} is less than twice SSE_HISTORY_BYTES {history}: event ids need room as well"
     return [warn("store", text, fix)]
 
 
 def explain_error(error: BaseException, *, tls: bool) -> Finding:
-    """Say why the server could not be asked. The library's own text holds the server's address and is not shown."""
+    """Say why the server could not be reached. The library's text is not shown: it contains the server's address."""
     from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
     from sse_service.brokers.valkey.requirements import ACL_RULES
@@ -121,7 +121,7 @@ def explain_error(error: BaseException, *, tls: bool) -> Finding:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """The exception and those that caused it."""
+    """Return the exception and its causes."""
     found: list[BaseException] = []
     each: BaseException | None = error
     while each is not None and each not in found:

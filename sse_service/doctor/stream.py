@@ -1,4 +1,4 @@
-"""A blocking client for one stream of the service, to be run in a thread."""
+"""A blocking client for one stream of the service. Run it in a thread."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Self
 from urllib.parse import urlsplit
 
 CONNECT_SECONDS = 5.0
-MOST_BYTES = 65_536
-"""Of one line, or of an error's body."""
+MAX_BYTES = 65_536
+"""Limit for one line, and for the body of an error."""
 
 FAULTS = (OSError, http.client.HTTPException, UnicodeError)
 
@@ -25,9 +25,9 @@ class OpenResult:
     status: int | None
     """None if nothing answered."""
     detail: str = ""
-    """The exception's class, or the service's explanation."""
+    """The exception's class, or the explanation in the response."""
     ready: bool = False
-    """Whether ``stream.ready`` came."""
+    """Whether ``stream.ready`` was received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class WaitResult:
     """How waiting on the stream ended."""
 
     seconds: float | None = None
-    """How long it took; None if the text did not come."""
+    """How long it took until the text came; None if it did not come."""
     ended: str = ""
-    """Why the stream ended before the text came."""
+    """Why the stream ended before the text came; empty if it did not end."""
 
 
 class Stream:
@@ -57,12 +57,12 @@ class Stream:
         try:
             self._connection.connect()
             self._sock = self._connection.sock
-            # Without Accept: text/event-stream an overload is answered by a status, not by an event.
+            # Without Accept: text/event-stream, an overloaded service responds with a status, not with an event.
             self._connection.request("GET", self._path, headers={"Authorization": f"Bearer {self._token}"})
             self._response = self._connection.getresponse()
             status = self._response.status
             if status != 200:
-                return OpenResult(status, _detail(self._response.read(MOST_BYTES)))
+                return OpenResult(status, _detail(self._response.read(MAX_BYTES)))
             if not self._response.headers.get("Content-Type", "").startswith("text/event-stream"):
                 return OpenResult(status, "no event stream")
         except FAULTS as error:
@@ -71,14 +71,14 @@ class Stream:
         return OpenResult(status, waited.ended, ready=waited.seconds is not None)
 
     def wait(self, text: str, *, seconds: float) -> WaitResult:
-        """Read until a line contains the text, the stream ends, or the time is over."""
+        """Read until a line contains the text, the stream ends, or the time is up."""
         began, closing = time.monotonic(), False
         if self._sock is None or self._response is None:
             return WaitResult(ended="not open")
         while (left := began + seconds - time.monotonic()) > 0:
             try:
                 self._sock.settimeout(left)
-                line = self._response.readline(MOST_BYTES).decode(errors="replace").rstrip("\n")
+                line = self._response.readline(MAX_BYTES).decode(errors="replace").rstrip("\n")
             except TimeoutError:
                 break
             except FAULTS as error:
@@ -98,7 +98,7 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         if self._sock is not None:
             with contextlib.suppress(OSError):
-                # Wakes a thread that still reads.
+                # Wake a thread that is still reading.
                 self._sock.shutdown(socket.SHUT_RDWR)
         if self._response is not None:
             self._response.close()
@@ -106,7 +106,7 @@ class Stream:
 
 
 def _detail(body: bytes) -> str:
-    """The explanation in a problem document (RFC 9457); empty for any other body."""
+    """Return the explanation in a problem document (RFC 9457); empty for any other body."""
     return _field(body, "detail")
 
 

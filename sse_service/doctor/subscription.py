@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
     from sse_service.doctor.aws_calls import Answer
 
-SHOWN_CHARACTERS = 500
-"""Of a filter policy, which may have 256 KiB."""
+MAX_SHOWN_CHARACTERS = 500
+"""How much of a filter policy is shown. It may have 256 KiB."""
 
 _RECIPIENTS = frozenset({"user_id", "group", "broadcast"})
-"""The attributes that say whom an event is for."""
+"""The attributes that name the recipients of an event."""
 
 _UNREADABLE = (AttributeError, TypeError, ValueError)
 
 
 def find_subscription(subscriptions: Iterable[Mapping[str, Any]], queue_arn: str) -> str | None:
-    """The ARN of the queue's subscription; ``PendingConfirmation`` while SNS waits for its confirmation."""
+    """Return the ARN of the queue's subscription, or ``PendingConfirmation`` while SNS waits for its confirmation."""
     found = [
         str(each.get("SubscriptionArn"))
         for each in subscriptions
@@ -34,7 +34,7 @@ def find_subscription(subscriptions: Iterable[Mapping[str, Any]], queue_arn: str
 
 
 def not_checked(fault: Fault) -> Finding:
-    """Report that SNS did not say what the topic's subscriptions are."""
+    """Make a finding that the topic's subscriptions could not be read."""
     fix = "allow the task's role sns:ListSubscriptionsByTopic and sns:GetSubscriptionAttributes, or check it yourself"
     return warn("subscription", f"it could not be checked ({fault.code})", fix)
 
@@ -42,9 +42,9 @@ def not_checked(fault: Fault) -> Finding:
 def check_subscription(
     arn: str | None, answer: Answer | None, attributes: Mapping[str, str], body: Mapping[str, Any]
 ) -> list[Finding]:
-    """Judge the answer to sns:GetSubscriptionAttributes.
+    """Check the answer to sns:GetSubscriptionAttributes.
 
-    ``attributes`` and ``body`` are the canary's: what every event for one user has.
+    ``attributes`` and ``body`` are the canary's, which every event for one user has too.
     """
     if arn is None:
         fix = "aws sns subscribe --protocol sqs --topic-arn (SSE_TOPIC_ARN) --notification-endpoint (the queue's ARN)"
@@ -69,7 +69,7 @@ def check_subscription(
 
 
 def drops(answer: Answer | None, attributes: Mapping[str, str], body: Mapping[str, Any]) -> bool:
-    """Whether the filter policy drops a message with these attributes and this body, as far as it can be read."""
+    """Whether the filter policy drops a message with these attributes and this body. False if it cannot be read."""
     given: Mapping[str, str] = {} if answer is None or isinstance(answer, Fault) else answer.get("Attributes", {})
     try:
         return bool(given.get("FilterPolicy")) and bool(_dropping(given, attributes, body))
@@ -103,7 +103,7 @@ def _check_filter_policy(given: Mapping[str, str], attributes: Mapping[str, str]
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}…"
 
 
 def _unconfirmed() -> Finding:

@@ -1,10 +1,10 @@
-"""``timeouts``: times of the queue and of the settings that must agree with each other."""
+"""``timeouts``: durations in the queue's attributes and in the settings that must fit each other."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from consumers.sqs.visibility import LONGEST_HOLD
+from consumers.sqs.visibility import LONGEST_HOLD_SECONDS
 from sse_service.doctor.report import Finding, fail, ok, skip, warn
 from sse_service.streams.registry import EVICTED_RETRY_MS
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     from sse_service.settings.settings import Settings
 
 ALB_IDLE_SECONDS = 60
-"""The idle timeout of an ALB, unless it is set otherwise."""
+"""The default idle timeout of an ALB."""
 
-SHORT_VISIBILITY = 10
-"""The consumer extends the visibility at a third of it. Below this, one slow answer of SQS loses a message."""
+MIN_VISIBILITY_SECONDS = 10
+"""The consumer extends a message after a third of the timeout. With less, one slow answer of SQS is too late."""
 
-LONGEST_RETRY = EVICTED_RETRY_MS[1] // 1000
-"""Seconds: the longest wait before a reconnect that the service tells a page."""
+LONGEST_RETRY_SECONDS = EVICTED_RETRY_MS[1] // 1000
+"""The longest wait before a reconnect that the service tells a page."""
 
 
 def check_timeouts(
     settings: Settings,
     queue: Mapping[str, str] | None,
     redrive: RedrivePolicy | None,
-    dead: Mapping[str, str] | None,
+    dlq: Mapping[str, str] | None,
 ) -> list[Finding]:
-    """``queue`` and ``dead`` are the queues' attributes; None if they could not be read."""
+    """Check all durations. ``queue`` and ``dlq`` are the queues' attributes; None if they could not be read."""
     found = _check_history(settings)
     if queue is None:
         return [*found, skip("timeouts", "the queue's attributes are not known")]
-    found += _check_queue(queue, dead)
+    found += _check_queue(queue, dlq)
     visibility = int(queue.get("VisibilityTimeout", 30))
     if redrive is not None:
         found += _check_redelivery(settings, queue, visibility, redrive.max_receives)
@@ -42,31 +42,31 @@ def check_timeouts(
 
 
 def _check_history(settings: Settings) -> list[Finding]:
-    if settings.history_seconds >= LONGEST_RETRY:
+    if settings.history_seconds >= LONGEST_RETRY_SECONDS:
         return []
     text = (
-        f"SSE_HISTORY_SECONDS {settings.history_seconds} is shorter than {LONGEST_RETRY} s, the longest wait before a "
-        "page reconnects: each such page gets a gap"
+        f"SSE_HISTORY_SECONDS {settings.history_seconds} is shorter than {LONGEST_RETRY_SECONDS} s, the longest wait "
+        "before a page reconnects: each such page gets a gap"
     )
-    return [warn("timeouts", text, f"raise it to at least {LONGEST_RETRY}; 3600 is the default")]
+    return [warn("timeouts", text, f"raise it to at least {LONGEST_RETRY_SECONDS}; 3600 is the default")]
 
 
-def _check_queue(queue: Mapping[str, str], dead: Mapping[str, str] | None) -> list[Finding]:
+def _check_queue(queue: Mapping[str, str], dlq: Mapping[str, str] | None) -> list[Finding]:
     found = []
     visibility, retention = int(queue.get("VisibilityTimeout", 30)), int(queue.get("MessageRetentionPeriod", 345_600))
-    if visibility < SHORT_VISIBILITY:
+    if visibility < MIN_VISIBILITY_SECONDS:
         text = f"VisibilityTimeout is {visibility} s: after one slow answer of SQS, a message is delivered again"
         found.append(warn("timeouts", text, "set it to 30"))
     if int(queue.get("DelaySeconds", 0)):
         text = f"DelaySeconds is {queue['DelaySeconds']}: every event is late by as much"
         found.append(warn("timeouts", text, "set it to 0"))
-    if retention < LONGEST_HOLD:
+    if retention < LONGEST_HOLD_SECONDS:
         text = (
             f"MessageRetentionPeriod is {retention} s: messages that wait longer for the store or for a task are lost; "
             "the service waits up to 12 hours"
         )
-        found.append(warn("timeouts", text, f"raise it to at least {LONGEST_HOLD}"))
-    if dead is not None and (kept := int(dead.get("MessageRetentionPeriod", retention))) < retention:
+        found.append(warn("timeouts", text, f"raise it to at least {LONGEST_HOLD_SECONDS}"))
+    if dlq is not None and (kept := int(dlq.get("MessageRetentionPeriod", retention))) < retention:
         text = (
             f"the dead-letter queue keeps messages {kept} s and the queue {retention} s, both counted from when they "
             "were sent: an old message expires as soon as it gets there"

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def check_topic_arn(arn: str, region: str) -> Finding | None:
-    """Judge the setting itself; None if SNS can be asked about it."""
+    """Check the setting itself. Return None if SNS can be asked about it."""
     if not arn:
-        fix = "set it to the topic of the queue's subscription; without it, nothing between the two is checked"
+        fix = "set it to the topic of the queue's subscription; without it, the path from topic to queue is not checked"
         return fail("topic", "SSE_TOPIC_ARN is not set", fix)
     if (elsewhere := arn.split(":")[3]) != region:
         text = f"it is in {elsewhere}, the task in {region}: `publish` does not reach it from here"
@@ -23,7 +23,7 @@ def check_topic_arn(arn: str, region: str) -> Finding | None:
 
 
 def check_topic(arn: str, answer: Answer) -> Finding:
-    """Judge the answer to sns:GetTopicAttributes."""
+    """Check the answer to sns:GetTopicAttributes."""
     if isinstance(answer, Fault):
         return _explain(answer)
     if answer.get("Attributes", {}).get("FifoTopic") == "true":

@@ -1,4 +1,4 @@
-"""What the operator's page shows of a task at one moment."""
+"""The state of a task at one moment, for the operator's page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sse_service.telemetry.metrics import Metrics
 
 MAX_USERS = 50
-"""How many users are listed: those with the most streams."""
+"""Limit of listed users. Those with the most streams come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class UserStreams:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A task at one moment."""
+    """The state of a task at one moment."""
 
     at: float
     """Seconds since 1970."""
@@ -78,7 +78,7 @@ class Inspector:
             user, age = stream.principal.user, now - stream.opened_at
             streams[user] += 1
             behind[user] += not stream.idle
-            # Streams come in order of opening: a user's first is the oldest.
+            # The snapshot is in order of opening, so a user's first stream is the oldest.
             ages[user] = ages.get(user, (age, age))[0], age
         return Overview(
             at=time.time(),

@@ -8,7 +8,7 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
-from sse_service.operator.formats import count, duration, rate
+from sse_service.operator.number_formats import count, duration, rate
 from sse_service.operator.plots import plots
 
 if TYPE_CHECKING:
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from sse_service.operator.overview import Overview
 
 _NO_TOPIC = "Test events need a topic: <code>SSE_TOPIC_ARN</code> is not set."
-_RETURN = "The event returns through SNS and SQS to this task or another one."
+_ROUND_TRIP = "The event returns through SNS and SQS to this task or another one."
 _PAGE = Template((files(__package__) / "page.html").read_text("utf-8"))
 
 
 def render_page(overview: Overview, *, topic: str, notice: str = "") -> str:
     """Render the whole document.
 
-    ``topic`` is where test events are published, empty if they cannot be. ``notice`` tells the result of the last one.
+    ``topic`` is the ARN for test events, empty if none can be sent. ``notice`` is the result of the last test event.
     """
     return _PAGE.substitute(
         overview=render_overview(overview, None),
-        destination=f"Publishes to <code>{escape(topic)}</code>. {_RETURN}" if topic else _NO_TOPIC,
+        destination=f"Publishes to <code>{escape(topic)}</code>. {_ROUND_TRIP}" if topic else _NO_TOPIC,
         disabled="" if topic else "disabled",
         notice=f'<p class="notice" role="status">{escape(notice)}</p>' if notice else "",
     )
 
 
 def render_overview(now: Overview, before: Overview | None) -> str:
-    """Render the part that changes, with rates since ``before``."""
+    """Render the part of the page that changes. Rates are counted since ``before``."""
     return "\n".join(
         [
             _state(now),
@@ -65,7 +65,7 @@ def _state(now: Overview) -> str:
 
 
 def _history(now: Overview) -> str:
-    shaded = "<p>Shaded: no data, as the process did not run.</p>" if now.window.pauses() else ""
+    shaded = "<p>Shaded: no data, because the process did not run.</p>" if now.window.pauses() else ""
     return f'<div class="plots">{plots(now.window, streams=now.streams)}</div>{shaded}'
 
 
@@ -106,7 +106,7 @@ def _section(title: str, body: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: bool = True) -> str:
-    """Render a table; cells are HTML."""
+    """Render a table. Cells are HTML, not plain text."""
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     kind = "numeric" if numeric else "text"

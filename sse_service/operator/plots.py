@@ -1,4 +1,4 @@
-"""The plots of the operator's page: inline SVG without scripts and style attributes, which the page's CSP forbids."""
+"""The plots of the operator's page: inline SVG. The page's CSP forbids scripts and style attributes in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sse_service.operator.formats import count, delay, duration, rate
+from sse_service.operator.number_formats import count, delay, duration, rate
 from sse_service.operator.samples import WINDOW_SECONDS
 from sse_service.telemetry.metrics import DELAY_BUCKETS
 
@@ -24,14 +24,14 @@ class Line:
     """One line of a plot."""
 
     name: str
-    """What the line is, where a plot has several. Also its CSS class."""
+    """The name of the line in a plot with several lines. It is also the CSS class."""
     values: Sequence[float | None]
-    """One for each sample of the window; None where there was nothing to measure."""
+    """One value for each sample of the window; None if there was nothing to measure."""
     now: float | None
 
 
 def plots(window: Window, *, streams: int) -> str:
-    """Draw all plots; ``streams`` is the number of streams now, which may be newer than the last sample."""
+    """Draw all plots. ``streams`` is the current number of streams, which may be newer than the last sample."""
     samples = window.samples
     rates, medians, p99s = (
         [sample.events_per_second for sample in samples],
@@ -65,7 +65,7 @@ def _plot(
     scale: Callable[[float], str],
     least: float = 1,
 ) -> str:
-    """Draw one plot; ``text`` formats a value, ``scale`` the top of the scale, which is never below ``least``."""
+    """Draw one plot. ``text`` formats values, ``scale`` formats the top of the scale, which is at least ``least``."""
     known = [value for line in lines for value in line.values if value is not None]
     extremes = f"lowest {text(min(known))}, highest {text(max(known))}" if known else "nothing measured yet"
     now = [(line.name, "–" if line.now is None else text(line.now)) for line in lines]
@@ -77,7 +77,7 @@ def _plot(
     shapes = [_pause(window, start, end) for start, end in pauses]
     shapes += [f'<path class="line {line.name}" d="{_path(window, line.values, top)}"/>' for line in lines]
     current = "".join(f'<span class="now {name}"><small>{name}</small> {value}</span>' for name, value in now)
-    # The label says the same to a screen reader as the hidden texts to everybody else.
+    # Screen readers get the label. The texts that repeat it are hidden from them.
     return (
         f'<figure class="plot"><figcaption>{title}</figcaption><p class="current" aria-hidden="true">{current}</p>'
         f'<p class="scale" aria-hidden="true"><span>{scale(top)}</span><span>0</span></p>'
@@ -89,7 +89,7 @@ def _plot(
 
 
 def _path(window: Window, values: Sequence[float | None], top: float) -> str:
-    """Give the path of a line; it is broken where the process did not run and where there was nothing to measure."""
+    """Return the path of a line, with breaks where the process did not run or there was nothing to measure."""
     resumed = {end for _, end in window.pauses()}
     path = ""
     drawing = False
@@ -98,7 +98,7 @@ def _path(window: Window, values: Sequence[float | None], top: float) -> str:
             drawing = False
             continue
         point = f"{_x(window, sample.at)} {HEIGHT - min(value / top, 1) * HEIGHT:.1f}"
-        # A line of no length is drawn as a dot: a value between two breaks is seen too.
+        # A line without length is drawn as a dot, so that a single value between two breaks is visible.
         path += f"L{point}" if drawing and sample.at not in resumed else f"M{point}h0"
         drawing = True
     return path
@@ -123,5 +123,5 @@ def _scale_top(values: Sequence[float], least: float) -> float:
 
 
 def _at_most(seconds: float) -> str:
-    """Format a delay that is known as the upper bound of its bucket."""
+    """Format a delay of which only the upper bound is known."""
     return f"over {delay(DELAY_BUCKETS[-1])}" if seconds == math.inf else f"≤ {delay(seconds)}"

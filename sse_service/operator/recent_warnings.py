@@ -21,7 +21,7 @@ class LogLine:
 
 
 class RecentWarnings(logging.Handler):
-    """A log handler that keeps the newest warnings and errors. Like the log, it gets no tokens and no payloads."""
+    """A log handler that keeps the newest warnings and errors. Like the log, they contain no tokens and no payloads."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -37,12 +37,12 @@ class RecentWarnings(logging.Handler):
         logging.getLogger().removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record. Of an exception it keeps the class only: its text may quote a payload."""
+        """Keep a record. Only the class of an exception is kept: its text may quote a payload."""
         text = record.getMessage()
         if record.exc_info and record.exc_info[0] is not None:
             text += f" ({record.exc_info[0].__name__})"
         self._lines.append(LogLine(record.created, record.levelname.lower(), text[:500]))
 
     def newest_first(self) -> list[LogLine]:
-        """Give the kept lines."""
+        """Return the kept lines."""
         return list(reversed(self._lines))

@@ -1,4 +1,4 @@
-"""Which requests the operator's page answers. It has no login, so pages of other sites must not reach it."""
+"""Checks the requests to the operator's page. It has no login, so pages of other sites must not reach it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def by_address_only(endpoint: Endpoint) -> Endpoint:
-    """Refuse requests whose Host is neither an address nor localhost.
+    """Refuse requests whose Host is neither an IP address nor localhost.
 
-    The owner of any other name could point it at this port and read the page from a page of theirs (DNS rebinding).
+    The owner of any other name could make it resolve to this address, and read the page from a page of their own (DNS
+    rebinding).
     """
 
     async def check(request: Request) -> Response:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from consumers.sqs.failures import AWS_ERRORS
 from sse_service import aws
 from sse_service.http.problems import problem
-from sse_service.operator.form import read_form
+from sse_service.operator.event_form import read_form
 from sse_service.operator.page import render_overview, render_page
 from sse_service.operator.request_checks import by_address_only, is_same_origin
 
@@ -48,7 +48,7 @@ class OperatorPage:
         self._ended.set()
 
     def routes(self) -> list[Route]:
-        """Give the routes."""
+        """Return the routes."""
         return [
             Route("/", by_address_only(self.show)),
             Route("/live", by_address_only(self.live)),
@@ -59,7 +59,7 @@ class OperatorPage:
         ]
 
     async def show(self, request: Request) -> Response:
-        """Answer with the page."""
+        """Return the page."""
         sent = request.query_params.get("sent", "")
         notice = f"Test event published: {sent}" if sent else ""
         text = render_page(self._inspector.inspect(), topic=self._topic_arn, notice=notice)
@@ -81,7 +81,7 @@ class OperatorPage:
             message_id = await aws.publish(self._topic_arn, form.data, attributes)
         except (*AWS_ERRORS, RuntimeError, ValueError) as error:
             return problem(502, f"the test event was not published: {error}")
-        # A redirect, so that a reload of the page does not publish again.
+        # Redirect, so that a reload of the page does not publish again.
         return RedirectResponse(f"/?{urlencode({'sent': message_id})}", status_code=303)
 
     async def _overviews(self) -> AsyncIterator[ServerSentEvent]:

@@ -1,4 +1,4 @@
-"""What the plots show: one sample of the task's metrics every few seconds, for the last 15 minutes."""
+"""The data of the plots: samples of the task's metrics, taken every few seconds and kept for 15 minutes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sse_service.telemetry.counters import added, quantile
+from sse_service.telemetry.counters import increase, quantile
 from sse_service.telemetry.metrics import sum_samples
 
 if TYPE_CHECKING:
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 PERIOD_SECONDS = 5
 WINDOW_SECONDS = 15 * 60
 MISSED_SECONDS = 2.5 * PERIOD_SECONDS
-"""A longer time between two samples means that the process did not run."""
+"""If the time between two samples is longer than this, the process did not run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The state of a task at one moment, and what happened since the sample before."""
+    """The state of a task at one moment, and its activity since the previous sample."""
 
     at: float
-    """Seconds on the clock of Samples."""
+    """Seconds by the clock of ``Samples``."""
     streams: float
     events_per_second: float
-    """Events delivered, as a mean since the sample before."""
+    """Events delivered, as a mean since the previous sample."""
     delay_median: float | None
-    """Seconds from publish to write, as an upper bound; None without an event since the sample before."""
+    """An upper bound of the seconds from publish to write; None if there was no event since the previous sample."""
     delay_p99: float | None
 
 
 class Samples:
-    """Samples a task's metrics while ``run`` runs, whether or not a page is open, and keeps the last 15 minutes."""
+    """Samples a task's metrics and keeps the last 15 minutes. It does so whether or not a page is open."""
 
     def __init__(self, *, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
         self._metrics = metrics
@@ -58,7 +58,7 @@ class Samples:
         now = self._clock()
         delivered = sum_samples(self._metrics.events_delivered)
         buckets = self._metrics.publish_to_write_seconds.bucket_counts()
-        new = added(buckets, self._last_buckets)
+        new = increase(buckets, self._last_buckets)
         seconds = now - self._last_at
         self._kept.append(
             Sample(
@@ -72,7 +72,7 @@ class Samples:
         self._last_at, self._last_delivered, self._last_buckets = now, delivered, buckets
 
     def window(self) -> Window:
-        """Give the samples of the last 15 minutes, oldest first."""
+        """Return the samples of the last 15 minutes, oldest first."""
         now = self._clock()
         return Window(now, [sample for sample in self._kept if sample.at >= now - WINDOW_SECONDS])
 
@@ -85,7 +85,7 @@ class Window:
     samples: list[Sample]
 
     def pauses(self) -> list[tuple[float, float]]:
-        """Give the times when the process did not run, as (start, end); the time before its start is one of them."""
+        """Return the times when the process did not run, as (start, end). The time before its start is one of them."""
         found = []
         last = self.now - WINDOW_SECONDS
         for at in (*(sample.at for sample in self.samples), self.now):

@@ -1,4 +1,4 @@
-"""Whom an event is for: the users and groups that attributes, a body or overrides name."""
+"""Finds whom an event is for: the users and groups that attributes, a body or overrides name."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from sse_service.model.reasons import RejectionReason
 from sse_service.routing.fields import has_surrogate
 
 MAX_NAMES = 100
-"""Users and groups of one message."""
+"""Limit of users and groups in one message."""
 
-_OWN = ("user_id", "userId", "group", "broadcast", "event_type", "subject", "event_id")
+_SERVICE_ATTRIBUTES = ("user_id", "userId", "group", "broadcast", "event_type", "subject", "event_id")
 """The attributes that the service reads."""
 
 
 class Audience(NamedTuple):
-    """Users and groups as found. Their values are not checked yet: an overridden one never is."""
+    """Users and groups as given. Only ``channels`` checks them, so values that an override replaces may be invalid."""
 
     users: tuple[Any, ...] = ()
     groups: tuple[Any, ...] = ()
     broadcast: bool = False
     from_body: bool = False
-    """Whether a body named them. It may have fields of its own that happen to be called ``group``."""
+    """Whether the body named them. In a body, ``group`` may be a field with another meaning."""
 
     def overridden(self, found: Mapping[str, Any]) -> Audience:
-        """Replace what overrides decide, and leave the rest."""
+        """Replace the fields that have an override."""
         users, groups, broadcast, from_body = self
         if "user" in found:
             users = (found["user"],)
@@ -41,7 +41,7 @@ class Audience(NamedTuple):
         return Audience(users, groups, broadcast, from_body)
 
     def channels(self) -> tuple[str, ...]:
-        """The channels of all that are named. Raises NotUnderstood for a name of another type, or for too many."""
+        """Return the channels of all names. Raises NotUnderstood for a name of a wrong type, or for too many names."""
         users, groups = _names(self.users), _names(self.groups)
         if len(users) + len(groups) > MAX_NAMES:
             raise NotUnderstood(RejectionReason.NAMES)
@@ -52,30 +52,30 @@ class Audience(NamedTuple):
 
 
 def of_attributes(attributes: Mapping[str, Any]) -> Audience | None:
-    """Whom the message attributes name; None where they name nobody.
+    """Return whom the message attributes name; None if they name nobody.
 
-    Raises NotUnderstood for a Binary value in an attribute of the service's own.
+    Raises NotUnderstood for a Binary value in an attribute that the service reads.
     """
     if not attributes:
         return None
     for name, value in attributes.items():
-        if type(value) is bytes and name in _OWN:
+        if type(value) is bytes and name in _SERVICE_ATTRIBUTES:
             raise NotUnderstood(ConsumerReason.ATTRIBUTE)
-    # A body may say userId for user_id, so a producer may write it here too.
+    # A body may have userId in place of user_id, so producers write it here too.
     get = attributes.get
     user, alias, group, broadcast = get("user_id"), get("userId"), get("group"), get("broadcast") == "true"
-    users = (_listed(user),) if alias is None else (_listed(user), _listed(alias))
-    groups = () if group is None else (_listed(group),)
+    users = (_parse_array(user),) if alias is None else (_parse_array(user), _parse_array(alias))
+    groups = () if group is None else (_parse_array(group),)
     if _are_empty(users) and _are_empty(groups) and not broadcast:
         return None
     return Audience(users, groups, broadcast)
 
 
 def of_body(body: Any) -> Audience | None:
-    """Whom a JSON body names; None where it names nobody.
+    """Return whom a JSON body names; None if it names nobody.
 
-    The first place that names anybody decides: the top, ``detail``, ``data``. Where it names a user, its ``group`` is a
-    field of the producer's own and addresses nobody. A body never reaches everyone.
+    The first of three places that names anybody decides: the top level, ``detail``, ``data``. If it names a user, its
+    ``group`` is taken for a field with another meaning, and addresses nobody. A body cannot broadcast.
     """
     places = (body, body.get("detail"), body.get("data")) if isinstance(body, dict) else ()
     for place in places:
@@ -89,11 +89,11 @@ def of_body(body: Any) -> Audience | None:
     return None
 
 
-def _listed(value: Any) -> Any:
-    """An attribute's value; a JSON array in a text is a list.
+def _parse_array(value: Any) -> Any:
+    """Return a list for a text that is a JSON array, and any other value unchanged.
 
-    ``String.Array`` is easily forgotten, and no real id is a JSON array. A comma does not separate: names may contain
-    it, such as ``CN=ann,OU=staff``.
+    Producers easily forget the type ``String.Array``, and no real id is a JSON array. A comma is no separator: names
+    may contain one, such as ``CN=ann,OU=staff``.
     """
     if isinstance(value, str) and "[" in value and value.lstrip().startswith("["):
         parsed = parse(value)
@@ -106,7 +106,7 @@ def _are_empty(values: tuple[Any, ...]) -> bool:
 
 
 def _is_empty(value: Any) -> bool:
-    """Whether a value names nobody, whatever its type is."""
+    """Whether a value of any type names nobody."""
     if value is None:
         return True
     if isinstance(value, str):
@@ -117,9 +117,9 @@ def _is_empty(value: Any) -> bool:
 
 
 def _names(values: Iterable[Any]) -> list[str]:
-    """The names in each value: a string, an integer, or a list of these. Null and empty name nobody.
+    """Return the names in all values. A value is a string, an integer, or a list of these. Null and empty name nobody.
 
-    Blanks and line ends around a name are dropped: no id has them, and they come easily out of a shell or a form.
+    White space around a name is dropped: no id has any, and shells and forms easily add it.
     """
     found = []
     for value in values:
@@ -139,7 +139,7 @@ def _names(values: Iterable[Any]) -> list[str]:
 
 
 def _flag(value: Any) -> bool:
-    """True for true and ``"true"``; false for any other string, false and null."""
+    """Return True for true and ``"true"``, and False for false, null and any other string."""
     if value is not None and not isinstance(value, bool | str):
         raise NotUnderstood(RejectionReason.BROADCAST)
     return value in (True, "true")

@@ -1,4 +1,4 @@
-"""Checks the fields of an event: type, subject, id and data, as messages and overrides give them."""
+"""Checks the fields of an event, which come from a message or an override: type, subject, id and data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from consumers.text import as_text
 from sse_service.model.reasons import RejectionReason
 
 LINE_BYTES = len("data: \n")
-"""Bytes that each line of the data takes in an event stream, beside its text."""
+"""Bytes that an event stream needs for each line of the data, in addition to its text."""
 
 _ID = RejectionReason.ID  # the lookup in the enum takes longer than the check
 
@@ -22,20 +22,20 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def one_line(value: Any, reason: StrEnum) -> str | None:
-    """A string without control characters; None for null and for an empty string.
+    """Check a string without control characters. Returns None for null and for an empty string.
 
     Raises NotUnderstood with the given reason.
     """
     if value is None or value == "":
         return None
-    # isprintable() is fast and true for almost every text. It is false for some harmless characters too.
+    # isprintable() is fast, and true for almost every text. For some harmless characters it is false.
     if not isinstance(value, str) or not (value.isprintable() or not has_control(value)):
         raise NotUnderstood(reason)
     return value
 
 
 def event_id(value: Any) -> str:
-    """A string or an integer. An id is required: without one, copies of the event could not be recognised."""
+    """Check an id, a string or an integer. It is required: without it, copies of the event could not be recognised."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     found = one_line(value, _ID)
@@ -45,7 +45,7 @@ def event_id(value: Any) -> str:
 
 
 def data_text(value: Any) -> str:
-    """A string as it is, null as empty, anything else as compact JSON."""
+    """Return a string unchanged, an empty string for null, and compact JSON for anything else."""
     try:
         found = as_text(value)
     except TypeError:  # orjson reads 1024 levels and writes 254, and writes integers of at most 64 bits
@@ -58,15 +58,15 @@ def data_text(value: Any) -> str:
 
 
 def exceeds(text: str, max_bytes: int) -> bool:
-    """Whether the encoded ``data:`` lines are longer than the limit."""
-    # Most texts are short enough without a look at them: no character takes more bytes than a line end does.
+    """Whether the encoded ``data:`` lines have more bytes than the limit."""
+    # For most texts the length is enough: no character needs more bytes than a line end, which starts a new line.
     return (len(text) + 1) * LINE_BYTES > max_bytes and encoded_size(text) > max_bytes
 
 
 def encoded_size(text: str) -> int:
-    """Bytes of the ``data:`` lines that an event stream needs for the text.
+    """Return the number of bytes in the ``data:`` lines of a text.
 
-    CRLF, LF and CR end a line, and nothing else does (WHATWG HTML §9.2.5).
+    Only CRLF, LF and CR end a line (WHATWG HTML §9.2.5).
     """
     ends = text.count("\n") + text.count("\r")
     lines = ends - text.count("\r\n") + 1

@@ -1,4 +1,4 @@
-"""The Handler that a consumer calls: route each message, then publish all their events."""
+"""The Handler that a consumer calls: it routes each message, then publishes all events."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _log = logging.getLogger(__name__)
 
 
 class Ingest:
-    """Stores the events of one receive with one call, so that they keep the queue's order."""
+    """Stores all events of one receive with one call to the broker, so that they keep the queue's order."""
 
     def __init__(self, *, router: Router, broker: Broker, metrics: Metrics, discard_unrouted: bool = False) -> None:
         self._router = router
         self._broker = broker
         self._metrics = metrics
         self._discard_unrouted = discard_unrouted
-        self._comma_warned = False
+        self._warned_of_comma = False
 
     async def __call__(self, envelopes: Sequence[Envelope]) -> list[Outcome]:
-        """Answer DONE only for a message whose events the broker has stored, or that is to be discarded."""
+        """Answer DONE only if the broker has stored a message's events, or if the message is discarded."""
         routings = [self._route(envelope) for envelope in envelopes]
         stored = await self._store([route for routing in routings for route in routing.routes])
         return [self._answer(envelope, routing, stored) for envelope, routing in zip(envelopes, routings, strict=True)]
@@ -44,8 +44,8 @@ class Ingest:
             is_json = envelope.body != envelope.text
             reason = RejectionReason.UNROUTED if is_json else RejectionReason.NOT_JSON
             return routing._replace(rejections=(Rejection(reason),))
-        if not self._comma_warned and _has_comma(routing):
-            self._comma_warned = True
+        if not self._warned_of_comma and _has_comma(routing):
+            self._warned_of_comma = True
             _log.warning(
                 "message %s (event %.100s) names a user or group with a comma in it, and goes to that one name. "
                 "To name several, send a String.Array or a JSON array. This is logged once",
@@ -67,8 +67,8 @@ class Ingest:
         if _log.isEnabledFor(logging.DEBUG):
             _log_routes(envelope, routing.routes)
         if routing.rejections:
-            # The events that are understood are stored. They come again with the message until the redrive policy takes
-            # it, and are recognised as duplicates.
+            # The message's valid events are stored. They come again with it until the redrive policy moves it to the
+            # dead-letter queue, and are recognised as duplicates.
             self._metrics.rejected(routing.rejections[0].reason)
             for rejection in routing.rejections:
                 _warn(envelope, rejection)
@@ -89,7 +89,7 @@ def _has_comma(routing: Routing) -> bool:
 
 def _warn(envelope: Envelope, rejection: Rejection) -> None:
     record = "" if rejection.record is None else f" record {rejection.record}"
-    # The publisher knows the event's id, not the message's. It may be any text of the publisher's, so it is cut.
+    # The publisher knows the event's id, not the message's. It may be a text of any length, so it is shortened.
     _log.warning(
         "message %s (event %.100s)%s was not understood (reason: %s)",
         envelope.message_id,

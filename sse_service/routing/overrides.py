@@ -1,4 +1,4 @@
-"""An operator's own rules for whom a message is for and what they see, written in JMESPath."""
+"""An operator's own routing rules, written in JMESPath."""
 
 from __future__ import annotations
 
@@ -74,6 +74,6 @@ class Evaluator:
 
 
 def _functions(node: Any) -> set[str]:
-    """The names of all functions that a parsed expression calls."""
+    """Return the names of all functions that a parsed expression calls."""
     found = {node["value"]} if node["type"] == "function_expression" else set()
     return found.union(*(_functions(child) for child in node["children"] if isinstance(child, dict)))

@@ -1,4 +1,4 @@
-"""One event as its message gives it, and what it becomes."""
+"""An event before its fields are checked, and its conversion into a Route."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TYPE, _SUBJECT = RejectionReason.TYPE, RejectionReason.SUBJECT
 
 
 class RawEvent(NamedTuple):
-    """One event as the defaults find it. Its values are not checked yet: an overridden one never is."""
+    """An event as the default rules read it. Only ``route`` checks it, so overridden values may be invalid before."""
 
     audience: Audience
     type: Any
@@ -25,15 +25,15 @@ class RawEvent(NamedTuple):
     id: Any
     time: str | None
     suffix: str = ""
-    """Tells the records of one message apart: ``#1`` of the second."""
+    """Tells the records of one message apart: the second has ``#1``."""
 
     def overridden(self, found: Mapping[str, Any]) -> RawEvent:
-        """Replace what overrides decide, and leave the rest."""
+        """Replace the fields that have an override."""
         fields = {name: found[name] for name in ("type", "subject", "data", "id") if name in found}
         return self._replace(audience=self.audience.overridden(found), **fields)
 
     def route(self, max_event_bytes: int) -> Route:
-        """Check all values, and make the Route. Raises NotUnderstood."""
+        """Check all fields, and make the Route. Raises NotUnderstood."""
         event = Event(
             event_id(self.id) + self.suffix,
             data_text(self.data),

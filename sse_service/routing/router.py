@@ -24,40 +24,40 @@ class Rejection(NamedTuple):
     """An event that is not understood."""
 
     reason: StrEnum
-    """A RejectionReason, or a ConsumerReason where the text itself is at fault."""
+    """A RejectionReason, or a ConsumerReason if the text itself is at fault."""
     record: int | None = None
-    """Its number, from 0, in a message of several records."""
+    """The record's number, from 0, in a message with several records."""
 
 
 class Routing(NamedTuple):
-    """What one message contains. S3's own test contains nothing at all."""
+    """The events of one message. S3's test notification has none."""
 
     routes: tuple[Route, ...] = ()
     unrouted: int = 0
-    """Events that name nobody."""
+    """How many events name nobody."""
     rejections: tuple[Rejection, ...] = ()
 
 
 class Router:
-    """Routes by message attributes, else by what the body names. Overrides come before both.
+    """Routes by message attributes, or else by the names in the body. Overrides come before both.
 
-    An override replaces its own field and leaves the other fields as they were. It is evaluated over
+    An override replaces one field and leaves the others unchanged. It is evaluated over
     ``{attributes, body, subject, source, type, id, time, wrapper}``. ``wrapper`` is the whole EventBridge event or
-    CloudEvent, null for other messages. Overrides are evaluated for each record of an S3
-    notification: ``body`` is the record, ``type`` its ``eventName``, ``subject`` the decoded key.
+    CloudEvent, and null for other messages. In an S3 notification, overrides are evaluated for each record: ``body`` is
+    the record, ``type`` its ``eventName``, ``subject`` the decoded key.
     """
 
     def __init__(
         self, *, max_event_bytes: int = 262_144, s3_key_pattern: str | None = None, overrides: Overrides | None = None
     ) -> None:
-        """Without ``s3_key_pattern``, S3 names nobody.
+        """Without ``s3_key_pattern``, an S3 key names nobody.
 
         ``max_event_bytes`` limits the encoded ``data:`` lines; SNS accepts messages of 256 KiB.
         Raises ValueError for an invalid pattern or expression.
         """
         self._max_event_bytes = max_event_bytes
         self._key_pattern = s3.key_pattern(s3_key_pattern) if s3_key_pattern is not None else None
-        # None where nothing is overridden, so that a plain message does not pay for a call.
+        # None if there are no overrides, so that a plain message costs no function call.
         self._overrides = Evaluator(overrides or Overrides()) or None
 
     def route(self, envelope: Envelope) -> Routing:
@@ -77,7 +77,7 @@ class Router:
     def _route_one(self, envelope: Envelope) -> Route:
         attributes = envelope.attributes
         named = audience.of_attributes(attributes) or audience.of_body(envelope.body)
-        if envelope.source == s3.EVENTBRIDGE_SOURCE and (key := s3.bridged_key(envelope.body)) is not None:
+        if envelope.source == s3.EVENTBRIDGE_SOURCE and (key := s3.eventbridge_key(envelope.body)) is not None:
             named = named or self._owner(key)
             envelope = envelope._replace(subject=s3.subject(key))
         kind = attributes.get("event_type") or envelope.type
@@ -95,7 +95,7 @@ class Router:
             try:
                 route = self._route_record(envelope, record, named, f"#{number}" if several else "")
             except NotUnderstood as error:
-                # One bad record does not take the others with it.
+                # A bad record does not affect the others.
                 rejections.append(Rejection(error.reason, number if several else None))
             else:
                 if route.channels:
@@ -122,7 +122,7 @@ class Router:
         return raw.route(self._max_event_bytes)
 
     def _owner(self, key: str) -> Audience | None:
-        """The user whom an S3 key names."""
+        """Return the user whom an S3 key names."""
         match = self._key_pattern.fullmatch(key) if self._key_pattern else None
         return Audience((match["user"],)) if match else None
 
@@ -132,6 +132,6 @@ def _id(envelope: Envelope) -> Any:
 
 
 def _view(envelope: Envelope) -> Mapping[str, Any]:
-    """What overrides are evaluated over."""
+    """Return the object over which overrides are evaluated."""
     fields = ("attributes", "body", "subject", "source", "type", "time", "wrapper")
     return {"id": envelope.event_id, **{name: getattr(envelope, name) for name in fields}}

@@ -1,4 +1,4 @@
-"""Reads S3's event notifications, and its events by way of EventBridge."""
+"""Reads the events of S3: its own notifications, and those that come through EventBridge."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from sse_service.model.reasons import RejectionReason
 from sse_service.routing.fields import has_control
 
 EVENTBRIDGE_SOURCE = "aws.s3"
-"""Who says to send an event that S3 sends by way of EventBridge."""
+"""The ``source`` of S3's events in EventBridge."""
 
 _KEY_PART = re.compile(r"(\{user\}|\*)")
 
 
 def is_test_event(body: dict[str, Any]) -> bool:
-    """Whether S3 sent the message to test a new notification. It is for nobody, and nothing is wrong with it."""
+    """Whether S3 sent the message to test a new notification. It has no event, and is not an error."""
     return body.get("Service") == "Amazon S3" and body.get("Event") == "s3:TestEvent"
 
 
 def records(body: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """The records of a notification; None for any other body."""
+    """Return the records of a notification; None for any other body."""
     found = body.get("Records")
     if not isinstance(found, list) or not found:
         return None
@@ -32,7 +32,7 @@ def records(body: dict[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def record_key(record: dict[str, Any]) -> str:
-    """The decoded key of a record. Notifications URL-encode it, with ``+`` for a space. Raises NotUnderstood."""
+    """Return the decoded key of a record. Notifications URL-encode it, with ``+`` for a space. Raises NotUnderstood."""
     try:
         found = record["s3"]["object"]["key"]
     except (KeyError, TypeError):
@@ -42,8 +42,8 @@ def record_key(record: dict[str, Any]) -> str:
     return unquote_plus(found)
 
 
-def bridged_key(detail: Any) -> str | None:
-    """The key in the detail of an EventBridge event, where it is not encoded; None if there is no object."""
+def eventbridge_key(detail: Any) -> str | None:
+    """Return the key in an EventBridge event's detail, which is not encoded; None if there is no object."""
     try:
         key, bucket = detail["object"]["key"], detail["bucket"]["name"]
     except (KeyError, TypeError):
@@ -52,7 +52,7 @@ def bridged_key(detail: Any) -> str | None:
 
 
 def subject(key: str) -> str | None:
-    """The key as a subject. A key with a control character gives none: the event itself is good."""
+    """Return the key as a subject. A key with a control character gives no subject, but the event is valid."""
     return None if has_control(key) else key
 
 

@@ -18,20 +18,20 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sse_service.model.errors import InvalidSettings
-from sse_service.settings import forms
+from sse_service.settings import validators
 
 PREFIX = "SSE_"
 
 SECRETS = ("jwt_secret", "broker_password")
-"""Fields whose values are kept to the letter."""
+"""Fields from whose values no white space is dropped."""
 
 
 class Settings(BaseSettings):
-    """The variable of a field is its name in upper case after ``SSE_``. An empty variable is an unset one.
+    """All settings. A field is read from the variable that has its name in upper case after ``SSE_``.
 
-    A value given by keyword takes precedence over the environment's. Raises InvalidSettings.
+    An empty variable counts as unset. A keyword argument takes precedence over the environment. Raises InvalidSettings.
 
-    The text below each field is its row in the settings table of the documentation; a test compares them.
+    The text below each field is also in the settings table of the documentation. A test compares them.
     """
 
     model_config = SettingsConfigDict(
@@ -43,20 +43,22 @@ class Settings(BaseSettings):
         validate_default=False,
     )
 
-    queue_url: Annotated[str, AfterValidator(forms.queue)] = ""
+    queue_url: Annotated[str, AfterValidator(validators.queue)] = ""
     """URL of the standard SQS queue to read. `serve` needs it."""
     topic_arn: Annotated[
-        str, forms.form(forms.TOPIC, "a topic's ARN, such as arn:aws:sns:eu-west-1:123456789012:events")
+        str, validators.matches(validators.TOPIC, "a topic's ARN, such as arn:aws:sns:eu-west-1:123456789012:events")
     ] = ""
     """ARN of the SNS topic to which `publish` sends."""
-    single_task: Annotated[bool, BeforeValidator(forms.word)] = False
+    single_task: Annotated[bool, BeforeValidator(validators.lower_case)] = False
     """`true` promises that no second task reads the queue, not even during a deploy. The memory broker needs it."""
-    broker_url: Annotated[SecretStr, AfterValidator(forms.broker)] = SecretStr("memory://")
+    broker_url: Annotated[SecretStr, AfterValidator(validators.broker)] = SecretStr("memory://")
     """Where history is kept: `memory://` (this process), or a Valkey or Redis server at `redis://…` or `rediss://…`."""
-    broker_password: Annotated[SecretStr, AfterValidator(forms.unpadded)] | None = None
+    broker_password: Annotated[SecretStr, AfterValidator(validators.unpadded)] | None = None
     """Password of the server in `SSE_BROKER_URL`. Set it if the URL has none, so that only the password is a secret."""
     jwt_secret: Annotated[
-        tuple[Annotated[SecretStr, AfterValidator(forms.secret)], ...], NoDecode, BeforeValidator(forms.secrets)
+        tuple[Annotated[SecretStr, AfterValidator(validators.hs256_secret)], ...],
+        NoDecode,
+        BeforeValidator(validators.split_secrets),
     ] = ()
     """Secrets for HS256 tokens, separated by commas, each at least 32 bytes. The first signs, all verify."""
     jwt_issuer: str | None = None
@@ -67,25 +69,27 @@ class Settings(BaseSettings):
     """Claim of the token that holds the user's id, a string or an integer."""
     groups_claim: str = "groups"
     """Claim of the token that holds the list of the user's groups."""
-    cookie_name: Annotated[str, forms.form(forms.COOKIE, "letters, digits, - and _")] = "sse_session"
+    cookie_name: Annotated[str, validators.matches(validators.COOKIE, "letters, digits, - and _")] = "sse_session"
     """Name of the session cookie."""
-    cookie_samesite: Annotated[Literal["lax", "strict", "none"], BeforeValidator(forms.word)] = "lax"
+    cookie_samesite: Annotated[Literal["lax", "strict", "none"], BeforeValidator(validators.lower_case)] = "lax"
     """`SameSite` attribute of the cookie: `lax`, `strict` or `none`. Browsers accept `none` only over HTTPS."""
-    cookie_domain: Annotated[str, forms.form(forms.DOMAIN, "a host's name, such as example.com")] | None = None
+    cookie_domain: (
+        Annotated[str, validators.matches(validators.DOMAIN, "a host's name, such as example.com")] | None
+    ) = None
     """`Domain` attribute of the cookie. If unset, browsers send the cookie to this service's host only."""
-    s3_key_pattern: Annotated[str, AfterValidator(forms.key_pattern)] | None = None
+    s3_key_pattern: Annotated[str, AfterValidator(validators.key_pattern)] | None = None
     """Where the user's id is in an S3 key, such as `users/{user}/*`. If unset, S3 notifications reach nobody."""
     cors_origins: Annotated[
-        tuple[Annotated[str, AfterValidator(forms.origin)], ...], NoDecode, BeforeValidator(forms.items)
+        tuple[Annotated[str, AfterValidator(validators.origin)], ...], NoDecode, BeforeValidator(validators.split)
     ] = ()
     """Origins whose pages may open streams, separated by commas, such as `https://app.example.com`."""
     trusted_proxies: Annotated[
-        tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(forms.network)], ...],
+        tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(validators.network)], ...],
         NoDecode,
-        BeforeValidator(forms.items),
+        BeforeValidator(validators.split),
     ] = ()
     """Networks of proxies whose `X-Forwarded-*` headers are trusted, separated by commas, such as `10.0.0.0/16`."""
-    heartbeat_seconds: Annotated[int, AfterValidator(forms.heartbeat)] = 15
+    heartbeat_seconds: Annotated[int, AfterValidator(validators.heartbeat)] = 15
     """Seconds of silence after which a stream gets a comment. At most 50: an ALB closes after 60 s without a byte."""
     history_events: Annotated[int, Field(ge=1, le=100_000)] = 200
     """Events to keep for each channel."""
@@ -115,57 +119,62 @@ class Settings(BaseSettings):
     """Seconds over which streams are closed after SIGTERM. At most 110, as ECS kills a task after at most 120 s."""
     sqs_pollers: Annotated[int, Field(ge=1, le=16)] = 2
     """Most long polls at the same time, each for up to 10 messages. An idle queue has one."""
-    sqs_fast_path: Annotated[bool, BeforeValidator(forms.word)] = True
+    sqs_fast_path: Annotated[bool, BeforeValidator(validators.lower_case)] = True
     """`false` sends every SQS call through aiobotocore alone, which costs about four times the CPU for each message."""
     admin_port: Annotated[int, Field(ge=0, le=65_535)] = 8001
     """Port of `/metrics` and of the operator's page. 0 picks a free one."""
     admin_host: str = "127.0.0.1"
     """Address on which the admin port listens."""
     emf_namespace: (
-        Annotated[str, forms.form(forms.NAMESPACE, "up to 255 letters, digits and .-_/#: such as push/prod")] | None
+        Annotated[
+            str, validators.matches(validators.NAMESPACE, "up to 255 letters, digits and .-_/#: such as push/prod")
+        ]
+        | None
     ) = None
     """CloudWatch namespace. If set, metrics are written to stdout once a minute in the embedded metric format."""
-    log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(forms.word)] = "info"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(validators.lower_case)
+    ] = "info"
     """`debug`, `info`, `warning`, `error` or `critical`. At `debug` there is a line for each event."""
-    log_format: Annotated[Literal["json", "text"], BeforeValidator(forms.word)] = "json"
+    log_format: Annotated[Literal["json", "text"], BeforeValidator(validators.lower_case)] = "json"
     """`json`, one object for each line, or `text`."""
-    route_user: forms.Expression = None
+    route_user: validators.Expression = None
     """JMESPath for the event's users: a string, an integer, or a list of these. If set, nothing else decides."""
-    route_group: forms.Expression = None
+    route_group: validators.Expression = None
     """JMESPath for the event's groups: a string, an integer, or a list of these. If set, nothing else decides."""
-    route_broadcast: forms.Expression = None
+    route_broadcast: validators.Expression = None
     """JMESPath that yields `true` or `"true"` if the event is for everyone. If set, nothing else decides."""
-    route_type: forms.Expression = None
+    route_type: validators.Expression = None
     """JMESPath for the event's type, a string. If set, nothing else decides."""
-    route_subject: forms.Expression = None
+    route_subject: validators.Expression = None
     """JMESPath for the event's subject, a string. If set, nothing else decides."""
-    route_data: forms.Expression = None
+    route_data: validators.Expression = None
     """JMESPath for the event's data, of any type. If set, nothing else decides."""
-    route_id: forms.Expression = None
+    route_id: validators.Expression = None
     """JMESPath for the event's id, a string or an integer. If set, nothing else decides."""
-    unrouted: Annotated[Literal["dead-letter", "discard"], BeforeValidator(forms.word)] = "dead-letter"
+    unrouted: Annotated[Literal["dead-letter", "discard"], BeforeValidator(validators.lower_case)] = "dead-letter"
     """What to do with a message that is for nobody: `dead-letter` or `discard`."""
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
-            # From None, as the chained error would show the values, secrets included.
-            raise InvalidSettings("; ".join(_lines(error))) from None
+            # From None, because the chained error would show the values, secrets included.
+            raise InvalidSettings("; ".join(_messages(error))) from None
 
     @model_validator(mode="before")
     @classmethod
     def _strip(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Drop white space around values, then empty values: files and templates easily leave a line end behind.
+        """Drop white space around values, then drop empty values. Files and templates easily leave a line end behind.
 
-        Secrets are kept to the letter: their forms refuse white space around them, as nobody could see it.
+        Secrets are left unchanged: their validators refuse white space around them.
         """
         texts = {name: value.strip() for name, value in values.items() if isinstance(value, str)}
         stripped = {name: text for name, text in texts.items() if name not in SECRETS}
         return {name: value for name, value in {**values, **stripped}.items() if texts.get(name) != ""}
 
     @model_validator(mode="after")
-    def _agree(self) -> Settings:
+    def _check_combinations(self) -> Settings:
         if self.history_bytes < self.max_event_bytes:
             raise ValueError("SSE_HISTORY_BYTES: must be at least SSE_MAX_EVENT_BYTES, or it cannot keep a large event")
         if self.broker_password is not None and (self.in_memory or urlsplit(self._broker_url).password):
@@ -198,7 +207,7 @@ class Settings(BaseSettings):
         if missing := [PREFIX + name.upper() for name in names if not getattr(self, name)]:
             raise InvalidSettings("; ".join(f"{name}: must be set" for name in missing))
 
-    def for_serving(self) -> None:
+    def check_for_serving(self) -> None:
         """Raise InvalidSettings if `serve` could not keep its guarantees with these settings."""
         self.require("queue_url", "jwt_secret")
         if self.in_memory and not self.single_task:
@@ -208,8 +217,8 @@ class Settings(BaseSettings):
             )
 
 
-def unknown(environ: Mapping[str, str]) -> list[str]:
-    """List the names in the environment that start with SSE_ and are not settings."""
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """List the variables in the environment that start with SSE_ and are not settings."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     return sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)
 
@@ -230,8 +239,8 @@ def _default(value: Any) -> str:
     return "" if value in (None, ()) else str(value)
 
 
-def _lines(error: ValidationError) -> list[str]:
-    """List one text for each wrong variable. No text contains the value."""
+def _messages(error: ValidationError) -> list[str]:
+    """Return one message for each invalid variable. No message contains the value."""
     found = []
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         text = item["msg"].removeprefix("Value error, ").replace("Input should ", "must ", 1)

@@ -1,7 +1,8 @@
-"""A counter and a histogram for what happens at every event: plain numbers, in Prometheus's format only when scraped.
+"""A counter and a histogram that are cheap enough to be updated for every event.
 
-prometheus-client's own classes take a lock at each addition. That lock costs more than everything else that is counted
-per event. These two are for one thread: the event loop, which also answers the scrapes.
+prometheus-client's own classes take a lock for each update, which costs more than all other work per event in this
+package. These two classes have no lock. They may be used only in the event loop's thread, which also answers the
+scrapes.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class PlainCounter(Collector):
         self._value += amount
 
     def collect(self) -> Iterable[CounterMetricFamily]:
-        """Give the current value to the registry."""
+        """Return the current value, for the registry."""
         return [CounterMetricFamily(self._name, self._documentation, self._value)]
 
 
@@ -53,24 +54,24 @@ class PlainHistogram(Collector):
         self._sum += amount
 
     def bucket_counts(self) -> list[tuple[float, int]]:
-        """Give each bucket's upper bound and its own count, which is not cumulative as in Prometheus's format."""
+        """Return each bucket's upper bound and its own count. It is not cumulative, unlike in Prometheus's format."""
         return list(zip(self._bounds, self._counts, strict=True))
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
-        """Give the current values to the registry."""
+        """Return the current values, for the registry."""
         cumulative = zip(map(floatToGoString, self._bounds), accumulate(self._counts), strict=True)
         return [HistogramMetricFamily(self._name, self._documentation, list(cumulative), self._sum)]
 
 
-def added(now: Iterable[tuple[float, int]], before: Iterable[tuple[float, int]]) -> list[tuple[float, int]]:
-    """Subtract earlier bucket counts of the same histogram."""
+def increase(now: Iterable[tuple[float, int]], before: Iterable[tuple[float, int]]) -> list[tuple[float, int]]:
+    """Return by how much each bucket count of a histogram has grown since ``before``."""
     return [(bound, count - earlier) for (bound, count), (_, earlier) in zip(now, before, strict=True)]
 
 
 def quantile(buckets: Sequence[tuple[float, int]], share: float) -> float | None:
-    """Give the upper bound of the bucket that holds the quantile, or None without observations.
+    """Return the upper bound of the bucket that contains the quantile, or None without observations.
 
-    The true value is at most this bound. Nothing is interpolated: within a bucket, the distribution is unknown.
+    The true value is at most this bound. There is no interpolation: the distribution within a bucket is unknown.
     """
     wanted = share * sum(count for _, count in buckets)
     passed = 0

@@ -10,7 +10,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from sse_service.telemetry.counters import added
+from sse_service.telemetry.counters import increase
 from sse_service.telemetry.metrics import sum_samples
 
 if TYPE_CHECKING:
@@ -23,16 +23,16 @@ PERIOD_SECONDS = 60
 """CloudWatch's standard resolution."""
 
 MAX_VALUES = 100
-"""How many values a metric may have in one record (EMF specification)."""
+"""Limit of values for a metric in one record (EMF specification)."""
 
 _LATENCY = "PublishToWriteMilliseconds"
 
 
 class EmbeddedMetrics:
-    """Writes one record a minute: gauges with their current value, counters with the increase since the last record."""
+    """Writes one record a minute: the value of each gauge, and the increase of each counter since the last record."""
 
     def __init__(self, *, metrics: Metrics, health: Health, namespace: str, write: Callable[[str], object]) -> None:
-        """``write`` takes a line with its line end. The line must reach CloudWatch Logs unchanged."""
+        """``write`` is called with a line and its line end. The line must reach CloudWatch Logs unchanged."""
         self._metrics = metrics
         self._health = health
         self._namespace = namespace
@@ -41,7 +41,7 @@ class EmbeddedMetrics:
         self._last_buckets = metrics.publish_to_write_seconds.bucket_counts()
 
     async def run(self) -> None:
-        """Write until cancelled, then write what was counted since the last full minute."""
+        """Write a record every minute until cancelled, then a last one for the rest."""
         try:
             while True:
                 await asyncio.sleep(PERIOD_SECONDS)
@@ -82,13 +82,13 @@ class EmbeddedMetrics:
         }
 
     def _latencies(self) -> list[float]:
-        """Give at most MAX_VALUES values in the proportions of the histogram: percentiles are kept, counts are not."""
+        """Return at most MAX_VALUES values in the histogram's proportions. Percentiles are kept, counts are not."""
         buckets = self._metrics.publish_to_write_seconds.bucket_counts()
-        new = added(buckets, self._last_buckets)
+        new = increase(buckets, self._last_buckets)
         self._last_buckets = buckets
         observed = sum(count for _, count in new)
         share = min(MAX_VALUES / observed, 1) if observed else 0
-        # JSON has no infinity: the last bucket stands for its lower bound.
+        # JSON has no infinity: the last bucket is represented by its lower bound.
         longest = buckets[-2][0]
         values: list[float] = []
         passed = 0

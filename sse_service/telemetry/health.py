@@ -1,4 +1,4 @@
-"""Whether this task works, and whether it is ending: the one answer for probes, metrics, streams and connections."""
+"""The task's health: whether its dependencies work, and whether it is draining."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Callable, Mapping
 
 
 class Health:
-    """Asks each dependency whether it works."""
+    """The one source of the task's health for probes, metrics, streams and connections."""
 
     def __init__(self, *, dependencies: Mapping[str, Callable[[], str | None]]) -> None:
-        """Each dependency, by name, is a call that says what is wrong with it; None: nothing."""
+        """``dependencies`` maps each name to a function that returns what is wrong, or None if nothing is."""
         self._dependencies = dependencies
         self._was_ready = False
         self._draining = False
 
     @property
     def draining(self) -> bool:
-        """Whether the task is ending: no stream is opened, and every answer closes its connection."""
+        """Whether the task is ending. If so, no stream is opened, and every response closes its connection."""
         return self._draining
 
     def begin_drain(self) -> None:
-        """Note that the task is ending. Idempotent."""
+        """Note that the task is ending. It may be called more than once."""
         self._draining = True
 
     def troubles(self) -> dict[str, str | None]:
-        """Give what is wrong with each dependency, by name."""
+        """Return what is wrong with each dependency, by name; None for one that works."""
         found = {name: probe() for name, probe in self._dependencies.items()}
         self._was_ready = self._was_ready or not any(found.values())
         return found
@@ -36,7 +36,7 @@ class Health:
     def healthy(self) -> bool:
         """Whether the load balancer should keep the task.
 
-        After a task was ready once, a dependency that is away is no reason to replace it. Its streams would be lost,
-        and the next task would find the same dependency away.
+        After a task was ready once, an unavailable dependency is no reason to replace it. Its streams would be lost,
+        and the next task could not reach the dependency either.
         """
         return self._was_ready or not any(self.troubles().values())

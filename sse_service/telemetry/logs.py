@@ -15,7 +15,7 @@ QUIET_LOGGERS = (
     *("aiobotocore", "aiohttp", "asyncio", "boto3", "botocore", "httpcore", "httpx", "moto", "multipart"),
     *("python_multipart", "responses", "s3transfer", "sse_starlette", "starlette", "urllib3", "werkzeug"),
 )
-"""Loggers that stay at WARNING or above, even when somebody lowers the root logger.
+"""Loggers that stay at WARNING or above, even if the root logger's level is lowered.
 
 At DEBUG botocore logs bodies and Authorization headers, and sse_starlette logs each chunk. At INFO httpx and werkzeug
 log each URL with its query string.
@@ -26,7 +26,7 @@ _BUILT_IN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 def configure(level: str, format: Literal["json", "text"]) -> None:  # noqa: A002  the setting's name
-    """Log to stderr. A second call replaces the first.
+    """Log to stderr. A second call replaces the configuration of the first.
 
     ``level`` is a level name of the ``logging`` module, in any case. Start uvicorn with ``log_config=None``, or it
     configures its own loggers again.
@@ -41,7 +41,7 @@ def configure(level: str, format: Literal["json", "text"]) -> None:  # noqa: A00
         logging.getLogger(name).setLevel(lowest)
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(lowest, logging.WARNING))
-    # At its TRACE level uvicorn logs scopes with their headers. At INFO it repeats what our own lines say.
+    # At its TRACE level uvicorn logs scopes with their headers. At INFO it repeats the service's own lines.
     logging.getLogger("uvicorn").setLevel(max(lowest, logging.WARNING))
     logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
     logging.getLogger("uvicorn.error").addFilter(_not_a_bad_request)
@@ -50,12 +50,12 @@ def configure(level: str, format: Literal["json", "text"]) -> None:  # noqa: A00
 
 
 def _not_a_bad_request(record: logging.LogRecord) -> bool:
-    """Drop uvicorn's line for each request that is not HTTP or asks for a WebSocket: anybody could fill the log."""
+    """Drop uvicorn's line for each request that is not HTTP or asks for a WebSocket: any client could fill the log."""
     return not str(record.msg).startswith(("Invalid HTTP request", "Unsupported upgrade", "No supported WebSocket"))
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
-    """A class of its own, so that a second call of ``configure`` removes this handler and nobody else's."""
+    """A separate class, so that a second call of ``configure`` removes only its own handler."""
 
 
 class _JsonFormatter(logging.Formatter):

@@ -20,11 +20,11 @@ from consumers.errors import ConsumerReason
 from sse_service.model.reasons import CloseReason, DropReason, GapReason, RefusalReason, RejectionReason
 from sse_service.telemetry.counters import PlainCounter, PlainHistogram
 
-# This switch is global. Without it, every series has a second one with the time of its creation.
+# This switch is global. Without it, every series comes with a second one that has its time of creation.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client's has no types
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-"""The media type of what ``Metrics.render`` returns."""
+"""The media type of the text that ``Metrics.render`` returns."""
 
 DELAY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 """Upper bounds, in seconds, of the delays from publish to write."""
@@ -37,8 +37,8 @@ REJECTED = (*ConsumerReason, *RejectionReason)
 class Metrics:
     """All metrics of one process.
 
-    They live in a registry of their own, so that two services in one process do not mix. Series with known labels
-    are created at once, so that Prometheus sees their zeros. A Metrics is also the Observer that a consumer reports to.
+    They have their own registry, so that two services in one process do not mix. Series with known labels are created
+    at once, so that Prometheus sees a zero before the first increase. The class is also the Observer of a consumer.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Metrics:
         self.gaps = self._labelled_counter("gaps", "stream.gap events sent, by reason.", GapReason)
 
     def render(self) -> bytes:
-        """Give all metrics in Prometheus's text format."""
+        """Return all metrics in Prometheus's text format."""
         return generate_latest(self.registry)
 
     def received(self, messages: int) -> None:
@@ -137,14 +137,14 @@ class Metrics:
 
 
 def sum_samples(metric: Collector, label_values: Iterable[str] = ()) -> float:
-    """Add up a metric's series: all of them, or those with one of these label values."""
+    """Add up a metric's series: all of them, or only those with one of these label values."""
     wanted = set(label_values)
     samples = [sample for family in metric.collect() for sample in family.samples]
     return sum(s.value for s in samples if not wanted or wanted.intersection(s.labels.values()))
 
 
 def _running_tasks() -> int:
-    """Count the tasks of the running loop; 0 without one."""
+    """Return the number of tasks in the running event loop, or 0 if there is no loop."""
     try:
         return len(asyncio.all_tasks())
     except RuntimeError:

@@ -142,7 +142,7 @@ def faulty() -> Iterator[int]:
             connection.close()
 
 
-def test_the_load_counts_every_fault(tmp_path: Path, faulty: int) -> None:
+def test_the_load_generator_counts_every_fault(tmp_path: Path, faulty: int) -> None:
     with Load(build(tmp_path), faulty, ["/a ", "/b X-Y: z", "/c "]) as load:
         load("open", 0, 3, 1)
         load("await", 0, 1, 3, 5)
@@ -163,7 +163,7 @@ def test_the_load_counts_every_fault(tmp_path: Path, faulty: int) -> None:
     }
 
 
-def test_one_event_alone_has_a_rate(tmp_path: Path) -> None:
+def test_a_single_event_has_a_rate(tmp_path: Path) -> None:
     """On a busy machine a whole burst may come in one read, with no time between its first and last event."""
     block = b'data: {"t":0,"n":0,"u":0}\n\n'
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:

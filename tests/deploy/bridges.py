@@ -1,4 +1,4 @@
-"""Creates the resources that the emulator's CloudFormation does not create, with calls of the services' own APIs."""
+"""Creates the resources that the emulator's CloudFormation does not support, through the services' own APIs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TARGET = ("ResourceId", "ScalableDimension", "ServiceNamespace")
 
 
 class Bridge:
-    """The account in which the bridges create resources while a stack is created."""
+    """The emulated account in which the bridges create a stack's resources."""
 
     clients: Clients
 
@@ -169,12 +169,12 @@ policy and encrypts nothing, so no test here shows that a role's permissions suf
 
 
 def install() -> None:
-    """Register the bridges with the emulator of this process; once is enough."""
+    """Register the bridges with the emulator of this process. A second call does nothing."""
     if "AWS::SNS::Subscription" in parsing.get_model_map():
         return
     for kind, make in BRIDGED.items():
         _bridge(kind, make)
-    _mend()
+    _fix_moto()
     parsing.get_model_list.cache_clear()
     parsing.get_model_map.cache_clear()
     parsing.get_name_type_map.cache_clear()
@@ -220,7 +220,7 @@ def _bridge(kind: str, make: Callable[[Clients, dict[str, Any], str], Made]) -> 
         def is_created(self) -> bool:
             return True
 
-    # moto finds its models among the subclasses; these must outlive the function.
+    # moto finds its models among the subclasses, so they must not be garbage-collected.
     _KEPT.append(Bridged)
 
 
@@ -231,7 +231,7 @@ def _replace(owner: Any, name: str, value: Any) -> None:
     setattr(owner, name, value)
 
 
-def _mend() -> None:
+def _fix_moto() -> None:
     clean, differing = parsing.clean_json, parsing.ResourceMap.build_resource_diff
 
     def with_the_service(*arguments: Any, **named: Any) -> Any:

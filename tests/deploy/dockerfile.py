@@ -15,7 +15,7 @@ class Instruction:
 
     @property
     def exec_form(self) -> list[str]:
-        """The arguments; fails if the instruction needs a shell."""
+        """The arguments. Fails if the instruction needs a shell."""
         parsed: list[str] = json.loads(self.text)
         return parsed
 
@@ -35,7 +35,7 @@ class Stage:
 
 
 def stages(path: Path) -> tuple[dict[str, str], list[Stage]]:
-    """The arguments before the first stage, and the stages."""
+    """Return the arguments before the first stage, and the stages."""
     arguments: dict[str, str] = {}
     found: list[Stage] = []
     lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]

@@ -1,7 +1,7 @@
 """``python -m tests.deploy.only_extra EXTRA ARGUMENT…``: runs the command line as if only one extra were installed.
 
-Modules of every other package look as if they were missing. The packages are those of the current environment, their
-requirements those of pyproject.toml.
+Importing a module of any other package fails. The packages are those of the current environment, and the requirements
+those of pyproject.toml.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OWN = frozenset({"sse_service", "consumers", "tests"})
 
 
 def installed_with(extra: str) -> set[str]:
-    """The names of the packages that ``pip install 'sse-service[EXTRA]'`` brings."""
+    """Return the names of the packages that ``pip install 'sse-service[EXTRA]'`` installs."""
     project = tomllib.loads(PYPROJECT.read_text())["project"]
     waiting = [*map(Requirement, project["dependencies"] + project["optional-dependencies"][extra])]
     found: set[tuple[str, str]] = set()
@@ -58,7 +58,7 @@ class Missing(MetaPathFinder):
 
 
 def main(extra: str, *arguments: str) -> int:
-    # Before anything of the service is imported.
+    # Before any module of the service is imported.
     sys.meta_path.insert(0, Missing(installed_with(extra)))
     from sse_service import cli
 

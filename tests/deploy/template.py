@@ -25,13 +25,13 @@ _NOTHING = object()
 
 @cache
 def raw() -> dict[str, Any]:
-    """The template with its short forms (``!Ref``) written out."""
+    """Return the template, with short forms such as ``!Ref`` expanded."""
     loaded: dict[str, Any] = cfn_yaml.load(str(PATH))
     return loaded
 
 
 class Template:
-    """Evaluates conditions, parameters and mappings; references to resources stay as they are."""
+    """Evaluates conditions, parameters and mappings. References to resources are kept."""
 
     def __init__(self, **parameters: str) -> None:
         declared = raw()["Parameters"]
@@ -132,7 +132,7 @@ _FUNCTIONS: dict[str, Callable[[Template, Any], Any]] = {
 
 
 def statements(value: Any) -> Iterator[dict[str, Any]]:
-    """All statements of the policies in a value."""
+    """Yield all policy statements in a value."""
     if isinstance(value, list):
         for item in value:
             yield from statements(item)
@@ -144,7 +144,7 @@ def statements(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def listed(value: Any) -> list[Any]:
-    """A value that may be a list or a single item, as a list."""
+    """Return a list for a value that may be a list or a single item."""
     return value if isinstance(value, list) else [value]
 
 

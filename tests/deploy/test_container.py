@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sse_service.settings.settings import Settings, unknown
+from sse_service.settings.settings import Settings, unknown_variables
 from sse_service.telemetry import emf
 from tests.deploy.template import ALL, MEMORY, PATH, VALKEY, Template
 
@@ -17,7 +17,7 @@ from tests.deploy.template import ALL, MEMORY, PATH, VALKEY, Template
 def test_every_variable_is_a_setting_of_the_service() -> None:
     for template in ALL:
         names = [*template.environment, *(secret["Name"] for secret in template.container["Secrets"])]
-        assert unknown(dict.fromkeys(names, "")) == []
+        assert unknown_variables(dict.fromkeys(names, "")) == []
         assert len(names) == len(set(names))
 
 
@@ -35,7 +35,7 @@ def test_the_service_starts_with_the_templates_variables(template: Template, mon
     for secret in template.container["Secrets"]:
         monkeypatch.setenv(secret["Name"], "a" * 64)
     settings = Settings()
-    settings.for_serving()
+    settings.check_for_serving()
     assert settings.in_memory is (template is MEMORY)
 
 
@@ -139,7 +139,7 @@ def test_the_dashboard_is_json_and_shows_every_metric_once(template: Template) -
 
 
 def _metrics(value: Any) -> list[dict[str, Any]]:
-    """All metrics that a value names."""
+    """Return all metrics in a value."""
     if isinstance(value, list):
         return [metric for item in value for metric in _metrics(item)]
     if not isinstance(value, dict):

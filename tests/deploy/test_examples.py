@@ -1,4 +1,4 @@
-"""The examples work: events of each producer reach their user, and each page shows the true state."""
+"""The examples work: events of each producer reach their user, and each page shows the current state."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sse_service.model.events import Route
 from sse_service.routing.router import Router
 from tests.e2e.conftest import NewPage, browser, new_page  # noqa: F401  fixtures
 from tests.e2e.test_recipe import Service, block, ready
-from tests.integration.emulated import make
+from tests.integration.emulated import create_resources
 from tests.integration.process import DEADLINE, PROGRAM_DEADLINE
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
@@ -61,19 +61,19 @@ def server() -> Iterator[MotoServer]:
 
 @pytest.fixture(scope="module")
 def aws(server: MotoServer) -> Emulator:
-    return asyncio.run(make(Emulator(endpoint_url=server.url), visibility_seconds=60))
+    return asyncio.run(create_resources(Emulator(endpoint_url=server.url), visibility_seconds=60))
 
 
 @pytest.fixture
 def environment(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The environment of a Lambda."""
+    """Set the environment variables of a Lambda function."""
     for name, value in {**aws.environment, "TOPIC_ARN": aws.topic_arn, "NO_PROXY": "127.0.0.1"}.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
 
 
 def arriving(aws: Emulator, count: int) -> list[Route]:
-    """The routes of the next messages in the queue."""
+    """Receive the next messages of the queue, and return their Routes."""
     router = Router(s3_key_pattern="users/{user}/*")
     routes: list[Route] = []
 
@@ -100,14 +100,14 @@ def call(aws: Emulator, service: str, operation: str, **parameters: Any) -> Any:
 
 
 def resources(name: str) -> dict[str, Any]:
-    """The template's resources, with intrinsic functions written out."""
+    """Return the template's resources, with short forms of intrinsic functions expanded."""
     from cfnlint.decode import cfn_yaml
 
     return {key: value["Properties"] for key, value in cfn_yaml.load(str(EXAMPLES / name))["Resources"].items()}
 
 
-def the_steps_of(job: str, routes: list[Route]) -> None:
-    """Whether these are the two events of one job of ann."""
+def assert_steps_of(job: str, routes: list[Route]) -> None:
+    """Check that these are the two events of one job of ann."""
     assert [route.channels for route in routes] == [("user:ann",)] * 2
     events = sorted((route.event for route in routes), key=lambda event: event.id)
     assert [(e.id, e.type, e.subject) for e in events] == [
@@ -137,7 +137,7 @@ def notification(key: str) -> dict[str, Any]:
 
 def test_the_python_lambda_publishes_each_step(aws: Emulator, python_lambda: ModuleType) -> None:
     python_lambda.handler(notification("users/ann/7/a+b.pdf"), None)
-    the_steps_of("7", arriving(aws, 2))
+    assert_steps_of("7", arriving(aws, 2))
 
 
 def test_a_retry_of_the_python_lambda_publishes_the_same_event_ids(aws: Emulator, python_lambda: ModuleType) -> None:
@@ -151,7 +151,7 @@ def test_a_retry_of_the_python_lambda_publishes_the_same_event_ids(aws: Emulator
     python_lambda.work = work
     python_lambda.handler(notification("users/ann/7/a"), None)
     routes = arriving(aws, 2)
-    the_steps_of("7", routes)
+    assert_steps_of("7", routes)
     assert next(route.event for route in routes if route.event.id == "7-1").data == first.event.data
 
 
@@ -161,11 +161,11 @@ def test_the_typescript_lambda_publishes_each_step(aws: Emulator, tmp_path: Path
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m-2"}]}
     for command in published:
         call(aws, "sns", "publish", **command)
-    the_steps_of("8", arriving(aws, 2))
+    assert_steps_of("8", arriving(aws, 2))
 
 
 def run_typescript(directory: Path, event: Any, *, topic_arn: str) -> tuple[Any, list[dict[str, Any]]]:
-    """The handler's answer, and the messages that it passed to a stand-in for the SDK."""
+    """Run the handler with a fake SDK. Returns its answer and the messages that it published."""
     sdk = directory / "node_modules" / "@aws-sdk" / "client-sns"
     sdk.mkdir(parents=True)
     (sdk / "package.json").write_text('{"type": "module", "exports": "./index.js"}')
@@ -199,7 +199,7 @@ def run_typescript(directory: Path, event: Any, *, topic_arn: str) -> tuple[Any,
 def test_the_python_lambda_skips_objects_that_are_not_files_of_a_job(aws: Emulator, python_lambda: ModuleType) -> None:
     keys = ("users", "users/ann", "users/ann/7", "users/ann/7/", "users//7/a", "users/ann/7/a")
     python_lambda.handler({"Records": [record for key in keys for record in notification(key)["Records"]]}, None)
-    the_steps_of("7", arriving(aws, 2))
+    assert_steps_of("7", arriving(aws, 2))
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
@@ -310,7 +310,7 @@ def test_the_pipe_ignores_rows_without_the_fields_that_it_sends() -> None:
 
 
 def transformed(template: str, record: Any) -> str:
-    """A pipe's input transformer: a placeholder is a JSON value or part of a string."""
+    """Apply a pipe's input transformer. A placeholder is a JSON value or part of a string."""
 
     def found(path: str) -> str:
         value = record
@@ -324,7 +324,7 @@ def transformed(template: str, record: Any) -> str:
     return placeholder.sub(lambda m: found(m[1]), within)
 
 
-def test_the_state_machine_publishes_its_end(
+def test_the_state_machine_publishes_an_event_when_it_ends(
     aws: Emulator, server: MotoServer, environment: pytest.MonkeyPatch
 ) -> None:
     from moto.core.config import default_user_config
@@ -352,13 +352,13 @@ def test_the_state_machine_publishes_its_end(
     assert found["status"] == "SUCCEEDED", found
 
 
-# From here on a browser is open, and asyncio.run() does not work next to it. Tests with the emulator stand above.
+# From here on a browser is open, beside which asyncio.run() does not work. Tests with the emulator are above.
 PLAIN = """<!doctype html><link rel="icon" href="data:,"><ul id="jobs"></ul>
 <script type="module" src="/page.js"></script>"""
 WITH_REACT = """<!doctype html><link rel="icon" href="data:,"><ul id="jobs"></ul>
 <script type="importmap">{"imports": {"react": "/react.js"}}</script><script type="module" src="/app.js"></script>"""
 REACT = """
-// As much of React as a hook sees: state, renders, effects; and of its strict mode, that what is mounted is at once
+// The parts of React that a hook uses: state, renders and effects. As in strict mode, a mounted component is at once
 // unmounted and mounted again.
 const cells = [];
 let component, at = 0, due = false;
@@ -394,9 +394,9 @@ APP = """
 import { mount } from "react";
 import { changed, fetchJobs, session, TYPES } from "/jobs.js";
 import { usePush } from "/usePush.js";
-const options = { types: TYPES, session, load: fetchJobs, apply: changed, stranger: () => location.reload() };
+const options = { types: TYPES, session, load: fetchJobs, apply: changed, userChanged: () => location.reload() };
 mount(() => {
-  const { state, status } = usePush({ ...options }); // made anew by each render, as it may be
+  const { state, status } = usePush({ ...options }); // new in each render, as callers may do
   document.title = status;
   const items = Object.values(state ?? {}).map(({ job, state }) => `<li>${job}: ${state}</li>`);
   document.querySelector("#jobs").innerHTML = items.join("");
@@ -413,7 +413,7 @@ def step(number: str, step: int, state: str) -> str:
 
 
 def page_of(html: str, new_page: NewPage) -> Service:  # noqa: F811  the fixture
-    """A page of the examples, not yet opened, with a scripted service."""
+    """Return a page of the examples with a scripted service. It is not opened yet."""
     service = Service(new_page())
     files = {"/react.js": REACT, "/app.js": APP, "/push.js": (PAGE / "push.js").read_text()}
     files |= {f"/{path.name}": path.read_text() for path in EXAMPLES.glob("*.js")}

@@ -1,6 +1,6 @@
 """The image, as far as it can be tested without a container engine.
 
-The commands of the Dockerfile run in a folder of their own, on this Python. Their result runs as the image's user, on a
+The commands of the Dockerfile run in a separate folder, with this Python. Their result runs as the image's user, with a
 read-only root file system if that is allowed here. The workflow "image" tests the rest: the base image, its Python and
 libc, the other architecture, and how an engine reads the file.
 """
@@ -61,7 +61,7 @@ def test_the_image_holds_what_the_first_stage_installed_and_nothing_else() -> No
     assert not FINAL.all("ADD")
 
 
-def test_it_runs_as_a_numeric_user_who_is_not_root() -> None:
+def test_the_image_runs_as_a_numeric_user_who_is_not_root() -> None:
     assert FINAL.one("USER").text == Template().container["User"] == "10001:10001"
 
 
@@ -121,7 +121,7 @@ def test_compose_runs_the_image_as_production_does() -> None:
 
 
 def pinned(name: str) -> dict[str, tuple[Requirement, int]]:
-    """Each package with its requirement and its number of hashes."""
+    """Return each package with its requirement and its number of hashes."""
     found: dict[str, tuple[Requirement, int]] = {}
     for entry in re.split(r"\n(?=\S)", (DEPLOY / name).read_text()):
         if not entry.startswith("#"):
@@ -170,8 +170,8 @@ def test_development_packages_are_not_pinned() -> None:
 
 @pytest.fixture(scope="module")
 def venv() -> Iterator[Path]:
-    """The environment that the commands of the first stage create, in a folder of its own."""
-    # Not in pytest's folder, which other users may not enter.
+    """Run the commands of the first stage in a separate folder, and yield the environment that they create."""
+    # Not in pytest's folder, which other users cannot read.
     folder = Path(tempfile.mkdtemp(prefix="image-", dir="/tmp"))
     try:
         source = folder / "src"
@@ -264,7 +264,7 @@ exec setpriv --reuid "$user" --regid "$group" --clear-groups --no-new-privs --bo
 
 
 def confined(command: list[str], *, folder: Path, user: str, group: str) -> list[str]:
-    """The command as that user on a read-only root file system; unchanged if that is not allowed here."""
+    """Return the command as that user on a read-only root file system. It is unchanged if that is not allowed here."""
     private = ["unshare", "--mount", "--propagation", "private"]
     try:
         subprocess.run(
@@ -280,7 +280,7 @@ def said(log: IO[str]) -> str:
 
 
 def exec_form(text: str) -> list[str]:
-    """The exec form of a command within an instruction."""
+    """Parse the exec form of a command within an instruction."""
     found: list[str] = ast.literal_eval(text)
     return found
 
@@ -294,7 +294,7 @@ def _copy(file: Path, target: Path) -> None:
 
 
 def _run(command: list[str], *, cwd: Path) -> None:
-    # Compiling takes long and changes nothing that is tested. The value is that of pip's "compile": 0 turns it off.
+    # Compiling takes long and is not tested. The variable sets pip's option "compile", so 0 turns it off.
     env = {**os.environ, "PIP_NO_COMPILE": "0"}
     done = subprocess.run(
         command, cwd=cwd, env=env, capture_output=True, text=True, timeout=PROGRAM_DEADLINE, check=False

@@ -30,7 +30,7 @@ URL = "https://git.example.com/somebody/push"
 
 
 def run(*command: str, cwd: Path, **environment: str) -> str:
-    # PYTHONPATH would show the checkout to the program that must find the installed package.
+    # With PYTHONPATH, the program would find the checkout instead of the installed package.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         command,
@@ -47,9 +47,9 @@ def run(*command: str, cwd: Path, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the sdist and the wheel that ``build`` makes from the sdist, as the release workflow does."""
+    """Build an sdist, and a wheel from it, as the release workflow does. Returns their folder."""
     folder = tmp_path_factory.mktemp("dist")
-    # Isolated, it would download the build backend.
+    # With isolation it would download the build backend.
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT), cwd=folder)
     return folder
 
@@ -71,7 +71,7 @@ def sdist(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def in_the_tree(*folders: str) -> set[str]:
-    """The files of these folders, without what running the code leaves there."""
+    """Return the files of these folders, without caches."""
     found = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
     return {str(path.relative_to(ROOT)) for path in found if "__pycache__" not in path.parts}
 
@@ -125,8 +125,8 @@ def test_the_classifiers_name_the_pythons_that_are_tested(wheel: Path) -> None:
     assert named == [f"{prefix}{version.removeprefix('3.')}" for version in tested]
 
 
-def test_a_release_names_the_repository_that_it_comes_from(tmp_path: Path) -> None:
-    """The project has no address of its own: pyproject.toml holds none, and the workflow adds the repository's."""
+def test_the_metadata_of_a_release_names_its_repository(tmp_path: Path) -> None:
+    """pyproject.toml contains no URLs. The release workflow adds those of its repository."""
     [command] = [step["run"] for step in RELEASE["jobs"]["release"]["steps"] if "project.urls" in step.get("run", "")]
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
@@ -147,13 +147,13 @@ def test_a_release_names_the_repository_that_it_comes_from(tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with the wheel; its dependencies are those of the environment that runs the tests."""
+    """Install the wheel into a new environment. It uses the dependencies of the environment that runs the tests."""
     venv = tmp_path_factory.mktemp("installed") / "venv"
     run(sys.executable, "-m", "venv", "--without-pip", str(venv), cwd=venv.parent)
     [packages] = (venv / "lib").glob("python*/site-packages")
     installer = [sys.executable, str(Path(pip.__file__).parent), "--python", str(venv / "bin" / "python")]
     run(*installer, "install", "--no-deps", "--no-index", "--no-compile", str(wheel), cwd=venv.parent)
-    # After the environment's own packages, so that the wheel goes before a checkout that is installed there.
+    # A .pth file comes after the environment's own packages, so the wheel has precedence over an installed checkout.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return venv
 
@@ -175,7 +175,7 @@ def test_the_installed_code_finds_its_pages_and_scripts(installed: Path, tmp_pat
     assert int(pages) == sum(path.is_file() for path in (ROOT / "sse_service" / "dev" / "page").iterdir())
 
 
-def test_the_dev_extra_alone_is_enough_for_dev() -> None:
+def test_dev_runs_with_the_dev_extra_alone() -> None:
     assert "docker" not in installed_with("dev")
     with Process("tests.deploy.only_extra", "dev", "dev", "--port", "0") as dev:
         watch = dev.wait_for(r"curl -N -H 'Authorization: (?P<token>[^']+)' '(?P<url>[^']+)'")

@@ -24,7 +24,7 @@ from tests.integration.valkey import Valkey
 
 
 class Stack:
-    """A stack in an emulator of its own."""
+    """A stack in a new emulator."""
 
     def __init__(self, server: MotoServer) -> None:
         self.endpoint_url = server.url
@@ -59,7 +59,7 @@ class Stack:
         """The physical id of each resource."""
         answer = self.aws("cloudformation").list_stack_resources(StackName="push")
         made = {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in answer["StackResourceSummaries"]}
-        # moto lists resources that their condition leaves out, without an id.
+        # moto lists resources whose condition is false, without an id.
         return {name: called for name, called in made.items() if name}
 
     @property
@@ -81,7 +81,7 @@ class Stack:
         return container
 
     def environment(self) -> dict[str, str]:
-        """The environment that ECS would give the container, and the variables that lead to the emulator."""
+        """Return the container's environment as ECS sets it, and the variables for the emulator."""
         plain = {variable["name"]: variable["value"] for variable in self.container["environment"]}
         secret = {variable["name"]: self.secret(variable["valueFrom"]) for variable in self.container["secrets"]}
         emulated = {
@@ -120,7 +120,7 @@ def stack() -> Iterator[Stack]:
 
 @contextmanager
 def task(stack: Stack, **changed: str) -> Iterator[Chain]:
-    """Run the service with the environment of the created task definition, on free ports."""
+    """Run the service with the environment of the created task definition, but on free ports."""
     command = stack.container["command"]
     assert command == ["serve", "--host", "0.0.0.0", "--port", "8000"]
     env = {**stack.environment(), "SSE_ADMIN_PORT": "0", **changed}
@@ -200,7 +200,7 @@ def test_the_queue_is_subscribed_to_the_topic(stack: Stack) -> None:
     assert stack.outputs["TopicArn"] in undelivered["Attributes"]["Policy"]
     assert stack.outputs["DeadLetterQueueArn"] in queue["RedrivePolicy"]
     assert stack.outputs["TopicArn"] in queue["Policy"]
-    # The topics for which the key's policy allows SNS.
+    # The key's policy allows SNS to use it for topics with this name.
     assert stack.outputs["TopicArn"].startswith("arn:aws:sns:us-east-1:123456789012:push-Topic-")
 
 
@@ -215,7 +215,7 @@ def test_an_event_reaches_a_stream_with_two_tasks_and_valkey(stack: Stack) -> No
     stack.create()
     password = stack.secret(stack.made["ValkeySecret"])
     with Valkey("--requirepass", password) as valkey:
-        # ElastiCache's endpoint and TLS are not available here; the password is the stack's.
+        # ElastiCache's endpoint and TLS are not available here. The password is the stack's.
         local = {"SSE_BROKER_URL": valkey.url}
         with (
             task(stack, **local) as one,

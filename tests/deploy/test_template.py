@@ -1,4 +1,4 @@
-"""The template is valid, and its figures fit each other and the service."""
+"""The template is valid, and its values fit each other and the service."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Chromium, and pages in it."""
+"""Starts Chromium and opens pages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NewPage = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    # Not for the whole session: while it is open, Playwright's event loop counts as running in this thread.
+    # Not for the whole session: while it is open, Playwright's event loop runs in this thread, so no other can.
     with sync_playwright() as playwright:
         browser = launch(playwright)
         yield browser
@@ -36,7 +36,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def new_page(browser: Browser) -> Iterator[NewPage]:
-    """Open pages, in a browser profile of their own or ``beside`` another page. No page may throw an error."""
+    """Open pages, in a new browser profile or in that of the page ``beside``. No page may throw an error."""
     contexts: list[BrowserContext] = []
     errors: list[str] = []
 
@@ -55,7 +55,7 @@ def new_page(browser: Browser) -> Iterator[NewPage]:
 
 
 def launch(playwright: Playwright) -> Browser:
-    """Start Chromium: the one that $CHROMIUM names, else the system's, else Playwright's own."""
+    """Start Chromium: the program in $CHROMIUM, or else the system's, or else Playwright's."""
     found = os.environ.get("CHROMIUM") or next(filter(runs, NAMES), None)
     try:
         return playwright.chromium.launch(executable_path=found and shutil.which(found), args=ARGUMENTS)
@@ -65,6 +65,6 @@ def launch(playwright: Playwright) -> Browser:
 
 
 def runs(name: str) -> bool:
-    """Whether this is a browser. Ubuntu's chromium-browser may be a script that only asks to install one."""
+    """Whether this program is a browser. Ubuntu's chromium-browser may be a script that only suggests an install."""
     path = shutil.which(name)
     return path is not None and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""A real browser that has session cookies of several domains gets out of it."""
+"""A real browser with session cookies of several domains recovers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def token(user: str) -> str:
 
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
-    """A page of the service, at a host with a parent domain, that has a cookie of each."""
+    """A page of the service. The browser has session cookies of the host and of its parent domain."""
     monkeypatch.setattr(conftest, "ARGUMENTS", [*conftest.ARGUMENTS, f"--host-resolver-rules=MAP {HOST} 127.0.0.1"])
     with (
         Process("sse_service", "dev", "--port", "0", env={"SSE_JWT_SECRET": SECRET}) as process,
@@ -52,12 +52,12 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
         browser.close()
 
 
-def test_ending_the_session_removes_them_all(page: Page) -> None:
+def test_ending_the_session_removes_all_cookies(page: Page) -> None:
     assert ask(page, "DELETE", "/session") == 204
     assert page.context.cookies() == []
 
 
-def test_making_a_session_leaves_one_that_works(page: Page) -> None:
+def test_making_a_session_leaves_one_cookie_that_works(page: Page) -> None:
     assert ask(page, "POST", "/session", token("42")) == 204
     assert len(page.context.cookies()) == 1
     assert ask(page, "GET", "/events") == 200

@@ -26,7 +26,7 @@ class Demo:
         process.wait_for(r"(?m)^.*s3 cp.*$")
 
     def line(self, words: str) -> str:
-        """The printed line that contains these words."""
+        """Return the printed command that contains these words."""
         return next(line for line in self.process.output.splitlines() if words in line and not line.startswith("#"))
 
 
@@ -62,7 +62,7 @@ def row(page: Page, name: str) -> Locator:
 
 def test_an_upload_is_followed_to_its_end_by_pushed_events_only(demo: Demo, new_page: NewPage) -> None:
     page = sign_in(new_page(), demo, "ann")
-    # The page has fetched the state, which it does once.
+    # By now the page has fetched the state, which it does only once.
     expect(page.locator("#empty")).to_be_visible()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(f"{request.method} {request.url.removeprefix(demo.url)}"))
@@ -100,12 +100,12 @@ def test_two_users_never_see_each_others_files(demo: Demo, new_page: NewPage) ->
         expect(done).to_have_attribute("data-state", "done")
     for page, other in ((ann, "of-bob.txt"), (bob, "of-ann.txt")):
         expect(page.locator(".job")).to_have_count(1)
-        expect(page.locator("#wire")).not_to_contain_text(other)
+        expect(page.locator("#event-log")).not_to_contain_text(other)
         page.reload()
         expect(page.locator(".job")).to_have_count(1)
 
 
-def test_an_event_that_comes_before_the_uploads_answer_makes_no_second_row(demo: Demo, new_page: NewPage) -> None:
+def test_an_event_that_comes_before_the_uploads_response_adds_no_second_row(demo: Demo, new_page: NewPage) -> None:
     page = sign_in(new_page(), demo, "ann-8")
     held: list[tuple[Route, APIResponse]] = []
     page.route("**/demo/uploads/**", lambda route: held.append((route, route.fetch())))
@@ -120,7 +120,7 @@ def test_an_event_that_comes_before_the_uploads_answer_makes_no_second_row(demo:
 def test_three_uploads_at_once_are_processed_side_by_side(demo: Demo, new_page: NewPage) -> None:
     page, names = sign_in(new_page(), demo, "ann-9"), ("first.slow", "second.txt", "third.txt")
     for name in names:
-        # The next one comes when those before it are being processed.
+        # Upload the next file while the earlier ones are being processed.
         expect(choose(page, name)).to_have_attribute("data-state", "processing")
     for name in names:
         expect(row(page, name).locator(".state")).to_have_text(re.compile(r"(10|30|55|80) %"))
@@ -130,14 +130,14 @@ def test_three_uploads_at_once_are_processed_side_by_side(demo: Demo, new_page: 
 
 
 def test_files_that_wait_are_shown_at_once_in_every_window_and_after_a_reload(new_page: NewPage) -> None:
-    # A demo of its own: its workers are busy for longer than the other tests would wait.
+    # Not the shared demo: its workers are busy for longer than the other tests would wait.
     with Process("sse_service", "dev", "--port", "0") as process:
         demo = Demo(process)
         page = sign_in(new_page(), demo, "ann")
         second = new_page(beside=page)
         second.goto(demo.url)
         expect(second.locator("#status")).to_have_text("Live")
-        # Eight files are processed at once, and another eight come before those that must wait.
+        # Eight files are processed in parallel, and eight more are ahead of those that must wait.
         choose_all(page, *(f"{number}.slow" for number in range(16)))
         expect(page.locator(".job[data-state=processing]")).to_have_count(8)
         expect(page.locator(".job[data-state=waiting]")).to_have_count(8)
@@ -155,7 +155,7 @@ def test_files_that_wait_are_shown_at_once_in_every_window_and_after_a_reload(ne
             expect(window.locator(".job")).to_have_count(16 + len(waiting))
 
 
-def test_a_reload_in_the_middle_and_another_browser_show_the_true_state(demo: Demo, new_page: NewPage) -> None:
+def test_a_reload_during_processing_and_another_browser_show_the_current_state(demo: Demo, new_page: NewPage) -> None:
     page = sign_in(new_page(), demo, "ann-3")
     other = sign_in(new_page(), demo, "ann-3")
     expect(choose(page, "a.slow").locator(".state")).to_have_text(re.compile(r"(10|30) %"))
@@ -167,7 +167,7 @@ def test_a_reload_in_the_middle_and_another_browser_show_the_true_state(demo: De
         expect(window.locator(".job")).to_have_count(1)
 
 
-def test_a_window_whose_session_became_another_users_says_so(demo: Demo, new_page: NewPage) -> None:
+def test_a_window_says_so_when_its_session_belongs_to_another_user(demo: Demo, new_page: NewPage) -> None:
     first = sign_in(new_page(), demo, "ann-5")
     expect(choose(first, "of-ann.txt")).to_have_attribute("data-state", "done")
     second = new_page(beside=first)
@@ -183,7 +183,7 @@ def test_a_window_whose_session_became_another_users_says_so(demo: Demo, new_pag
     expect(first.locator(".job")).to_have_count(0)
 
 
-def test_a_window_whose_stream_opens_again_learns_of_the_other_user(demo: Demo, new_page: NewPage) -> None:
+def test_a_window_that_reopens_its_stream_notices_another_user(demo: Demo, new_page: NewPage) -> None:
     first = sign_in(new_page(), demo, "ann-6")
     first.evaluate(
         """() => fetch("/demo/login", {
@@ -212,7 +212,7 @@ def test_the_page_works_by_keyboard_at_a_phones_width(demo: Demo, new_page: NewP
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(page.locator("#wire")).to_be_visible()
+    expect(page.locator("#event-log")).to_be_visible()
     page.get_by_role("button", name="Sign out").press("Enter")
     expect(page.get_by_label("Your name")).to_be_focused()
 
@@ -229,7 +229,9 @@ def test_the_printed_commands_work_when_pasted(demo: Demo, new_page: NewPage) ->
     page = sign_in(new_page(), demo, "demo")
     page.get_by_text("Events on the stream").click()
     subprocess.run(demo.line(" publish --user demo "), shell=True, check=True, cwd="/")
-    expect(page.locator("#wire li").filter(has_text='{"text":"Hello"}').filter(has_text="message")).to_have_count(1)
+    expect(page.locator("#event-log li").filter(has_text='{"text":"Hello"}').filter(has_text="message")).to_have_count(
+        1
+    )
     # The request of the printed curl command.
     words = shlex.split(demo.line("curl "))
     headers = dict([words[words.index("-H") + 1].split(": ", 1)])

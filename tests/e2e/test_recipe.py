@@ -1,4 +1,4 @@
-"""push.js against a service whose answers the test chooses one by one."""
+"""push.js with a service whose answers the test chooses one by one."""
 
 import json
 from collections import deque
@@ -29,7 +29,7 @@ window.push = follow({
   load: async () => note("load", await ask("/state")),
   apply: (event) => note("apply", event.data),
   status: (text) => note(text),
-  stranger: (user) => note("stranger", user),
+  userChanged: (user) => note("userChanged", user),
 });
 """
 
@@ -40,7 +40,7 @@ def block(kind: str, data: Any, **fields: Any) -> str:
 
 
 def ready(*, resumed: bool = False, user: str = "ann", retry: int = 600_000) -> str:
-    """A stream.ready. Its long retry keeps the browser from reconnecting by itself."""
+    """Return a stream.ready. Its long retry keeps the browser from reconnecting by itself."""
     return block("stream.ready", {"resumed": resumed, "user": user}, retry=retry)
 
 
@@ -88,7 +88,7 @@ class Service:
             self.page.wait_for_timeout(10)
 
     def saw(self, *said: str) -> None:
-        """Wait until the page has reported these in this order, possibly with others between them."""
+        """Wait until the page has reported these lines in this order. Others may come in between."""
         self.page.wait_for_function(
             "said => (window.seen ?? []).reduce((n, one) => n + (one === said[n]), 0) === said.length",
             arg=list(said),
@@ -142,14 +142,14 @@ def test_a_refused_stream_is_reopened_with_a_new_token(service: Service) -> None
     assert service.count("/token") == 3
 
 
-def test_a_back_end_that_is_away_is_asked_again(service: Service) -> None:
+def test_an_unavailable_back_end_is_asked_again(service: Service) -> None:
     service.start(token=[(503, ""), (200, json.dumps({"user": "ann", "expires_in": 900}))])
     service.saw("connecting", "reconnecting", "live")
 
 
 def test_a_stream_of_another_user_is_closed(service: Service) -> None:
     service.start(events=[(200, ready(user="bob") + block("step", 1))])
-    service.saw("stopped", "stranger bob")
+    service.saw("stopped", "userChanged bob")
     assert "apply 1" not in service.seen
 
 
@@ -159,12 +159,12 @@ def test_a_token_of_another_user_closes_the_stream(service: Service) -> None:
     service.start(token=[(200, ann), (200, bob)])
     service.saw("live")
     service.page.evaluate("window.push.reopen()")
-    service.saw("live", "stopped", "stranger bob")
+    service.saw("live", "stopped", "userChanged bob")
 
 
 def test_a_signed_out_user_gets_no_stream_and_is_reported(service: Service) -> None:
     service.start(token=[(401, "")])
-    service.saw("connecting", "stopped", "stranger ")
+    service.saw("connecting", "stopped", "userChanged ")
     assert service.count("/events") == 0
 
 
@@ -209,7 +209,7 @@ def test_an_older_state_never_overwrites_a_newer_one(service: Service) -> None:
     service.saw("live")
     service.page.clock.run_for(1000)
     service.wait_for_held("/state")
-    # The first answer may be older than what the second stream would report.
+    # The first answer may be older than the events of the second stream.
     service.page.evaluate("window.push.reopen()")
     service.page.clock.run_for(1000)
     service.saw("live", "live")

@@ -1,4 +1,4 @@
-"""``serve`` is stopped and started again while a page of one's own is open."""
+"""``serve`` restarts while an application's page is open."""
 
 import asyncio
 import signal
@@ -16,7 +16,7 @@ from sse_service.dev.assets import PAGE
 from sse_service.dev.emulator import Emulator
 from sse_service.dev.moto_server import MotoServer
 from tests.e2e.conftest import NewPage
-from tests.integration.emulated import make
+from tests.integration.emulated import create_resources
 from tests.integration.process import Process
 
 SECRET = "a-secret-of-the-tests-long-enough-for-HS256"
@@ -37,13 +37,13 @@ follow({
   load: async () => add((await (await fetch("/app/state")).json()).state),
   apply: (event) => add(event.data),
   status: (text) => { document.querySelector("#status").textContent = text; },
-  stranger: (user) => add(`stranger ${user}`),
+  userChanged: (user) => add(`userChanged ${user}`),
 });
 """
 
 
-def elsewhere(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine in another thread, as Playwright's event loop runs in this one."""
+def in_thread(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine in another thread, because Playwright's event loop runs in this one."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
 
@@ -52,8 +52,8 @@ def elsewhere(work: Coroutine[Any, Any, Any]) -> Any:
 def aws() -> Iterator[Emulator]:
     server = MotoServer()
     try:
-        # Short, as the messages that a killed task had received stay hidden for this long.
-        yield elsewhere(make(Emulator(endpoint_url=server.url), visibility_seconds=3))
+        # Short, because the messages of a killed task stay invisible for this long.
+        yield in_thread(create_resources(Emulator(endpoint_url=server.url), visibility_seconds=3))
     finally:
         server.stop()
 
@@ -68,7 +68,7 @@ def publish(aws: Emulator, *texts: str) -> None:
             for text in texts:
                 await sns.publish(TopicArn=aws.topic_arn, Message=text, MessageAttributes=attributes)
 
-    elsewhere(send())
+    in_thread(send())
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def serve(aws: Emulator, port: int) -> Iterator[Process]:
 
 
 def open_app(page: Page, url: str) -> None:
-    """Open a page whose back end has the service's origin, as behind one load balancer."""
+    """Open a page whose back end has the service's origin, as if both were behind one load balancer."""
     answers = {
         "": ("text/html", HTML),
         "app.js": ("text/javascript", APP),

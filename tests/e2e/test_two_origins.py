@@ -1,4 +1,4 @@
-"""A page with push.js on one origin, the service on another origin of the same site: the cookie must be sent."""
+"""A page with push.js on one origin, and the service on another origin of the same site."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HTML = '<!doctype html><link rel="icon" href="data:,"><ul id="jobs"></ul><script
 
 
 class BackEnd:
-    """The back end of the application: its page, its tokens, its state."""
+    """An application's back end: its page, its tokens and its state."""
 
     def __init__(self) -> None:
         files = {"/push.js": PAGE / "push.js", **{f"/{path.name}": path for path in EXAMPLES.glob("*.js")}}

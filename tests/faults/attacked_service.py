@@ -61,7 +61,7 @@ class Service:
         return {name: float(value) for name, _, value in samples}
 
     def publish(self, user: str, *bodies: str) -> None:
-        """Put events into the queue; ``await stub.tell()`` delivers them."""
+        """Put events into the queue; ``await stub.notify()`` delivers them."""
         attributes = {"user_id": {"DataType": "String", "StringValue": user}}
         for body in bodies:
             self.stub.send(f"here-{next(self._numbers)}", body, MessageAttributes=attributes)
@@ -103,5 +103,5 @@ async def service(
         url = (await asyncio.to_thread(process.wait_for, r"listening on (http://[^\s,]+)"))[1]
         admin = (await asyncio.to_thread(process.wait_for, r"metrics on (http://\S+)/metrics"))[1]
         http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=DEADLINE))
-        stack.push_async_callback(stub.hurry)
+        stack.push_async_callback(stub.end_polls)
         yield Service(stub=stub, queue=queue, process=process, port=int(url.rpartition(":")[2]), admin=admin, http=http)

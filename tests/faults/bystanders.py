@@ -110,7 +110,7 @@ class Bystanders:
                 self.published[user] += 1
                 self._service.publish(user, f"{self.published[user]} {time.monotonic()}")
             due -= int(due)
-            await self._service.stub.tell()
+            await self._service.stub.notify()
 
     def saw(self, published: float) -> None:
         """Record that a stream saw an event; ``published`` is when it was put into the queue."""

@@ -159,7 +159,7 @@ class Cluster:
     async def _publishing(self) -> None:
         async for count in steadily(self.rate):
             self.publish(0 if self.paused else count)
-            await self.stub.tell()
+            await self.stub.notify()
 
     def acknowledged(self) -> set[str]:
         """The events whose messages were deleted."""
@@ -171,7 +171,7 @@ class Cluster:
         for client in self.clients:
             client.calm = True
         await until(
-            lambda: len(self.acknowledged()) + len(set(self.stub.dead)) >= len(self.published),
+            lambda: len(self.acknowledged()) + len(set(self.stub.dead_letters)) >= len(self.published),
             "all messages are acknowledged",
         )
         with contextlib.suppress(AssertionError):
@@ -183,7 +183,9 @@ class Cluster:
             )
 
     def violations(self, gaps_allowed: Container[str] = GAPS) -> list[Violation]:
-        return check(self.clients, self.published, self.acknowledged(), self.stub.dead, gaps_allowed=gaps_allowed)
+        return check(
+            self.clients, self.published, self.acknowledged(), self.stub.dead_letters, gaps_allowed=gaps_allowed
+        )
 
     async def fresh(self) -> float:
         """Seconds until any client sees an event that is published from now on."""
@@ -226,7 +228,7 @@ async def serving(stub: SQSStub) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         # Otherwise cleanup waits for open polls.
-        await stub.hurry()
+        await stub.end_polls()
         await runner.cleanup()
 
 

@@ -157,7 +157,7 @@ class Deploy:
             pages=self._pages,
             published=self._published,
             acknowledged={handle.removeprefix("r-").rstrip("+") for handle in self._stub.deleted},
-            dead=self._stub.dead,
+            dead=self._stub.dead_letters,
             replaced=self._replaced,
             outputs=[task.output for task in self._tasks],
             failed=self._failed,
@@ -189,7 +189,7 @@ class Deploy:
         async for count in steadily(self._rate):
             for number in itertools.islice(numbers, count):
                 self._publish_one(f"e{number}")
-            await self._stub.tell()
+            await self._stub.notify()
 
     def _publish_one(self, event: str) -> None:
         kind, user = random.random(), random.randrange(self._streams)

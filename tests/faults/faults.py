@@ -72,7 +72,7 @@ async def task_frozen(cluster: Cluster, hold: float) -> None:
 async def pubsub_cut(cluster: Cluster, hold: float) -> None:
     for _ in range(5):
         cluster.publish(100)
-        await cluster.stub.tell()
+        await cluster.stub.notify()
         await asyncio.sleep(0.1)
         with cluster.valkey.client() as client:
             await asyncio.to_thread(client.execute_command, "CLIENT", "KILL", "TYPE", "pubsub")
@@ -82,7 +82,7 @@ async def pubsub_cut(cluster: Cluster, hold: float) -> None:
 async def small_buffers(cluster: Cluster, hold: float) -> None:
     await _valkey(cluster, "CONFIG", "SET", "client-output-buffer-limit", "pubsub 16kb 8kb 1")
     cluster.publish(1000)
-    await cluster.stub.tell()
+    await cluster.stub.notify()
     await asyncio.sleep(hold)
     await _valkey(cluster, "CONFIG", "SET", "client-output-buffer-limit", "pubsub 32mb 8mb 60")
 
@@ -221,9 +221,9 @@ async def delete_reply_lost(cluster: Cluster, hold: float) -> None:
 
 @fault("queue away")
 async def queue_away(cluster: Cluster, hold: float) -> None:
-    cluster.stub.away = True
+    cluster.stub.unreachable = True
     await asyncio.sleep(hold)
-    cluster.stub.away = False
+    cluster.stub.unreachable = False
 
 
 @fault("clients cut")

@@ -94,7 +94,7 @@ class Churn:
                     self._service.publish(user, "x" * int(self._random.expovariate(1 / 300)))
                 due_opens -= int(due_opens)
                 due_events -= int(due_events)
-                await self._service.stub.tell()
+                await self._service.stub.notify()
         finally:
             for stream in list(self._open):
                 self._leave(stream)

@@ -15,6 +15,6 @@ from tests.faults.test_chaos import run
         ("ack-before-publish", "task killed", "lost"),
     ],
 )
-def test_the_checker_catches_a_service_with(program: str, fault: str, caught: str) -> None:
+def test_the_checker_catches_a_service_that_breaks_a_guarantee(program: str, fault: str, caught: str) -> None:
     report = run(fault, seconds=4, program=("tests.faults.broken_service", program), tasks=2)
     assert caught in {violation.kind for violation in report.violations}, report

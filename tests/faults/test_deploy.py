@@ -31,7 +31,7 @@ def test_every_old_task_ends_in_time_with_status_0_whether_it_is_deregistered_be
     assert all(old.status == 0 and old.in_time for old in figures.replaced), figures
 
 
-def test_every_page_comes_back_and_no_second_has_a_cliff_of_them(figures: Figures) -> None:
+def test_every_page_comes_back_and_reconnects_are_spread_over_the_drain(figures: Figures) -> None:
     assert all(len(page.begun) > 1 and page.open for page in figures.pages)
     for drain in figures.drains:
         assert drain.ahead <= 2, figures

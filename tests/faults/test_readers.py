@@ -114,7 +114,7 @@ def crawl(reader: Reader, seconds: float) -> int:
     return taken
 
 
-def test_a_reader_that_stalls_is_cut_and_one_that_crawls_is_not(chain: Chain) -> None:
+def test_a_stalled_reader_is_cut_and_a_slow_one_is_not(chain: Chain) -> None:
     stalling, crawling, other = user(), user(), user()
     texts = numbered(60, size=10_000)
     open_before = chain.metric("sse_streams_open")

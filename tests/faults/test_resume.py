@@ -21,7 +21,7 @@ def test_a_thousand_clients_cut_at_random_bytes_each_get_everything_once_in_orde
         say(f"seed {SEED}")
         async with Cluster(seed=SEED, tasks=2, users=2, rate=0) as cluster:
             cluster.publish(100)
-            await cluster.stub.tell()
+            await cluster.stub.notify()
             await until(lambda: len(cluster.acknowledged()) == 100, "all events are stored")
             token = TokenSigner(secret=SECRET).sign(cluster.clients[0].user, groups=["ops"])
             channels = frozenset({f"user:{cluster.clients[0].user}", "group:ops", "broadcast"})

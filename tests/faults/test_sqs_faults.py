@@ -1,4 +1,4 @@
-"""The consumer and faults of SQS, of the network and of its own helpers."""
+"""The consumer during faults of SQS, of the network and of its own helper tasks."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_polls_whose_credentials_expire_together_share_one_new_client() -> None:
             queue.stub.faults["ReceiveMessage"] = deque([EXPIRED] * 3)
             for n in range(30):
                 queue.stub.send(f"again-{n}")
-            await queue.stub.tell()
+            await queue.stub.notify()
             await queue.stub.until(lambda: len(queue.stub.deleted) == 50)
             assert not queue.stub.faults["ReceiveMessage"]
             assert queue.connections <= 3
@@ -97,7 +97,7 @@ def test_an_exception_in_a_helper_task_ends_the_consumer() -> None:
                 async with asyncio.timeout(DEADLINE):
                     await queue.consumer(pollers=3).run()
         finally:
-            await queue.stub.hurry()
+            await queue.stub.end_polls()
             await queue.down()
 
     run(test)
@@ -127,7 +127,7 @@ def test_cancelling_during_polls_leaves_nothing_open() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await queue.stub.hurry()
+        await queue.stub.end_polls()
         await queue.down()
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -179,11 +179,11 @@ def test_a_delete_whose_response_is_lost_is_sent_again() -> None:
     run(test)
 
 
-def test_the_consumer_waits_for_an_endpoint_that_is_away_at_start() -> None:
+def test_the_consumer_waits_for_an_endpoint_that_is_unreachable_at_start() -> None:
     async def test() -> None:
         queue = Queue()
         queue.stub.send("a")
-        async with queue.consuming(absent=True) as consumer:
+        async with queue.consuming(down=True) as consumer:
             await queue.counts.until(lambda: len(queue.counts.failures) > 2)
             assert consumer.trouble == "the SQS endpoint cannot be reached"
             await queue.up()
@@ -193,7 +193,7 @@ def test_the_consumer_waits_for_an_endpoint_that_is_away_at_start() -> None:
     run(test)
 
 
-def test_the_consumer_reads_on_after_the_endpoint_was_away() -> None:
+def test_the_consumer_reads_on_after_an_outage_of_the_endpoint() -> None:
     async def test() -> None:
         queue = Queue()
         async with queue.consuming() as consumer:
@@ -237,11 +237,11 @@ def test_expired_credentials_are_looked_up_again_by_a_new_client() -> None:
         Answer(200, {"Messages": {"a": 1}}),
     ],
 )
-def test_a_malformed_answer_is_a_failure_and_the_next_receive_works(answer: Answer) -> None:
+def test_after_a_malformed_answer_the_next_receive_works(answer: Answer) -> None:
     async def test() -> None:
         queue = Queue()
         queue.stub.faults["GetQueueAttributes"] = deque([Answer(200, {"Attributes": {"VisibilityTimeout": "x"}})])
-        # The second one: the first receive does not wait, so its being empty at once means nothing.
+        # The second one, because the first receive does not wait and is always answered at once.
         queue.stub.faults["ReceiveMessage"] = deque([Answer(200, {}), answer])
         async with queue.consuming(wait_seconds=2):
             await queue.stub.until(lambda: not queue.stub.faults["ReceiveMessage"])

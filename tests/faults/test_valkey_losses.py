@@ -134,7 +134,7 @@ def test_a_lost_probe_reports_all_channels_and_does_not_move_delivered(
     asyncio.run(test())
 
 
-def test_a_connection_that_brings_no_messages_is_made_again(server: Valkey) -> None:
+def test_a_connection_without_messages_is_replaced(server: Valkey) -> None:
     async def test() -> None:
         async with store(server) as made:
             made.proxy.swallow = True
@@ -150,7 +150,7 @@ def test_a_connection_that_brings_no_messages_is_made_again(server: Valkey) -> N
     asyncio.run(test())
 
 
-def test_after_an_unconfirmed_subscription_the_connection_is_made_again(
+def test_after_an_unconfirmed_subscription_the_connection_is_replaced(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listener, "CONFIRM_SECONDS", 0.2)
@@ -173,7 +173,7 @@ def test_after_an_unconfirmed_subscription_the_connection_is_made_again(
 
 
 @pytest.mark.parametrize("message", [b"", b"junk", b"abc 5 0\n5", b"abc 5 0\n[1,2,3,4,5,6]", b"\xff \xff \xff\n"])
-def test_a_message_that_something_else_published_ends_nothing(server: Valkey, message: bytes) -> None:
+def test_a_message_from_another_publisher_is_dropped(server: Valkey, message: bytes) -> None:
     async def test() -> None:
         async with store(server) as made:
             with server.client() as client:
@@ -223,7 +223,7 @@ def test_a_channel_is_unsubscribed_some_time_after_its_last_stream_unless_one_co
     asyncio.run(test())
 
 
-def test_an_unexpected_error_is_logged_and_the_connections_are_made_again(
+def test_an_unexpected_error_is_logged_and_the_connections_are_replaced(
     server: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test() -> None:

@@ -97,7 +97,7 @@ async def _watch(running: Service, far: asyncio.subprocess.Process) -> dict[str,
     cut: list[float] = []
     while len(cut) < streams and (gone := time.monotonic() - began) < WATCH_SECONDS:
         running.publish(USERS[0], "x" * 1000)
-        await running.stub.tell()
+        await running.stub.notify()
         slow = int((await running.metrics())['sse_streams_closed_total{reason="slow"}'])
         cut += [round(gone, 1)] * (slow - len(cut))
         await asyncio.sleep(0.5)

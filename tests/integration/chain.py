@@ -1,4 +1,4 @@
-"""The service as users and producers meet it: a process behind HTTP, fed by a queue."""
+"""Runs a stub of SQS and a real service process that reads it, for tests over HTTP."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AWS = {
 
 
 class Stream:
-    """An open ``GET /events``, read in a thread as a browser would."""
+    """An open ``GET /events``, which a thread reads."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
@@ -46,7 +46,7 @@ class Stream:
 
     @property
     def data(self) -> list[str]:
-        """The data of what is no service event."""
+        """The data of all events that are not service events."""
         return [m.data for m in self.messages if not m.type.startswith("stream.")]
 
     @property
@@ -54,7 +54,7 @@ class Stream:
         return [m.type for m in self.messages]
 
     def wait_for(self, type_or_data: str, count: int = 1) -> Message:
-        """The message of that type or data, when so many have come."""
+        """Wait for ``count`` messages with that type or data, and return the last one."""
         until = time.monotonic() + DEADLINE
         with self._news:
             while True:
@@ -69,7 +69,7 @@ class Stream:
         assert not self._reader.is_alive()
 
     def close(self) -> None:
-        """Leave, as a client does whose network drops: without reading on."""
+        """Disconnect without reading the rest, like a client whose network fails."""
         connection = self.response.extensions["network_stream"].get_extra_info("socket")
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
@@ -91,7 +91,7 @@ class Stream:
 
 @dataclass(kw_only=True)
 class Chain:
-    """A queue's stub and a service that reads it."""
+    """The chain from the queue to the streams: a stub of SQS, and a service that reads it."""
 
     queue: str
     """The stub's URL."""
@@ -102,7 +102,7 @@ class Chain:
     signer: TokenSigner = field(default_factory=lambda: TokenSigner(secret=SECRET))
 
     def put(self, *bodies: str, **attributes: str) -> None:
-        """Put messages into the queue, with the same attributes each."""
+        """Put messages into the queue, all with the same attributes."""
         self.put_all([(body, attributes) for body in bodies])
 
     def put_all(self, messages: list[tuple[str, Mapping[str, str]]]) -> None:
@@ -128,7 +128,7 @@ class Chain:
         ttl_seconds: int = 3600,
         **query: str,
     ) -> Iterator[Stream]:
-        """Open a stream and wait for its greeting."""
+        """Open a stream and wait for ``stream.ready``."""
         headers = self.headers(user, groups=groups or [], ttl_seconds=ttl_seconds)
         if last is not None:
             headers["Last-Event-ID"] = last
@@ -145,7 +145,7 @@ class Chain:
         return self.client.get(self.url + path, **kwargs)
 
     def metric(self, line: str) -> float:
-        """A sample's value, 0 where there is none."""
+        """Return a sample's value, or 0 if there is no such sample."""
         for sample in self.client.get(f"{self.admin}/metrics").text.splitlines():
             if sample.startswith(line + " "):
                 return float(sample.rpartition(" ")[2])
@@ -158,7 +158,7 @@ class Chain:
 
 
 def sns_envelope(message: str, *, user: str) -> str:
-    """A message as SNS puts it into a queue, published now."""
+    """Return a message as SNS puts it into a queue, with the current time."""
     return json.dumps(
         {
             "Type": "Notification",
@@ -173,21 +173,21 @@ def sns_envelope(message: str, *, user: str) -> str:
 
 @contextmanager
 def queue_stub() -> Iterator[str]:
-    """Run the stub of SQS, and give its URL."""
+    """Run the stub of SQS, and yield its URL."""
     with Process("tests.integration.sqs_stub", "--port", "0") as process:
         yield process.wait_for(r"(http://127\.0\.0\.1:\d+)")[1]
 
 
 @contextmanager
 def service(queue: str, **settings: str) -> Iterator[Chain]:
-    """Run ``sse-service serve`` on the stub, and wait until it is ready."""
+    """Run ``sse-service serve`` with the stub as its queue, and wait until it is ready."""
     env = {
         **AWS,
         "AWS_ENDPOINT_URL": queue,
         "SSE_QUEUE_URL": f"{queue}/000000000000/events",
         "SSE_JWT_SECRET": SECRET,
         "SSE_SINGLE_TASK": "true",
-        # Two polls side by side may swap what came a moment apart.
+        # Two parallel polls may swap messages that came one after the other.
         "SSE_SQS_POLLERS": "1",
         "SSE_DRAIN_SECONDS": "1",
         "SSE_ADMIN_PORT": "0",

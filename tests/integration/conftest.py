@@ -1,4 +1,4 @@
-"""A queue and a service: shared by the tests that change nothing in them, or a test's own."""
+"""A queue and a service that tests of a module share, and a queue for tests that start their own service."""
 
 from collections.abc import Iterator
 

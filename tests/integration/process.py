@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from typing import Self
 
 DEADLINE = 120.0
-"""Seconds after which a condition counts as failed. Generous, so that no test fails because the machine is busy."""
+"""Seconds after which a condition counts as failed. It is long, so that no test fails because the machine is busy."""
 
 PROGRAM_DEADLINE = 600.0
-"""The same for programs that need much CPU time themselves: linters, package builders, whole fault runs."""
+"""The same for programs that need much CPU time: linters, package builders and whole fault runs."""
 
 
 class Process:
@@ -44,12 +44,12 @@ class Process:
 
     @property
     def output(self) -> str:
-        """All that it printed so far."""
+        """All output so far."""
         with self._news:
             return "".join(self._lines)
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """The first match in what it prints; fails when it ends or takes too long."""
+        """Wait until the output matches, and return the match. Fails if the process ends or takes too long."""
         until = time.monotonic() + DEADLINE
         with self._news:
             while (match := re.search(pattern, "".join(self._lines))) is None:
@@ -59,14 +59,14 @@ class Process:
 
     @property
     def ended(self) -> bool:
-        """Whether it is no more."""
+        """Whether the process has ended."""
         return self._popen.poll() is not None
 
     def signal(self, number: signal.Signals) -> None:
         self._popen.send_signal(number)
 
     def wait(self) -> int:
-        """The exit status."""
+        """Wait for the end, and return the exit status."""
         status = self._popen.wait(DEADLINE)
         self._reader.join(DEADLINE)
         return status

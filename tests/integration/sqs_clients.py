@@ -1,4 +1,4 @@
-"""The same calls, made by aiobotocore's own client and by the fast one."""
+"""Clients with and without the fast path, and calls whose outcomes can be compared."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def client(
     status: FastPathStatus | None = None,
     **options: Any,
 ) -> AsyncIterator[Any]:
-    """Make a client; without a URL it has AWS's own. Options that AioConfig does not take go to the client."""
+    """Open a client. Without a URL it has AWS's endpoint. Options that AioConfig does not take go to the client."""
     own = {name: options.pop(name) for name in ("verify", "region_name") if name in options}
     config = AioConfig(
         **{"retries": {"mode": "standard", "total_max_attempts": 2}, "proxies": {}, "read_timeout": 5, **options}
@@ -45,7 +45,7 @@ async def client(
 
 
 async def ask(sqs: Any, operation: str) -> Any:
-    """Make a call, and return its outcome in a form that can be compared with another one's."""
+    """Make a call, and return its outcome in a form that can be compared."""
     assert operation in OPERATIONS
     try:
         if operation == "ReceiveMessage":

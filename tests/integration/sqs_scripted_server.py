@@ -1,4 +1,4 @@
-"""A server that speaks SQS's protocol and answers each request by a script, byte by byte."""
+"""A server for SQS's protocol that answers each request by a script, which controls every byte."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SUCCESSES = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client sent."""
+    """A request that a client sent."""
 
     headers: Mapping[str, str]
     body: bytes
     connection: int
-    """The number of the server's connection, from 1."""
+    """The number of the connection, from 1."""
 
     @property
     def operation(self) -> str:
@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(slots=True)
 class Exchange:
-    """One request, and the means to answer it."""
+    """One request, and methods to answer it."""
 
     request: Request
     writer: asyncio.StreamWriter
@@ -53,7 +53,7 @@ class Exchange:
         self.writer.write("\r\n".join((*head, *headers, *sized, "", "")).encode() + body)
 
     def reset(self) -> None:
-        """Close by RST."""
+        """Close the connection with a TCP reset."""
         linger = struct.pack("ii", 1, 0)
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.writer.transport.abort()
@@ -71,7 +71,7 @@ def succeed(exchange: Exchange) -> None:
 
 @dataclass(slots=True)
 class ScriptedServer:
-    """The script, and what clients did."""
+    """The script, and a record of what clients did."""
 
     script: Sequence[Step]
     """One step for each request. The last step answers all further requests."""

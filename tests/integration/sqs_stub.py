@@ -1,4 +1,4 @@
-"""A stub of SQS over HTTP: the calls that a consumer makes, with faults on demand.
+"""A stub of SQS over HTTP: it implements the calls that a consumer makes, with faults on demand.
 
 ``python -m tests.integration.sqs_stub --port 0`` runs it as a process. It prints its URL, and ``POST /put`` takes one
 message ``{"body": …, "attributes": …}`` or a list of them.
@@ -21,7 +21,7 @@ from tests.integration.process import DEADLINE
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the next call of an action gets instead of its answer."""
+    """An answer that replaces the next one of an action."""
 
     status: int = 200
     body: Any = None
@@ -34,7 +34,7 @@ ABSENT = Answer(400, {"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message"
 
 
 class LostReply:
-    """The action is done, but its answer is lost."""
+    """The action is performed, but its answer is lost."""
 
 
 class SQSStub:
@@ -52,11 +52,11 @@ class SQSStub:
         self.changed = asyncio.Condition()
         self.in_flight: dict[str, tuple[dict[str, Any], float]] = {}
         """Messages by receipt handle, with the time on the loop's clock at which they become visible again."""
-        self.hurried = False
-        """Whether empty receives are answered at once, so that a stop need not wait for a long poll."""
-        self.away = False
-        """Whether every connection is reset: the endpoint is away."""
-        self.dead: list[str] = []
+        self.polls_end_at_once = False
+        """Whether empty receives are answered at once, so that a stop does not wait for a long poll."""
+        self.unreachable = False
+        """Whether every connection is reset, as if the endpoint were down."""
+        self.dead_letters: list[str] = []
         """Ids of messages that went to the dead-letter queue."""
         self.polls = 0
         """How many receives are waiting for messages."""
@@ -64,7 +64,7 @@ class SQSStub:
         self._sent = 0
 
     def send(self, message_id: str, body: str = "x", **fields: Any) -> None:
-        """Put a message; its receipt handle is ``r-`` and the id, with a ``+`` for each redelivery."""
+        """Put a message into the queue. Its receipt handle is ``r-`` and the id, with a ``+`` for each redelivery."""
         self.waiting.append({"MessageId": message_id, "ReceiptHandle": f"r-{message_id}", "Body": body, **fields})
 
     async def until(self, predicate: Callable[[], bool]) -> None:
@@ -78,11 +78,11 @@ class SQSStub:
         for message in given if isinstance(given, list) else [given]:
             self._sent += 1
             self.send(str(self._sent), message["body"], MessageAttributes=message.get("attributes", {}))
-        await self.tell()
+        await self.notify()
         return web.Response(status=204)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self.away:
+        if self.unreachable:
             assert request.transport is not None
             request.transport.abort()
             return web.Response()
@@ -93,17 +93,17 @@ class SQSStub:
         fault = ABSENT if asked["QueueUrl"].endswith("/absent") else faults.popleft() if faults else None
         if not isinstance(fault, Answer):
             body = await self._answer(action, asked)
-            await self.tell()
+            await self.notify()
             if isinstance(fault, LostReply):
                 assert request.transport is not None
                 request.transport.abort()
             return web.json_response(body, content_type="application/x-amz-json-1.0")
-        await self.tell()
+        await self.notify()
         raw = fault.body if isinstance(fault.body, bytes) else json.dumps(fault.body).encode()
         return web.Response(body=raw, status=fault.status, content_type=fault.content_type)
 
-    async def tell(self) -> None:
-        """Wake waiting receives; call it after ``send``."""
+    async def notify(self) -> None:
+        """Wake waiting receives. Call it after ``send``."""
         async with self.changed:
             self.changed.notify_all()
 
@@ -127,10 +127,10 @@ class SQSStub:
 
     async def _receive(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         self.polls += 1
-        await self.tell()
+        await self.notify()
         try:
             async with asyncio.timeout(asked["WaitTimeSeconds"]), self.changed:
-                await self.changed.wait_for(lambda: bool(self.waiting) or self.hurried)
+                await self.changed.wait_for(lambda: bool(self.waiting) or self.polls_end_at_once)
         except TimeoutError:
             pass
         finally:
@@ -140,7 +140,7 @@ class SQSStub:
             message = self.waiting.popleft()
             self._receives[message["MessageId"]] += 1
             if self._receives[message["MessageId"]] > json.loads(self.attributes["RedrivePolicy"])["maxReceiveCount"]:
-                self.dead.append(message["MessageId"])
+                self.dead_letters.append(message["MessageId"])
             else:
                 taken.append(message)
         # SQS leaves out an empty list.
@@ -160,22 +160,22 @@ class SQSStub:
         if found is None or found[1] > asyncio.get_running_loop().time() + 0.01:
             return
         self._redeliver(handle)
-        self._telling = asyncio.ensure_future(self.tell())
+        self._notifying = asyncio.ensure_future(self.notify())
 
     def _redeliver(self, handle: str) -> None:
         message, _ = self.in_flight.pop(handle)
         self.waiting.append({**message, "ReceiptHandle": f"{handle}+"})
 
     async def redeliver(self) -> None:
-        """End every visibility timeout now, the last one first, as a queue that repeats and reorders messages."""
+        """End every visibility timeout now, the last one first, so that messages are repeated in another order."""
         for handle in reversed(list(self.in_flight)):
             self._redeliver(handle)
-        await self.tell()
+        await self.notify()
 
-    async def hurry(self) -> None:
+    async def end_polls(self) -> None:
         """Answer waiting and later receives at once."""
-        self.hurried = True
-        await self.tell()
+        self.polls_end_at_once = True
+        await self.notify()
 
 
 async def serve(port: int) -> None:

@@ -1,4 +1,4 @@
-"""The commands as a shell meets them: what they print, and how they end."""
+"""The commands in a shell: their output and their exit status."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def command(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def taken() -> Iterator[str]:
-    """A port that somebody listens on."""
+def port_in_use() -> Iterator[str]:
+    """Listen on a free port, and yield its number."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
@@ -86,29 +86,29 @@ def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(changed: di
     assert SECRET not in ended.stderr
 
 
-def test_a_name_that_is_no_setting_is_warned_about() -> None:
+def test_an_unknown_variable_with_the_prefix_gets_a_warning() -> None:
     ended = command("token", "42", SSE_JWT_SECRET=SECRET, SSE_HEARTBEAT="3")
     assert ended.returncode == 0
     assert "SSE_HEARTBEAT is not a setting" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["serve", "dev"])
-def test_a_port_in_use_is_one_line(name: str) -> None:
-    with taken() as port:
+def test_a_port_in_use_is_reported_in_one_line(name: str) -> None:
+    with port_in_use() as port:
         ended = command(name, "--port", port, **SERVING)
     assert ended.returncode == 1
     assert ended.stderr == f"sse-service: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
 
 
-def test_an_admin_port_in_use_is_one_line_that_names_the_variable() -> None:
-    with taken() as port:
+def test_an_admin_port_in_use_is_reported_in_one_line_that_names_the_variable() -> None:
+    with port_in_use() as port:
         ended = command("serve", "--port", "0", **{**SERVING, "SSE_ADMIN_PORT": port})
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert "SSE_ADMIN_PORT" in ended.stderr
 
 
-def test_dev_without_its_extra_is_one_line() -> None:
+def test_dev_without_its_extra_prints_one_line() -> None:
     missing = "import sys; sys.modules['moto'] = None"
     code = f"{missing}; from sse_service.cli import main; sys.exit(main(['dev', '--port', '0']))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=DEADLINE)
@@ -117,7 +117,7 @@ def test_dev_without_its_extra_is_one_line() -> None:
 
 
 @pytest.mark.parametrize("groups", ["a,b", " a , b,, "])
-def test_a_token_is_all_that_is_printed_and_is_valid(groups: str) -> None:
+def test_token_prints_a_valid_token_and_nothing_else(groups: str) -> None:
     ended = command("token", "42", "--groups", groups, "--ttl", "10m", SSE_JWT_SECRET=f"{SECRET},{'o' * 32}")
     assert ended.stderr == ""
     principal = asyncio.run(HS256Verifier(secrets=[SECRET]).verify(ended.stdout.removesuffix("\n")))
@@ -132,11 +132,11 @@ def test_a_token_is_all_that_is_printed_and_is_valid(groups: str) -> None:
         *(["token", "42", "--ttl", ttl] for ttl in ("soon", "0s", "36501d", "999999999d")),
     ],
 )
-def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert command(*arguments, SSE_JWT_SECRET=SECRET).returncode == 2
 
 
-def test_publishing_that_fails_is_one_line_and_status_1() -> None:
+def test_a_failed_publish_prints_one_line_and_exits_with_1() -> None:
     topic = "arn:aws:sns:us-east-1:123456789012:events"
     ended = command("publish", "x", **{**SERVING, "SSE_TOPIC_ARN": topic})
     assert ended.returncode == 1
@@ -144,7 +144,7 @@ def test_publishing_that_fails_is_one_line_and_status_1() -> None:
     assert "not published" in ended.stderr
 
 
-def test_a_queue_that_is_not_there_is_waited_for_and_said() -> None:
+def test_serve_waits_for_an_unreachable_queue_and_logs_it() -> None:
     with Process("sse_service", "serve", "--port", "0", env={**SERVING, "SSE_DRAIN_SECONDS": "0"}) as process:
         process.wait_for("listening on")
         process.wait_for("EndpointConnectionError")
@@ -161,7 +161,7 @@ def test_ctrl_c_ends_dev_with_one_line_and_status_0() -> None:
         assert "Traceback" not in process.output
 
 
-def test_dev_takes_tokens_signed_with_a_secret_that_is_set() -> None:
+def test_dev_accepts_tokens_signed_with_sse_jwt_secret() -> None:
     with Process("sse_service", "dev", "--port", "0", env={"SSE_JWT_SECRET": SECRET}) as process:
         url = process.wait_for(r"(?m)^(http://127\.0\.0\.1:\d+)/$")[1]
         token = TokenSigner(secret=SECRET).sign("anybody")
@@ -169,7 +169,7 @@ def test_dev_takes_tokens_signed_with_a_secret_that_is_set() -> None:
             assert response.status_code == 200
 
 
-def test_publish_prints_the_id_by_which_the_event_is_found(tmp_path: Path) -> None:
+def test_publish_prints_the_id_that_the_log_shows(tmp_path: Path) -> None:
     with Process("sse_service", "dev", "--port", "0", env={"SSE_LOG_LEVEL": "debug"}) as process:
         line = process.wait_for(r"(?m)^(SSE_TOPIC_ARN=.* publish .*)$")[1]
         for words, said in (

@@ -23,7 +23,7 @@ from sse_service import cli
 from sse_service.dev.moto_server import MotoServer
 from sse_service.doctor.canary import check_canary, new_canary
 from sse_service.doctor.report import Finding, Level
-from sse_service.doctor.run import examine
+from sse_service.doctor.run import run_checks
 from sse_service.doctor.store import check_store
 from sse_service.settings.settings import Settings
 from tests.integration.chain import AWS, SECRET
@@ -129,8 +129,8 @@ def sound() -> Iterator[Deployment]:
 
 
 @dataclass(frozen=True)
-class Said:
-    """The output of the command, by check and level."""
+class Output:
+    """The exit status and the output of the command."""
 
     status: int
     text: str
@@ -143,10 +143,10 @@ class Said:
 @pytest.fixture
 def doctor(
     sound: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Said]:
-    """Run the command with variables changed; in this process, which is quicker than a new one."""
+) -> Callable[..., Output]:
+    """Run the command with changed variables. It runs in this process, which is faster than a new one."""
 
-    def run(*arguments: str, **changed: str | None) -> Said:
+    def run(*arguments: str, **changed: str | None) -> Output:
         for name in [name for name in os.environ if name.startswith(("SSE_", "AWS_"))]:
             monkeypatch.delenv(name)
         for name, value in {**sound.environment, **changed}.items():
@@ -157,27 +157,27 @@ def doctor(
         assert SECRET not in text
         assert OTHER not in text
         assert "eyJ" not in text
-        return Said(status, text)
+        return Output(status, text)
 
     return run
 
 
-def test_a_sound_deployment_is_ok_in_every_line(sound: Deployment) -> None:
+def test_every_check_of_a_sound_deployment_is_ok(sound: Deployment) -> None:
     ended = command("doctor", "--url", sound.url, **sound.environment)
     assert ended.stderr == ""
-    assert tuple(Said(0, ended.stdout).at("ok")) == SOUND, ended.stdout
+    assert tuple(Output(0, ended.stdout).at("ok")) == SOUND, ended.stdout
     assert ended.returncode == 0
     assert "received after" in ended.stdout
 
 
-def test_a_setting_that_cannot_be_read_is_status_2(sound: Deployment) -> None:
+def test_an_invalid_setting_exits_with_2(sound: Deployment) -> None:
     ended = command("doctor", **{**sound.environment, "SSE_MAX_STREAMS": "many"})
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "SSE_MAX_STREAMS" in ended.stderr
 
 
-def fails_alone(said: Said, check: str, *words: str, skipped: tuple[str, ...] = ()) -> None:
-    """Only that check fails, in these words. All others are ok or, if they depend on it, skipped."""
+def fails_alone(said: Output, check: str, *words: str, skipped: tuple[str, ...] = ()) -> None:
+    """Check that only this check fails, with these words. All others are ok or, if they depend on it, skipped."""
     assert said.status == 1, said.text
     assert set(said.at("FAIL")) == {check}, said.text
     assert set(said.at("skip")) == set(skipped), said.text
@@ -225,7 +225,7 @@ def fails_alone(said: Said, check: str, *words: str, skipped: tuple[str, ...] = 
     ],
 )
 def test_a_mistake_in_the_environment_fails_its_check_alone(
-    doctor: Callable[..., Said],
+    doctor: Callable[..., Output],
     changed: dict[str, str | None],
     check: str,
     words: tuple[str, ...],
@@ -234,20 +234,20 @@ def test_a_mistake_in_the_environment_fails_its_check_alone(
     fails_alone(doctor(**changed), check, *words, skipped=skipped)
 
 
-def test_a_missing_region_fails_and_skips_all_calls(doctor: Callable[..., Said]) -> None:
+def test_a_missing_region_fails_and_skips_all_calls(doctor: Callable[..., Output]) -> None:
     said = doctor(AWS_DEFAULT_REGION=None)
     assert said.status == 1
     assert "set AWS_REGION" in said.at("FAIL")["region"]
     assert "credentials" in said.at("skip")
 
 
-def test_a_queue_that_does_not_exist_fails(sound: Deployment, doctor: Callable[..., Said]) -> None:
+def test_a_queue_that_does_not_exist_fails(sound: Deployment, doctor: Callable[..., Output]) -> None:
     said = doctor(SSE_QUEUE_URL=f"{sound.aws}/123456789012/nothing")
     skipped = ("redrive", "timeouts", "subscription", "policy", "key", "canary")
     fails_alone(said, "queue", "NonExistentQueue", "check SSE_QUEUE_URL", skipped=skipped)
 
 
-def test_an_endpoint_that_is_no_address_fails_without_being_printed(doctor: Callable[..., Said]) -> None:
+def test_an_invalid_endpoint_fails_and_is_not_printed(doctor: Callable[..., Output]) -> None:
     said = doctor(AWS_ENDPOINT_URL="notaurl")
     assert said.status == 1
     failed = said.at("FAIL")
@@ -255,19 +255,19 @@ def test_an_endpoint_that_is_no_address_fails_without_being_printed(doctor: Call
     assert all("AWS_ENDPOINT_URL" in text and "notaurl" not in text for text in failed.values())
 
 
-def test_keys_with_a_stray_byte_fail(doctor: Callable[..., Said]) -> None:
+def test_credentials_with_a_stray_byte_fail(doctor: Callable[..., Output]) -> None:
     said = doctor(AWS_SECRET_ACCESS_KEY="\udcff")
     assert "AWS_SECRET_ACCESS_KEY" in said.at("FAIL")["credentials"]
 
 
-def test_a_url_that_is_no_address_is_status_2(sound: Deployment) -> None:
+def test_an_invalid_url_exits_with_2(sound: Deployment) -> None:
     for url in ("http://exa mple:80", "http://127.0.0.1/ü", "http://ex..ample"):
         ended = command("doctor", "--url", url, **sound.environment)
         assert (ended.returncode, ended.stdout) == (2, "")
         assert "Traceback" not in ended.stderr
 
 
-def test_a_queue_in_another_region_fails(doctor: Callable[..., Said]) -> None:
+def test_a_queue_in_another_region_fails(doctor: Callable[..., Output]) -> None:
     said = doctor(SSE_QUEUE_URL="https://sqs.eu-west-1.amazonaws.com/123456789012/events")
     assert "eu-west-1" in said.at("FAIL")["queue"]
 
@@ -281,13 +281,13 @@ def test_a_queue_in_another_region_fails(doctor: Callable[..., Said]) -> None:
     ],
 )
 def test_a_mistake_in_the_queue_fails_its_check_alone(
-    sound: Deployment, doctor: Callable[..., Said], attributes: dict[str, str], check: str, words: tuple[str, ...]
+    sound: Deployment, doctor: Callable[..., Output], attributes: dict[str, str], check: str, words: tuple[str, ...]
 ) -> None:
     with sound.queue_with(**attributes):
         fails_alone(doctor(), check, *words)
 
 
-def test_a_key_of_ones_own_must_let_sns_use_it(sound: Deployment, doctor: Callable[..., Said]) -> None:
+def test_a_customer_key_must_let_sns_use_it(sound: Deployment, doctor: Callable[..., Output]) -> None:
     kms = sound.client("kms")
     key = kms.create_key()["KeyMetadata"]["KeyId"]
     with sound.queue_with(KmsMasterKeyId=key):
@@ -311,7 +311,7 @@ def test_a_key_of_ones_own_must_let_sns_use_it(sound: Deployment, doctor: Callab
         assert "Disabled" in doctor("--url", "http://127.0.0.1:1").at("FAIL")["key"]
 
 
-def test_dead_letters_are_a_warning_and_so_is_raw_delivery(sound: Deployment, doctor: Callable[..., Said]) -> None:
+def test_dead_letters_and_raw_delivery_are_warnings(sound: Deployment, doctor: Callable[..., Output]) -> None:
     sqs = sound.client("sqs")
     dead = sqs.get_queue_url(QueueName="dead")["QueueUrl"]
     sqs.send_message(QueueUrl=dead, MessageBody="x")
@@ -323,13 +323,13 @@ def test_dead_letters_are_a_warning_and_so_is_raw_delivery(sound: Deployment, do
     assert "holds 1 messages" in said.at("warn")["redrive"]
 
 
-def test_a_missing_subscription_fails(sound: Deployment, doctor: Callable[..., Said]) -> None:
+def test_a_missing_subscription_fails(sound: Deployment, doctor: Callable[..., Output]) -> None:
     topic = sound.client("sns").create_topic(Name="lonely")["TopicArn"]
     with sound.queue_with(Policy=policy(topic, sound.queue_arn)):
         fails_alone(doctor(SSE_TOPIC_ARN=topic), "subscription", "not subscribed", skipped=("canary",))
 
 
-def test_a_subscription_is_found_behind_a_hundred_others(sound: Deployment, doctor: Callable[..., Said]) -> None:
+def test_a_subscription_is_found_behind_a_hundred_others(sound: Deployment, doctor: Callable[..., Output]) -> None:
     sns = sound.client("sns")
     topic = sns.create_topic(Name="busy")["TopicArn"]
     for number in range(100):
@@ -339,7 +339,7 @@ def test_a_subscription_is_found_behind_a_hundred_others(sound: Deployment, doct
     assert "confirmed" in said.at("ok")["subscription"]
 
 
-def test_no_canary_is_sent_with_a_routing_override_or_without_a_secret(doctor: Callable[..., Said]) -> None:
+def test_no_canary_is_sent_with_a_routing_override_or_without_a_secret(doctor: Callable[..., Output]) -> None:
     said = doctor(SSE_ROUTE_USER="body.customer")
     assert said.status == 0, said.text
     assert "SSE_ROUTE_USER" in said.at("skip")["canary"]
@@ -355,7 +355,7 @@ def test_a_refused_publish_fails(sound: Deployment, monkeypatch: pytest.MonkeyPa
     assert "publishing was refused (NotFound" in found.text
 
 
-def test_a_filter_policy_that_drops_the_canary(sound: Deployment, doctor: Callable[..., Said]) -> None:
+def test_a_filter_policy_that_drops_the_canary_fails_or_warns(sound: Deployment, doctor: Callable[..., Output]) -> None:
     with sound.subscription_with("FilterPolicy", '{"user_id": ["7"]}', "{}"):
         fails_alone(doctor(), "subscription", '{"user_id": ["7"]}', skipped=("canary",))
     with sound.subscription_with("FilterPolicy", '{"event_type": ["upload.done"]}', "{}"):
@@ -365,7 +365,7 @@ def test_a_filter_policy_that_drops_the_canary(sound: Deployment, doctor: Callab
     assert "filter policy drops it" in said.at("skip")["canary"]
 
 
-def test_a_url_where_the_service_does_not_answer_fails(sound: Deployment, doctor: Callable[..., Said]) -> None:
+def test_a_url_where_the_service_does_not_answer_fails(sound: Deployment, doctor: Callable[..., Output]) -> None:
     fails_alone(doctor("--url", f"http://127.0.0.1:{free_port()}"), "canary", "nothing answers", "start `serve`")
     fails_alone(doctor("--url", sound.aws), "canary", "--url")
 
@@ -379,14 +379,14 @@ def test_a_canary_that_is_not_received_names_the_suspects(sound: Deployment, mon
     for name, value in {**sound.environment, "SSE_TOPIC_ARN": topic, "SSE_QUEUE_URL": queue}.items():
         monkeypatch.setenv(name, value)
     lines: list[str] = []
-    run = examine(Settings(), url=sound.url, refused=None, write=lines.append, wait_seconds=0.5)
+    run = run_checks(Settings(), url=sound.url, refused=None, write=lines.append, wait_seconds=0.5)
     assert asyncio.run(run) is False
     assert lines[-1].startswith("FAIL  canary")
     assert "not received" in lines[-1]
     assert lines[-1].endswith("see redrive above")
 
 
-def test_a_valkey_that_is_away_or_evicts_keys_fails(doctor: Callable[..., Said]) -> None:
+def test_a_valkey_that_is_unreachable_or_evicts_keys_fails(doctor: Callable[..., Output]) -> None:
     away = f"redis://127.0.0.1:{free_port()}/0"
     fails_alone(doctor(SSE_BROKER_URL=away), "store", "does not answer", "security groups")
     with Valkey("--maxmemory-policy", "allkeys-lru") as valkey:
@@ -397,7 +397,7 @@ def store_finding(url: str, **settings: Any) -> Finding:
     async def inside() -> Finding:
         before = descriptors()
         [found] = await check_store(Settings(broker_url=SecretStr(url), **settings))
-        # The loop must go on until TLS has closed its connection in the background.
+        # The event loop must run until TLS has closed its connection in the background.
         await until(lambda: descriptors() <= before)
         return found
 
@@ -435,7 +435,7 @@ def test_problems_of_passwords_and_of_tls_have_different_lines(tmp_path: Path) -
 
 
 class _STS(http.server.BaseHTTPRequestHandler):
-    """Refuses every call; its clock may be ahead."""
+    """Refuses every call. Its clock may be ahead."""
 
     code = "InvalidClientTokenId"
     ahead = 0.0
@@ -451,11 +451,11 @@ class _STS(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 def test_refused_credentials_and_a_wrong_clock_fail(
-    doctor: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+    doctor: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _STS) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
@@ -475,7 +475,7 @@ def test_refused_credentials_and_a_wrong_clock_fail(
             thread.join()
 
 
-def test_no_answer_of_sts_is_a_warning(doctor: Callable[..., Said]) -> None:
+def test_no_answer_of_sts_is_a_warning(doctor: Callable[..., Output]) -> None:
     said = doctor(AWS_ENDPOINT_URL_STS=f"http://127.0.0.1:{free_port()}")
     assert said.status == 0, said.text
     assert set(said.at("warn")) == {"credentials"}

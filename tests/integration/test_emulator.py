@@ -1,4 +1,4 @@
-"""The emulator, the topic's fan-out and the demo's file processing, used with AWS's own client code."""
+"""The emulator, the topic's fan-out and the demo's file processing, used with AWS's own clients."""
 
 import asyncio
 import json
@@ -123,7 +123,7 @@ def test_the_next_emulator_starts_empty() -> None:
     run(look)
 
 
-def test_its_environment_points_a_program_at_it() -> None:
+def test_the_environment_points_a_program_to_the_emulator() -> None:
     async def test(aws: Emulator) -> None:
         assert aws.environment == {
             "AWS_ENDPOINT_URL": aws.endpoint_url,

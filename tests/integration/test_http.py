@@ -1,4 +1,4 @@
-"""Every answer that is no stream, and what a hostile client gets."""
+"""Responses that are not streams, and responses to hostile clients."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def problem(response: httpx.Response) -> str:
 
 
 def raw(chain: Chain, request: bytes, *, until: bytes = b"") -> bytes:
-    """What comes back for bytes on a connection, to its end or to a marker."""
+    """Send bytes on a new connection, and return the response up to its end or to a marker."""
     host, _, port = chain.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=DEADLINE) as connection:
         answer = b""
@@ -76,14 +76,14 @@ def test_a_malformed_query_is_400(chain: Chain, query: str) -> None:
     problem(response)
 
 
-def test_options_without_an_allowed_origin_says_which_methods_there_are(chain: Chain) -> None:
+def test_options_without_an_allowed_origin_lists_the_methods(chain: Chain) -> None:
     response = chain.client.options(f"{chain.url}/events")
     assert response.status_code == 405
     assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD"}
     assert "access-control-allow-origin" not in response.headers
 
 
-def test_unknown_paths_and_methods_are_problems_too(chain: Chain) -> None:
+def test_unknown_paths_and_methods_are_answered_with_problems(chain: Chain) -> None:
     assert chain.get("/nothing").status_code == 404
     problem(chain.get("/nothing"))
     assert problem(chain.client.put(f"{chain.url}/events"))
@@ -121,21 +121,21 @@ def test_head_is_answered_without_a_stream(chain: Chain) -> None:
     assert response.headers["content-type"].startswith("text/event-stream")
 
 
-def test_a_stream_asked_for_in_a_pipeline_is_answered_in_its_turn(chain: Chain) -> None:
+def test_a_pipelined_request_for_a_stream_is_answered_in_order(chain: Chain) -> None:
     answer = raw(chain, head(chain, path="/healthz") + head(chain), until=b"stream.ready")
     assert answer.index(b'{"status":"ok"}') < answer.index(b"event: stream.ready")
 
 
-def test_what_follows_a_stream_in_a_pipeline_does_not_disturb_it(chain: Chain) -> None:
+def test_a_request_pipelined_behind_a_stream_does_not_disturb_it(chain: Chain) -> None:
     answer = raw(chain, head(chain, path="/events?since=all") + head(chain, path="/healthz"), until=b"stream.cursor")
     assert b'{"status":"ok"}' not in answer
 
 
-def test_a_client_that_asks_on_behind_a_stream_and_leaves_leaves_no_stream_behind(chain: Chain) -> None:
+def test_a_client_that_pipelines_behind_a_stream_and_disconnects_leaves_no_stream_open(chain: Chain) -> None:
     before = chain.metric("sse_streams_open")
     raw(chain, head(chain) + head(chain, path="/healthz"), until=b"stream.ready")
     chain.wait_for_metric("sse_streams_open", before)
-    # It was written to after it was lost, once: that ended the process.
+    # A write to the lost connection once ended the process.
     chain.put("1", user_id="42")
     assert chain.get("/healthz").status_code == 200
 
@@ -183,7 +183,7 @@ def test_cors_names_the_allowed_origin_and_no_other(chain: Chain) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_the_head_of_a_stream_has_nothing_of_another_origins(chain: Chain, method: str) -> None:
+def test_the_headers_of_a_stream_never_contain_the_origin_of_another_request(chain: Chain, method: str) -> None:
     def asked(*fields: str) -> list[bytes]:
         request = head(chain, *fields).replace(b"GET ", method.encode() + b" ", 1)
         answer = raw(chain, request, until=b"stream.ready" if method == "GET" else b"\r\n\r\n")
@@ -202,7 +202,7 @@ def test_metrics_are_on_the_admin_port_only(chain: Chain) -> None:
     assert "sse_streams_open" in chain.client.get(f"{chain.admin}/metrics").text
 
 
-def test_a_stream_of_a_byte_range_is_a_whole_stream(chain: Chain) -> None:
+def test_a_range_header_is_ignored_for_streams(chain: Chain) -> None:
     answer = raw(chain, head(chain, "Range: bytes=0-10"), until=b"stream.ready")
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"content-range" not in answer.lower()
@@ -234,7 +234,7 @@ def test_a_user_with_too_many_streams_loses_the_oldest_and_one_that_resumes_is_t
         assert running.metric('sse_requests_refused_total{reason="user"}') == 2
 
 
-def test_streams_from_one_address_are_limited_by_what_a_trusted_proxy_says(queue: str) -> None:
+def test_streams_per_address_are_limited_by_the_address_that_a_trusted_proxy_forwards(queue: str) -> None:
     with service(queue, max_streams_per_address="1", trusted_proxies="127.0.0.1") as running:
 
         def ask(address: str) -> int:
@@ -251,7 +251,7 @@ def test_streams_from_one_address_are_limited_by_what_a_trusted_proxy_says(queue
                 assert other.status_code == 200
 
 
-def test_streams_that_are_opened_too_fast_are_told_to_come_back_within_seconds(queue: str) -> None:
+def test_clients_that_open_streams_too_fast_are_told_to_come_back_within_seconds(queue: str) -> None:
     with service(queue, opens_per_second="1") as running, running.stream(), running.stream():
         told = running.get("/events", headers={**running.headers(), **STREAM})
         match = re.fullmatch(
@@ -267,7 +267,7 @@ def small(queue: str) -> Iterator[Chain]:
         yield running
 
 
-def test_over_the_limit_an_event_source_is_told_when_to_come_back_and_others_503(small: Chain) -> None:
+def test_over_the_limit_an_event_source_is_told_when_to_come_back_and_other_clients_get_503(small: Chain) -> None:
     with small.stream():
         told = small.get("/events", headers={**small.headers(), **STREAM})
         assert told.status_code == 200
@@ -280,7 +280,7 @@ def test_over_the_limit_an_event_source_is_told_when_to_come_back_and_others_503
         problem(refused)
 
 
-def test_sigterm_closes_every_stream_with_a_word_and_exits_with_0(small: Chain) -> None:
+def test_sigterm_closes_every_stream_with_a_reason_and_exits_with_0(small: Chain) -> None:
     with small.stream() as stream:
         small.process.signal(signal.SIGTERM)
         close = stream.wait_for("stream.close")
@@ -296,7 +296,7 @@ def test_sigterm_closes_every_stream_with_a_word_and_exits_with_0(small: Chain) 
     assert small.process.wait() == 0
 
 
-def test_a_second_signal_closes_all_at_once_and_the_status_is_0(queue: str) -> None:
+def test_a_second_signal_closes_all_streams_at_once_and_exits_with_0(queue: str) -> None:
     with service(queue, drain_seconds="110") as running, running.stream() as one, running.stream() as two:
         running.process.signal(signal.SIGTERM)
         running.process.wait_for("draining 2 streams")
@@ -307,7 +307,7 @@ def test_a_second_signal_closes_all_at_once_and_the_status_is_0(queue: str) -> N
         assert running.process.wait() == 0
 
 
-def test_a_reader_of_metrics_that_stalls_does_not_hold_up_the_end(small: Chain) -> None:
+def test_a_stalled_reader_of_metrics_does_not_delay_the_shutdown(small: Chain) -> None:
     host, _, port = small.admin.removeprefix("http://").partition(":")
     with socket.socket() as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -319,7 +319,7 @@ def test_a_reader_of_metrics_that_stalls_does_not_hold_up_the_end(small: Chain) 
     assert "Traceback" not in small.process.output
 
 
-def test_a_reader_that_never_reads_does_not_hold_up_the_end(small: Chain) -> None:
+def test_a_stalled_reader_of_a_stream_does_not_delay_the_shutdown(small: Chain) -> None:
     host, _, port = small.url.removeprefix("http://").partition(":")
     with socket.socket() as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -332,7 +332,7 @@ def test_a_reader_that_never_reads_does_not_hold_up_the_end(small: Chain) -> Non
         assert small.process.wait() == 0
 
 
-def test_figures_for_cloudwatch_are_written_on_lines_of_their_own(queue: str) -> None:
+def test_emf_records_are_written_on_separate_lines(queue: str) -> None:
     with service(queue, emf_namespace="push/test") as running:
         running.put("1", user_id="42")
         running.wait_for_metric("sse_events_stored_total", 1)
@@ -342,13 +342,13 @@ def test_figures_for_cloudwatch_are_written_on_lines_of_their_own(queue: str) ->
     assert json.loads(line)["EventsStored"] == 1
 
 
-def test_a_killed_service_that_comes_back_tells_a_gap(queue: str) -> None:
+def test_a_service_restarted_after_a_kill_reports_a_gap(queue: str) -> None:
     with service(queue) as first, first.stream() as stream:
         first.put("1", user_id="42")
         last = stream.wait_for("1").id
         first.process.signal(signal.SIGKILL)
         stream.wait_for_end()
-    # The queue of the first may still have a poll open for it.
+    # A second queue, because the first one may still have an open poll of the killed service.
     with queue_stub() as other, service(other) as second, second.stream(last=last) as stream:
         assert json.loads(stream.wait_for("stream.gap").data) == {"reason": "epoch"}
 

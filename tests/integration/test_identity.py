@@ -1,4 +1,4 @@
-"""Who is behind a request, and the session cookie, as clients meet them over HTTP."""
+"""Authentication and the session cookie over HTTP."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def bearer(**claims: Any) -> dict[str, str]:
 
 
 def opened(chain: Chain, *headers: tuple[str, str]) -> int:
-    """The status of a stream that is asked for with these headers, and left at once."""
+    """Request a stream with these headers, and return the status."""
     with chain.client.stream("GET", f"{chain.url}/events", headers=list(headers)) as response:
         return response.status_code
 
 
 class CookieStore:
-    """A browser's cookies, one for each name and domain (RFC 6265 section 5.3), and those it sends to a host."""
+    """A browser's session cookies, one for each domain (RFC 6265 section 5.3), as it sends them to a host."""
 
     def __init__(self, host: str) -> None:
         self._host = host
@@ -62,7 +62,7 @@ class CookieStore:
 # Claims
 
 
-def test_a_token_that_begins_in_a_second_is_good(chain: Chain) -> None:
+def test_a_token_whose_nbf_is_seconds_ahead_is_accepted(chain: Chain) -> None:
     with chain.client.stream("GET", f"{chain.url}/events", headers=bearer(nbf=time.time() + 5)) as response:
         assert response.status_code == 200
 
@@ -81,16 +81,14 @@ def test_a_token_that_begins_in_a_second_is_good(chain: Chain) -> None:
         ({"groups": [7.5]}, "groups claim"),
     ],
 )
-def test_a_signed_token_that_is_refused_is_told_which_claim_is_wrong(
-    chain: Chain, claims: dict[str, Any], said: str
-) -> None:
+def test_the_refusal_of_a_signed_token_names_the_invalid_claim(chain: Chain, claims: dict[str, Any], said: str) -> None:
     response = chain.get("/events", headers=bearer(**claims))
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
     assert said in problem(response)
 
 
-def test_without_a_valid_signature_nothing_is_told_of_the_claims(chain: Chain) -> None:
+def test_without_a_valid_signature_the_refusal_says_nothing_about_the_claims(chain: Chain) -> None:
     def refused(text: str) -> str:
         response = chain.get("/events", headers={"Authorization": f"Bearer {text}"})
         assert response.status_code == 401
@@ -127,7 +125,7 @@ def test_two_authorization_headers_are_401(chain: Chain) -> None:
     assert opened(chain, ("Authorization", authorization), ("Authorization", "Basic dTpw")) == 401
 
 
-def test_a_password_that_guards_the_whole_site_leaves_the_cookie_to_decide(chain: Chain) -> None:
+def test_beside_a_basic_authorization_header_the_cookie_decides(chain: Chain) -> None:
     assert opened(chain, ("Authorization", "Basic dTpw"), ("Cookie", f"sse_session={token()}")) == 200
     assert opened(chain, ("Authorization", "Basic dTpw")) == 401
 
@@ -137,7 +135,7 @@ def test_a_cookie_that_is_sent_twice_counts_once(chain: Chain) -> None:
     assert opened(chain, ("Cookie", f"sse_session={text}; sse_session={text}")) == 200
 
 
-def test_two_different_cookies_are_401_and_the_text_names_the_way_out(chain: Chain) -> None:
+def test_two_different_cookies_are_401_and_the_text_says_what_to_do(chain: Chain) -> None:
     response = chain.get("/events", headers={"Cookie": f"sse_session={token()}; sse_session={token(sub='7')}"})
     assert response.status_code == 401
     assert "DELETE /session" in problem(response)
@@ -146,7 +144,7 @@ def test_two_different_cookies_are_401_and_the_text_names_the_way_out(chain: Cha
 # The session
 
 
-def test_a_cookie_that_no_browser_would_keep_is_refused_with_a_text_that_says_so(chain: Chain) -> None:
+def test_a_session_cookie_too_large_for_browsers_is_refused_with_the_reason(chain: Chain) -> None:
     groups = [str(uuid.uuid4()) for _ in range(100)]
     response = chain.client.post(f"{chain.url}/session", headers=bearer(groups=groups))
     assert response.status_code == 400
@@ -155,7 +153,7 @@ def test_a_cookie_that_no_browser_would_keep_is_refused_with_a_text_that_says_so
     assert opened(chain, *bearer(groups=groups).items()) == 200
 
 
-def test_the_longest_cookie_that_is_set_is_one_that_browsers_keep(chain: Chain) -> None:
+def test_the_longest_cookie_that_is_set_has_at_most_4096_bytes(chain: Chain) -> None:
     def made(length: int) -> httpx.Response:
         return chain.client.post(f"{chain.url}/session", headers=bearer(sub="u" * length))
 
@@ -170,7 +168,7 @@ def test_a_session_is_made_from_the_header_alone(chain: Chain) -> None:
     assert response.headers["www-authenticate"] == "Bearer"
 
 
-def test_a_client_that_is_no_browser_may_end_a_session_without_an_origin(chain: Chain) -> None:
+def test_a_client_without_an_origin_may_end_a_session(chain: Chain) -> None:
     response = chain.client.delete(f"{chain.url}/session", headers={"Cookie": f"sse_session={token()}"})
     assert response.status_code == 204
     assert "Max-Age=0" in response.headers["set-cookie"]
@@ -194,14 +192,14 @@ def test_a_page_of_another_origin_may_not_end_a_session(chain: Chain, headers: d
 
 @pytest.fixture(scope="module", params=["", "example.com", ".push.example.com"])
 def moved(request: pytest.FixtureRequest) -> Iterator[Chain]:
-    """A service whose cookie had another domain before."""
+    """A service for which SSE_COOKIE_DOMAIN was changed."""
     with queue_stub() as url, service(url, cookie_domain=request.param) as running:
         yield running
 
 
 @pytest.fixture
 def browser(chain: Chain, moved: Chain) -> CookieStore:
-    """Has a cookie of the host, and one of its domain."""
+    """A browser with session cookies of the host and of two domains."""
     store = CookieStore("push.example.com")
     for domain in ("", "; Domain=example.com", "; Domain=push.example.com"):
         old = token(sub=domain or "host")
@@ -228,13 +226,13 @@ def test_a_first_session_sets_one_cookie_and_expires_none(chain: Chain) -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "127.0.0.1:8000", "[::1]:8000", "localhost", "a b.c", "x;y.example"])
-def test_a_host_that_has_no_parent_domains_has_one_cookie_expired(chain: Chain, host: str) -> None:
+def test_for_a_host_without_parent_domains_one_cookie_is_expired(chain: Chain, host: str) -> None:
     response = chain.client.delete(f"{chain.url}/session", headers={"Host": host})
     (field,) = response.headers.get_list("set-cookie")
     assert "Domain" not in field
 
 
-def test_a_host_of_many_labels_makes_no_endless_answer(chain: Chain) -> None:
+def test_a_host_with_many_labels_gets_a_short_response(chain: Chain) -> None:
     response = chain.client.delete(f"{chain.url}/session", headers={"Host": "a." * 1000 + "example.com"})
     fields = response.headers.get_list("set-cookie")
     assert len(fields) < 12
@@ -244,7 +242,7 @@ def test_a_host_of_many_labels_makes_no_endless_answer(chain: Chain) -> None:
 # Other origins
 
 
-def test_a_preflight_may_ask_for_what_tracers_add(chain: Chain) -> None:
+def test_a_preflight_may_ask_for_the_headers_of_tracing_libraries(chain: Chain) -> None:
     names = "authorization,baggage,cache-control,last-event-id,sentry-trace,traceparent,tracestate,x-requested-with"
     response = chain.client.options(
         f"{chain.url}/events",

@@ -1,4 +1,4 @@
-"""Each kind of producer, on the emulator's SNS and SQS, and what the browser receives of it."""
+"""What a browser receives from each kind of producer, through the emulator's SNS and SQS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from sse_service.dev.emulator import Emulator
 from sse_service.dev.moto_server import MotoServer
 from tests.integration.chain import Chain, service
-from tests.integration.emulated import make
+from tests.integration.emulated import create_resources
 
 S3_RECORD = {
     "eventSource": "aws:s3",
@@ -26,8 +26,8 @@ S3_RECORD = {
 def aws() -> Iterator[Emulator]:
     server = MotoServer()
     try:
-        # Short, so that the redrive is quick.
-        yield asyncio.run(make(Emulator(endpoint_url=server.url), visibility_seconds=1))
+        # Short, so that messages soon become dead letters.
+        yield asyncio.run(create_resources(Emulator(endpoint_url=server.url), visibility_seconds=1))
     finally:
         server.stop()
 
@@ -59,8 +59,8 @@ def send(aws: Emulator, body: str) -> None:
     asyncio.run(call())
 
 
-async def dead(aws: Emulator) -> list[str]:
-    """Take what waits in the dead-letter queue, or comes within a long poll."""
+async def dead_letters(aws: Emulator) -> list[str]:
+    """Receive and delete messages of the dead-letter queue, with one long poll."""
     async with aws.client("sqs") as sqs:
         answer = await sqs.receive_message(QueueUrl=aws.dead_letter_queue_url, WaitTimeSeconds=20)
         messages = answer.get("Messages", [])
@@ -96,7 +96,7 @@ def bridge(detail: Any) -> str:
         ("ann-8", "to everyone", {"broadcast": "true"}, "message", "to everyone"),
     ],
 )
-def test_what_is_published_on_the_topic_reaches_whom_it_is_for(
+def test_a_message_published_to_the_topic_reaches_its_user(
     aws: Emulator, chain: Chain, user: str, message: str, attributes: dict[str, str], kind: str, data: str
 ) -> None:
     with chain.stream(user) as stream:
@@ -105,13 +105,13 @@ def test_what_is_published_on_the_topic_reaches_whom_it_is_for(
     assert (received.type, received.data) == (kind, data)
 
 
-def test_an_event_of_eventbridge_may_also_come_to_the_queue_itself(aws: Emulator, chain: Chain) -> None:
+def test_an_eventbridge_event_may_come_directly_to_the_queue(aws: Emulator, chain: Chain) -> None:
     with chain.stream("direct") as stream:
         send(aws, bridge({"user_id": "direct"}))
         assert stream.wait_for("Job done").data == as_json({"user_id": "direct"})
 
 
-def test_each_record_of_an_s3_notification_is_an_event_of_the_user_in_its_key(aws: Emulator, chain: Chain) -> None:
+def test_each_record_of_an_s3_notification_is_an_event_for_the_user_in_its_key(aws: Emulator, chain: Chain) -> None:
     other = {**S3_RECORD, "s3": {"object": {"key": "users/bob/x"}}}
     with chain.stream("ann", subject="users/ann/7/a b.pdf") as ann, chain.stream("bob") as bob:
         publish(aws, as_json({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"}))
@@ -120,7 +120,7 @@ def test_each_record_of_an_s3_notification_is_an_event_of_the_user_in_its_key(aw
         assert json.loads(bob.wait_for("ObjectCreated:Put").data) == other
 
 
-def test_an_object_reaches_the_user_in_its_key_by_way_of_eventbridge_too(aws: Emulator, chain: Chain) -> None:
+def test_an_s3_event_through_eventbridge_reaches_the_user_in_its_key(aws: Emulator, chain: Chain) -> None:
     detail = {"version": "0", "bucket": {"name": "b"}, "object": {"key": "users/eve/a+b.pdf", "size": 1}}
     event = {"version": "0", "id": "s3-1", "detail-type": "Object Created", "source": "aws.s3", "detail": detail}
     with chain.stream("eve", subject="users/eve/a+b.pdf") as stream:
@@ -128,7 +128,7 @@ def test_an_object_reaches_the_user_in_its_key_by_way_of_eventbridge_too(aws: Em
         assert json.loads(stream.wait_for("Object Created").data) == detail
 
 
-def test_what_is_not_understood_goes_to_the_dead_letter_queue_and_the_good_around_it_arrive(
+def test_a_message_that_is_not_understood_becomes_a_dead_letter_and_its_neighbours_arrive(
     aws: Emulator, chain: Chain
 ) -> None:
     with chain.stream("careful") as stream:
@@ -137,17 +137,17 @@ def test_what_is_not_understood_goes_to_the_dead_letter_queue_and_the_good_aroun
         publish(aws, "after", user_id="careful")
         stream.wait_for("before")
         stream.wait_for("after")
-    assert [json.loads(body)["MessageId"] for body in asyncio.run(dead(aws))] == [message_id]
+    assert [json.loads(body)["MessageId"] for body in asyncio.run(dead_letters(aws))] == [message_id]
     assert f"(event {message_id}) was not understood (reason: not_json)" in chain.process.output
 
 
-def test_a_bad_record_goes_to_the_dead_letter_queue_and_the_good_ones_beside_it_arrive_once(
+def test_a_message_with_a_bad_record_becomes_a_dead_letter_and_its_good_records_arrive_once(
     aws: Emulator, chain: Chain
 ) -> None:
     good = {**S3_RECORD, "s3": {"object": {"key": "users/fay/line%0Dend"}}}
     with chain.stream("fay") as stream:
         message_id = publish(aws, as_json({"Records": [{"eventSource": "aws:s3"}, good]}))
-        assert [json.loads(body)["MessageId"] for body in asyncio.run(dead(aws))] == [message_id]
+        assert [json.loads(body)["MessageId"] for body in asyncio.run(dead_letters(aws))] == [message_id]
         publish(aws, "last", user_id="fay")
         stream.wait_for("last")
         assert [json.loads(data) for data in stream.data[:-1]] == [good]

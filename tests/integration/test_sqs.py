@@ -1,4 +1,4 @@
-"""The consumer against a stub of SQS over HTTP, with the client code of production."""
+"""The consumer with a stub of SQS over HTTP, and with the same clients as in production."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DENIED = Answer(403, {"__type": "com.amazon.coral.service#AccessDeniedException"
 
 
 class Recorder:
-    """A Handler that gives prepared answers, then DONE, and remembers what it was given."""
+    """A Handler that gives prepared answers, then DONE, and records its calls."""
 
     def __init__(self, *answers: Outcome) -> None:
         self.answers = deque(answers)
@@ -54,7 +54,7 @@ class Recorder:
 
 
 class Counts:
-    """An Observer that remembers what it was told."""
+    """An Observer that records its calls."""
 
     def __init__(self) -> None:
         self.messages = self.gone = 0
@@ -85,7 +85,7 @@ class Counts:
 
 
 class Queue:
-    """The stub on a port that can be closed and opened again, and consumers of it."""
+    """The stub on a port that can be closed and opened again, and consumers that read it."""
 
     def __init__(self, handler: Recorder | None = None) -> None:
         self.stub = SQSStub()
@@ -123,15 +123,15 @@ class Queue:
         return SQSConsumer(connect=self.connect, queue_url=URL, handler=self.handler, observer=self.counts, **values)
 
     @asynccontextmanager
-    async def consuming(self, *, absent: bool = False, **settings: Any) -> AsyncIterator[SQSConsumer]:
-        if not absent:
+    async def consuming(self, *, down: bool = False, **settings: Any) -> AsyncIterator[SQSConsumer]:
+        if not down:
             await self.up()
         consumer = self.consumer(**settings)
         task = asyncio.create_task(consumer.run())
         try:
             yield consumer
             consumer.stop()
-            await self.stub.hurry()
+            await self.stub.end_polls()
             async with asyncio.timeout(DEADLINE):
                 await task
         finally:
@@ -188,7 +188,7 @@ def test_a_wrapped_body_that_is_nested_too_deep_is_not_understood() -> None:
     run(test)
 
 
-def test_not_now_messages_are_held_extended_and_retried() -> None:
+def test_messages_answered_not_now_are_held_extended_and_retried() -> None:
     async def test() -> None:
         queue = Queue(Recorder(*[Outcome.NOT_NOW] * 10_000))
         queue.stub.attributes["VisibilityTimeout"] = "1"
@@ -217,14 +217,14 @@ def test_a_message_that_was_held_for_as_long_as_sqs_allows_is_rejected() -> None
             await queue.counts.until(lambda: queue.counts.reasons == ["held_too_long"])
             queue.handler.answers.clear()
             queue.stub.send("b")
-            await queue.stub.tell()
+            await queue.stub.notify()
             await queue.stub.until(lambda: queue.stub.deleted == ["r-b"])
         assert queue.handler.seen[-1] == "b"
 
     run(test)
 
 
-def test_a_message_without_a_wrapper_has_the_time_at_which_it_was_sent() -> None:
+def test_a_message_without_a_wrapper_has_the_time_when_it_was_sent() -> None:
     async def test() -> None:
         queue = Queue()
         queue.stub.send("a", Attributes={"SentTimestamp": "1795595683528"})
@@ -235,7 +235,7 @@ def test_a_message_without_a_wrapper_has_the_time_at_which_it_was_sent() -> None
     run(test)
 
 
-def test_a_queue_without_redrive_or_with_a_long_redelivery_gets_a_warning(
+def test_a_queue_without_redrive_policy_or_with_long_redelivery_is_warned_about(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def test(redrive: dict[str, int] | None) -> None:

@@ -1,4 +1,4 @@
-"""aiobotocore prepares each kind of call once. Capturing it sends nothing, and loses nothing."""
+"""aiobotocore prepares each kind of call once. Capturing a call neither sends nor loses it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(test: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 
 @pytest.fixture
 def senders(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The sender of each request."""
+    """Record the sender of each request."""
     sent: list[str] = []
     for owner, name in ((ConnectionPool, "fast"), (AIOHTTPSession, "aiobotocore")):
 
@@ -62,7 +62,7 @@ def test_each_call_sends_its_own_parameters() -> None:
     assert [body for _, body in ours] == [*asked, {"QueueUrl": f"{QUEUE}2", "Entries": []}]
 
 
-def test_parameters_that_aiobotocore_refuses_are_refused_at_every_call() -> None:
+def test_parameters_that_aiobotocore_refuses_are_refused_in_every_call() -> None:
     async def test(fast: bool) -> Any:
         async with scripted_server(succeed) as server, client(server.url, fast=fast) as sqs:
             found = []
@@ -75,7 +75,7 @@ def test_parameters_that_aiobotocore_refuses_are_refused_at_every_call() -> None
     assert run(lambda: test(True)) == run(lambda: test(False))
 
 
-def test_aiobotocore_sends_a_body_that_is_not_just_the_parameters(senders: list[str]) -> None:
+def test_aiobotocore_sends_a_body_with_other_fields_than_the_parameters(senders: list[str]) -> None:
     async def test(fast: bool) -> Any:
         def more(params: dict[str, Any], **_: Any) -> dict[str, Any]:
             return {**params, "VisibilityTimeout": 7}
@@ -91,7 +91,7 @@ def test_aiobotocore_sends_a_body_that_is_not_just_the_parameters(senders: list[
 
 
 def test_aiobotocore_escapes_text_that_is_not_utf8(senders: list[str]) -> None:
-    """As in a receipt handle of a server that means no succeed."""
+    """A malicious server could send such a receipt handle."""
 
     async def test() -> None:
         async with scripted_server(succeed) as server, client(server.url, fast=True) as sqs:
@@ -103,10 +103,10 @@ def test_aiobotocore_escapes_text_that_is_not_utf8(senders: list[str]) -> None:
     assert senders == ["aiobotocore", "fast"]
 
 
-def test_a_call_that_was_not_captured_is_answered_and_the_reason_is_known(
+def test_a_call_that_was_not_captured_is_answered_and_the_status_has_the_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As in a release without the event: the messages of a receive must not be lost."""
+    """A future release may lack the event. The messages of a receive must not be lost then."""
     monkeypatch.setattr("consumers.sqs.fast.fast_client._capture", lambda **_: None)
 
     async def test() -> None:

@@ -34,7 +34,7 @@ def silent(exchange: Exchange) -> None:
 
 @pytest.fixture
 def only_fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail every call that aiobotocore sends."""
+    """Let every call fail that aiobotocore sends."""
 
     async def send(self: AIOHTTPSession, request: Any) -> Any:
         raise AssertionError("not the fast path")
@@ -80,8 +80,8 @@ def test_a_cancelled_poll_closes_its_connection_and_the_next_call_has_a_new_one(
     run(test)
 
 
-def test_a_response_that_was_not_asked_for_is_discarded() -> None:
-    """An intermediary could add a second response. The next call must not take it for its own."""
+def test_an_unrequested_response_is_discarded() -> None:
+    """A proxy could add a second response. The next call must not take it for its own."""
 
     def twice(exchange: Exchange) -> None:
         succeed(exchange)
@@ -177,7 +177,7 @@ def test_missing_credentials_are_the_same_error(monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.parametrize("broken", [False, True])
 def test_credentials_are_refreshed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: bool) -> None:
-    """From the address that ECS gives a task. A ``broken`` one answers only the first request."""
+    """Credentials come from an endpoint like the one of ECS. A ``broken`` one answers only the first request."""
     _no_keys(monkeypatch, tmp_path)
 
     async def test(fast: bool) -> Any:
@@ -187,7 +187,7 @@ def test_credentials_are_refreshed(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             nonlocal given
             await reader.readuntil(b"\r\n\r\n")
             given += 1
-            # So close to their end that each use refreshes them.
+            # They expire so soon that each use refreshes them.
             ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=2)
             expiration = ends.strftime("%Y-%m-%dT%H:%M:%SZ")
             keys = {"AccessKeyId": f"key{given}", "SecretAccessKey": "s", "Token": "t", "Expiration": expiration}
@@ -213,7 +213,7 @@ def test_credentials_are_refreshed(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def _session() -> AioSession:
-    """A new session, which looks for credentials, but does not read the API's description from disk again."""
+    """Return a new session, which looks up credentials. It does not read the API's description from disk again."""
     session = AioSession()
     session.register_component("data_loader", SESSION.get_component("data_loader"))
     return session

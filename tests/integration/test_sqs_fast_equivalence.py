@@ -1,4 +1,4 @@
-"""The fast path and aiobotocore are equivalent: the same fault has the same outcome, code and number of requests."""
+"""With and without the fast path, a fault has the same outcome, error code and number of requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.integration.sqs_scripted_server import Exchange, Step, scripted_serve
 
 
 def run(test: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Run on the event loop of production."""
+    """Run a test on the same event loop as in production."""
     return uvloop.run(test())
 
 
@@ -139,7 +139,7 @@ def assert_equivalent(operation: str, mode: str, *script: Step, **options: Any) 
 )
 def test_a_fault_has_the_same_outcome(fault: str, operation: str, mode: str) -> None:
     bad = FAULTS[fault]
-    # On a new connection, on a kept one, as the answer to every attempt, and as one that a retry repairs.
+    # The fault on a new and on a kept connection, in every attempt, and in a first attempt only.
     assert_equivalent(operation, mode, bad, bad, succeed, bad, succeed, succeed, bad, succeed, calls=5)
 
 

@@ -1,4 +1,4 @@
-"""Which clients and calls take the fast path, and what it says about itself."""
+"""Which clients and calls take the fast path, and what its status says."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def silent(exchange: Exchange) -> None:
 
 @pytest.fixture
 def never_fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail every call that the fast path sends."""
+    """Let every call fail that the fast path sends."""
 
     async def send(self: ConnectionPool, request: bytes) -> Any:
         raise AssertionError("the fast path")
@@ -34,7 +34,7 @@ def never_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ConnectionPool, "send", send)
 
 
-def test_receives_and_deletes_say_that_the_fast_path_is_in_use() -> None:
+def test_after_receives_and_deletes_the_fast_path_is_in_use() -> None:
     async def test() -> None:
         status = FastPathStatus()
         async with scripted_server(succeed) as server, client(server.url, fast=True, status=status) as sqs:
@@ -55,7 +55,9 @@ def test_receives_and_deletes_say_that_the_fast_path_is_in_use() -> None:
     ],
     ids=["retries", "http_session_cls"],
 )
-def test_a_client_that_is_not_eligible_is_left_alone_with_the_reason(options: dict[str, Any], reason: str) -> None:
+def test_a_client_that_is_not_eligible_is_used_unchanged_and_the_status_has_the_reason(
+    options: dict[str, Any], reason: str
+) -> None:
     async def test() -> None:
         status = FastPathStatus()
         async with scripted_server(succeed) as server, client(server.url, fast=True, status=status, **options) as sqs:
@@ -78,7 +80,7 @@ def test_the_setting_turns_the_fast_path_off() -> None:
 
 
 @pytest.mark.usefixtures("never_fast")
-def test_an_endpoint_with_a_path_or_a_proxy_is_left_to_aiobotocore_with_the_reason() -> None:
+def test_calls_to_an_endpoint_with_a_path_or_a_proxy_are_left_to_aiobotocore() -> None:
     async def test(url: str, reason: str, **options: Any) -> None:
         status = FastPathStatus()
         async with client(url, fast=True, status=status, **options) as sqs:
@@ -93,8 +95,8 @@ def test_an_endpoint_with_a_path_or_a_proxy_is_left_to_aiobotocore_with_the_reas
     run(both)
 
 
-def test_connections_that_only_aiobotocore_can_make_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if a release returned something else from a private method: calls work, and the operator is told."""
+def test_the_status_shows_that_only_aiobotocore_can_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A future release may change a private method. Calls must work then, and the operator must be told."""
     status = FastPathStatus()
 
     async def unavailable(self: ConnectionPool, request: bytes) -> Any:
@@ -115,7 +117,7 @@ def test_connections_that_only_aiobotocore_can_make_are_seen(monkeypatch: pytest
     run(test)
 
 
-def test_an_endpoint_that_is_away_says_nothing_about_the_fast_path() -> None:
+def test_an_unreachable_endpoint_does_not_change_the_status() -> None:
     async def test() -> None:
         status = FastPathStatus()
         async with scripted_server(succeed) as server:

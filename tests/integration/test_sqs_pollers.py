@@ -1,4 +1,4 @@
-"""How many polls are open: one while the queue is idle, more while receives come back full."""
+"""The number of open polls: one while the queue is idle, more while receives are full."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_an_idle_queue_has_one_poll() -> None:
             await queue.stub.until(lambda: queue.stub.polls == 1)
             for n in range(9):
                 queue.stub.send(str(n))
-                await queue.stub.tell()
+                await queue.stub.notify()
                 await queue.stub.until(lambda: not queue.stub.waiting and queue.stub.polls == 1)
         assert len(queue.stub.keys) < 2 + 1 + 2 * 9 + 1
 
@@ -39,7 +39,7 @@ def test_each_full_receive_starts_one_more_poller_up_to_the_limit() -> None:
 
 def test_the_backlog_is_received_while_the_handler_works() -> None:
     class Slow(Recorder):
-        """Answers once three receives wait for it."""
+        """Answers only when three receives wait for it."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -81,7 +81,7 @@ def test_empty_receives_end_all_pollers_but_the_last() -> None:
             assert queue.stub.polls == 1
             for n in range(40):
                 queue.stub.send(f"again-{n}")
-            await queue.stub.tell()
+            await queue.stub.notify()
             await queue.stub.until(lambda: queue.stub.polls == 4)
 
     run(test)

@@ -1,4 +1,4 @@
-"""What an operator sees of the queue: ``/readyz``, the metric of the fast path, and the log."""
+"""What an operator sees about the queue: ``/readyz``, the metric of the fast path, and the log."""
 
 from __future__ import annotations
 

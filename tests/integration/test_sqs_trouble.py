@@ -1,4 +1,4 @@
-"""What the consumer says is wrong with its queue, in its log and to ``/readyz``."""
+"""How the consumer reports trouble with its queue, in the log and to ``/readyz``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.integration.sqs_stub import ABSENT, Answer
 from tests.integration.test_sqs import DENIED, EXPIRED, THROTTLED, Queue, run
 
 
-def test_a_queue_that_does_not_exist_is_named_as_the_trouble_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_queue_that_does_not_exist_is_reported_as_trouble_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "consumers")
 
     async def test() -> None:
@@ -45,7 +45,7 @@ def test_a_queue_that_does_not_exist_is_named_as_the_trouble_and_logged_once(cap
         (Answer(418, {"__type": "arn:aws:sqs:eu-west-1:123456789012:events"}), "SQS refuses the calls; the log has"),
     ],
 )
-def test_the_trouble_is_what_the_last_receive_failed_by(fault: Answer, trouble: str) -> None:
+def test_trouble_describes_the_failure_of_the_last_receive(fault: Answer, trouble: str) -> None:
     async def test() -> None:
         queue = Queue()
         queue.stub.faults["ReceiveMessage"] = deque([Answer(200, {}), *[fault] * 1000])

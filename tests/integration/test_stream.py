@@ -1,4 +1,4 @@
-"""``GET /events`` as clients meet it: what it says, what it resumes, and to whom."""
+"""``GET /events`` over HTTP: which events a client gets, and how it resumes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cloudevent(name: str, **data: str) -> str:
 
 
 def user() -> str:
-    """A user whom no other test knows."""
+    """Return a user that no other test uses."""
     return uuid.uuid4().hex
 
 
@@ -36,7 +36,7 @@ def test_an_event_goes_from_the_queue_to_the_stream_of_its_user(chain: Chain) ->
         assert stream.raw.startswith(b":\nevent: stream.ready\nretry: ")
 
 
-def test_the_answers_headers_keep_proxies_from_buffering_and_storing(chain: Chain) -> None:
+def test_the_response_headers_keep_proxies_from_buffering_and_storing(chain: Chain) -> None:
     with chain.stream(user()) as stream:
         headers = stream.response.headers
     assert headers["content-type"].startswith("text/event-stream")
@@ -58,7 +58,7 @@ def test_nobody_sees_another_users_events(chain: Chain) -> None:
         assert other.data == ["for them", "for their group", "for all"]
 
 
-def test_a_client_that_comes_back_gets_all_it_missed_once_and_in_order(chain: Chain) -> None:
+def test_a_client_that_reconnects_gets_all_missed_events_once_and_in_order(chain: Chain) -> None:
     name = user()
     with chain.stream(name) as stream:
         chain.put("1", "2", user_id=name)
@@ -81,7 +81,7 @@ def test_a_message_that_is_delivered_twice_is_shown_once(chain: Chain) -> None:
         assert stream.data == ["a", "b"]
 
 
-def test_what_was_published_before_the_page_opened_is_not_lost(chain: Chain) -> None:
+def test_events_published_before_the_page_opened_are_not_lost(chain: Chain) -> None:
     name = user()
     with chain.stream(name) as stream:
         chain.put("early", user_id=name)
@@ -91,7 +91,7 @@ def test_what_was_published_before_the_page_opened_is_not_lost(chain: Chain) -> 
         assert json.loads(stream.messages[0].data)["resumed"] is False
 
 
-def test_a_stream_cut_at_any_byte_of_a_replay_resumes_without_hole_or_double(chain: Chain) -> None:
+def test_a_stream_cut_at_any_byte_of_a_replay_resumes_without_losses_or_duplicates(chain: Chain) -> None:
     name = user()
     texts = [f"event {n}\nof many" for n in range(12)]
     with chain.stream(name) as stream:
@@ -105,7 +105,7 @@ def test_a_stream_cut_at_any_byte_of_a_replay_resumes_without_hole_or_double(cha
     for cut in range(len(raw) + 1):
         parsed = parse(raw[:cut])
         shown = [m.data for m in parsed.events if m.type == "t"]
-        # All cuts that leave a client in the same state are one case.
+        # Cuts that leave a client in the same state are one case.
         seen[parsed.last_id, len(shown)] = shown
     assert len(seen) >= len(texts) + 2
     for (last, _), shown in seen.items():
@@ -145,7 +145,7 @@ def test_a_publishers_types_cannot_fire_an_event_sources_own_handlers(chain: Cha
         pytest.param("1", id="no cursor"),
     ],
 )
-def test_a_cursor_that_proves_nothing_is_a_gap_and_never_an_error(chain: Chain, last: str) -> None:
+def test_an_invalid_cursor_causes_a_gap_and_never_an_error(chain: Chain, last: str) -> None:
     name = user()
     with chain.stream(name) as stream:
         chain.put("held", user_id=name)
@@ -162,7 +162,7 @@ def test_a_cursor_that_proves_nothing_is_a_gap_and_never_an_error(chain: Chain, 
     assert types[:3] == ["stream.ready", "stream.gap", "message"]
 
 
-def test_a_cursor_from_the_future_is_a_gap(chain: Chain) -> None:
+def test_a_cursor_from_the_future_causes_a_gap(chain: Chain) -> None:
     name = user()
     with chain.stream(name) as stream:
         epoch, offset, _ = stream.messages[0].id.split(".")
@@ -183,7 +183,7 @@ def test_another_users_cursor_is_a_valid_position_and_shows_nothing_of_theirs(ch
 
 
 @pytest.mark.parametrize("name", ["lastEventId", "last_event_id", "lastEventID"])
-def test_clients_that_cannot_set_the_header_resume_by_a_query(chain: Chain, name: str) -> None:
+def test_clients_that_cannot_set_the_header_resume_by_a_query_parameter(chain: Chain, name: str) -> None:
     someone = user()
     with chain.stream(someone) as stream:
         chain.put("1", "2", user_id=someone)
@@ -194,7 +194,7 @@ def test_clients_that_cannot_set_the_header_resume_by_a_query(chain: Chain, name
         assert stream.data == ["2"]
 
 
-def test_a_token_that_ends_ends_the_stream(chain: Chain) -> None:
+def test_a_stream_ends_when_its_token_expires(chain: Chain) -> None:
     with chain.stream(user(), ttl_seconds=2) as stream:
         close = stream.wait_for("stream.close")
         stream.wait_for_end()
@@ -242,7 +242,7 @@ def test_base64_data_of_a_cloudevent_is_shown_decoded(chain: Chain) -> None:
         assert stream.wait_for("a.b").data == data
 
 
-def test_nobody_in_a_group_sees_an_event_that_names_a_user_beside_it(chain: Chain) -> None:
+def test_an_event_that_names_a_user_is_not_shown_to_the_group_beside_it(chain: Chain) -> None:
     name, other = user(), user()
     body = json.dumps({"user_id": name, "group": "g-" + other, "balance": 1})
     with chain.stream(name) as stream, chain.stream(other, groups=["g-" + other]) as bystander:
@@ -254,7 +254,7 @@ def test_nobody_in_a_group_sees_an_event_that_names_a_user_beside_it(chain: Chai
         assert bystander.data == ["last"]
 
 
-def test_text_that_is_no_json_is_delivered_to_the_letter_when_its_attributes_say_for_whom(chain: Chain) -> None:
+def test_text_that_is_not_json_is_delivered_unchanged_to_the_user_in_its_attributes(chain: Chain) -> None:
     name = user()
     texts = ['{"cut', "NaN", '{"a": 1.0,  "b":[ ]}', " leading, trailing ", "ünïcödé \u2028 ✓", "[" * 10_000]
     with chain.stream(name) as stream:

@@ -1,4 +1,4 @@
-"""Valkey as operators run it: with TLS and a password, absent at the start, or configured so that it is refused."""
+"""Valkey servers with TLS and a password, unreachable at the start, or with an unsuitable configuration."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def broker(url: str, live: list[Entry] | None = None) -> Any:
         assert running.cancelled(), running
 
 
-def test_events_travel_by_tls_with_a_password(locked: Valkey, tmp_path: Path) -> None:
+def test_events_are_published_and_received_over_tls_with_a_password(locked: Valkey, tmp_path: Path) -> None:
     ca, server_file = certificates(tmp_path)
     live: list[Entry] = []
 
@@ -101,7 +101,7 @@ def test_a_wrong_password_is_reported_without_showing_it(
     assert "wrong" not in caplog.text.replace("wrong number", "").replace("invalid username", "")
 
 
-def test_two_databases_of_one_server_do_not_hear_each_other() -> None:
+def test_two_databases_of_one_server_do_not_receive_each_others_events() -> None:
     one: list[Entry] = []
     other: list[Entry] = []
 
@@ -113,7 +113,7 @@ def test_two_databases_of_one_server_do_not_hear_each_other() -> None:
                 await store.subscribe(["user:1"])
             await first.publish([Route(Event("a", "x"), ("user:1",))])
             await second.publish([Route(Event("a", "x"), ("user:1",))])
-            # A probe travels as events do: what was stored before it has come.
+            # Probes come in order with events. After a probe, all events that were stored before it have come.
             for store in (first, second):
                 here = await store.position()
                 await until(lambda store=store, here=here: store.delivered().offset >= here.offset)
@@ -124,7 +124,7 @@ def test_two_databases_of_one_server_do_not_hear_each_other() -> None:
     assert (len(one), len(other)) == (1, 1)
 
 
-def test_a_replica_is_not_used_and_tried_again() -> None:
+def test_a_replica_is_not_used() -> None:
     async def test(url: str) -> None:
         async with broker(url) as store:
             await until(lambda: store.trouble == "the server is a replica")
@@ -140,7 +140,7 @@ def test_a_reset_connection_is_reported_without_the_servers_address() -> None:
         async with Proxy(server.port) as proxy, broker(f"redis://127.0.0.1:{proxy.port}/0") as store:
             await until(lambda: store.trouble is None)
             for pair in proxy._pairs:
-                # Closed by a reset, as by a firewall or a machine that was restarted.
+                # Closed by a reset, like a firewall or a restarted machine does.
                 pair.client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
             proxy.cut(lambda pair: not pair.pushes)
             await until(lambda: store.trouble)
@@ -169,7 +169,7 @@ def test_a_broker_that_is_cancelled_just_as_its_connection_breaks_ends() -> None
         asyncio.run(test(server))
 
 
-def test_a_server_that_is_back_is_no_trouble_even_if_nothing_was_published_since() -> None:
+def test_trouble_ends_when_the_server_is_back_even_without_a_publish() -> None:
     async def test(server: Valkey) -> None:
         async with broker(server.url) as store:
             await until(lambda: store.trouble is None)
@@ -196,7 +196,7 @@ def test_a_server_that_never_answers_is_logged_with_a_reason(
             await store.check()
             await until(lambda: store.trouble == "no connection")
 
-    # The operating system accepts the connection, and nothing ever reads from it.
+    # The operating system accepts the connection, but nothing reads from it.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         asyncio.run(test(silent.getsockname()[1]))
     assert not [record.getMessage() for record in caplog.records if record.getMessage().endswith(": ")]
@@ -222,7 +222,7 @@ def serve(url: str, queue: str = "http://127.0.0.1:9", **settings: str) -> Proce
     ("options", "reason"),
     [(("--maxmemory-policy", "allkeys-lru"), "must be noeviction"), (("--cluster-enabled", "yes"), "cluster mode")],
 )
-def test_a_server_that_would_lose_events_stops_the_start(options: tuple[str, ...], reason: str) -> None:
+def test_a_server_that_would_lose_events_keeps_the_service_from_starting(options: tuple[str, ...], reason: str) -> None:
     # The default may be above the highest port number.
     with Valkey(*options, "--cluster-port", str(free_port())) as server, serve(server.url) as process:
         assert process.wait() == 2
@@ -232,7 +232,7 @@ def test_a_server_that_would_lose_events_stops_the_start(options: tuple[str, ...
     assert "Traceback" not in process.output
 
 
-def test_the_service_reaches_a_server_by_tls_with_a_password(locked: Valkey, queue: str, tmp_path: Path) -> None:
+def test_the_service_connects_to_a_server_over_tls_with_a_password(locked: Valkey, queue: str, tmp_path: Path) -> None:
     ca, server_file = certificates(tmp_path)
     with (
         tls_proxy(locked.port, server_file) as port,
@@ -249,7 +249,7 @@ def test_the_service_reaches_a_server_by_tls_with_a_password(locked: Valkey, que
     assert PASSWORD not in process.output
 
 
-def test_tls_files_without_tls_stop_the_start_with_a_line_that_names_the_setting() -> None:
+def test_tls_files_without_tls_keep_the_service_from_starting_with_a_line_that_names_the_setting() -> None:
     with serve(f"redis://:{PASSWORD}@127.0.0.1:9/0?ssl_ca_certs=/ca.pem") as process:
         status = process.wait()
     assert "Traceback" not in process.output

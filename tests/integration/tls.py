@@ -1,4 +1,4 @@
-"""TLS before a server that speaks none: a proxy with a certificate of a CA made for the test."""
+"""A TLS proxy in front of a server without TLS, with a certificate of a test CA."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.integration.process import Process
 
 
 def certificates(folder: Path) -> tuple[Path, Path]:
-    """Make a CA, and a certificate of it for this machine; gives the CA's file, and that of certificate and key."""
+    """Make a CA and a certificate for this machine. Returns the CA's file, and the file with certificate and key."""
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests' CA")])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
@@ -64,7 +64,7 @@ def certificates(folder: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def tls_proxy(upstream: int, server_file: Path) -> Iterator[int]:
-    """Pass what comes by TLS on to a port; gives the proxy's own."""
+    """Run a TLS proxy in front of the port ``upstream``, and yield the proxy's port."""
     with Process("tests.integration.tls", str(upstream), str(server_file)) as process:
         yield int(process.wait_for(r"port (\d+)")[1])
 

@@ -1,4 +1,4 @@
-"""Waiting for what tells nobody that it has come."""
+"""Waits for a condition by polling."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tests.integration.process import DEADLINE
 async def until(
     condition: Callable[[], object], what: str = "", *, seconds: float = DEADLINE, every: float = 0.005
 ) -> None:
-    """Wait until it holds; fails with what was waited for."""
+    """Wait until the condition holds. ``what`` describes it if the wait fails."""
     try:
         async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110  what is waited for is state, which tells nobody
+            while not condition():  # noqa: ASYNC110  the condition sets no event
                 await asyncio.sleep(every)
     except TimeoutError:
         raise AssertionError(f"not within {seconds:.0f} s: {what or condition}") from None

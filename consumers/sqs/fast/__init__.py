@@ -1,4 +1,5 @@
-"""A fast path through aiobotocore for ReceiveMessage and DeleteMessageBatch.
+"""A fast path for ReceiveMessage and DeleteMessageBatch that skips most of aiobotocore's work for each call.
 
-It does nothing that aiobotocore does not do; every other request, and every unclear reply, goes through aiobotocore.
+Results are the same as aiobotocore's. All other requests, and all responses but plain successes, go through
+aiobotocore.
 """

@@ -11,7 +11,7 @@ from consumers.sqs.fast.http_connection import HTTPConnection, HTTPResponse
 
 
 class ConnectionUnavailable(Exception):  # noqa: N818  names what happened
-    """No connection was free or could be made. Nothing was sent, so the request can safely be made another way."""
+    """No connection was free, and none could be made. Nothing was sent, so another client may send the request."""
 
 
 class ConnectionPool:
@@ -42,7 +42,7 @@ class ConnectionPool:
         """A connection that has been idle for ``keep_seconds`` is not used again."""
         self._url = url
         self.host = url.netloc
-        """The endpoint as the ``Host`` header names it."""
+        """The value of the ``Host`` header."""
         self._tls = tls
         self._max = max_connections
         self._connect_seconds = connect_seconds
@@ -71,7 +71,7 @@ class ConnectionPool:
         self._idle.clear()
 
     def _take_idle(self) -> HTTPConnection | None:
-        # The one used last, so that connections beyond the present need expire.
+        # Take the one used last, so that surplus connections stay idle and expire.
         while self._idle:
             connection = self._idle.pop()
             if connection.reusable and asyncio.get_running_loop().time() - connection.idle_since < self._keep_seconds:
@@ -95,7 +95,7 @@ class ConnectionPool:
                 )
         except BaseException as error:
             self._discard(connection)
-            # Of any kind: nothing was sent, and aiobotocore's own attempt shows whether the endpoint is to blame.
+            # Nothing was sent, so aiobotocore makes the call. If the endpoint is at fault, it raises its own error.
             if isinstance(error, Exception):
                 raise ConnectionUnavailable(f"no connection could be made ({type(error).__name__})") from error
             raise

@@ -1,7 +1,7 @@
-"""Which clients, endpoints and requests may take the fast path: those that need nothing unusual of aiobotocore.
+"""Decides which clients, endpoints and requests may take the fast path: those without unusual settings.
 
-The paths below name everything undocumented that this package takes from aiobotocore and botocore. A test checks each
-one by name against the installed release.
+The tuples below list every undocumented attribute of aiobotocore and botocore that this package uses. A test checks
+each of them against the installed release.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ CLIENT = (
 """Attributes of an SQS client."""
 
 SESSION = ("_build_ssl_contexts", "_proxy_config.proxy_url_for")
-"""Attributes of its ``AIOHTTPSession``."""
+"""Attributes of the client's ``AIOHTTPSession``."""
 
 EVENT = ("context", "model", "params", "request_signer")
-"""Arguments of the event ``before-call``."""
+"""Arguments of the ``before-call`` event."""
 
 REQUEST = ("body", "headers", "method", "url")
-"""Keys of its ``params``."""
+"""Keys of the event's ``params``."""
 
 SIGNER = ("get_auth_instance", "region_name", "signing_name")
-"""Attributes of its ``request_signer``."""
+"""Attributes of the event's ``request_signer``."""
 
 
 class Ineligible(Exception):  # noqa: N818  names the finding
@@ -50,7 +50,7 @@ class Ineligible(Exception):  # noqa: N818  names the finding
 
 
 def check_client(client: Any) -> AIOHTTPSession:
-    """Return the client's HTTP session. Raises Ineligible for settings that the fast path does not know."""
+    """Return the client's HTTP session. Raises Ineligible for settings that the fast path does not support."""
     _require("client", client, CLIENT)
     session = client._endpoint.http_session
     _refuse_if(type(session) is not AIOHTTPSession, "the HTTP session is not aiobotocore's own")
@@ -71,7 +71,7 @@ def check_client(client: Any) -> AIOHTTPSession:
 
 
 def check_url(url: str, session: AIOHTTPSession) -> None:
-    """Raises Ineligible unless the URL is a bare scheme and host, which signs as it is written, without a proxy."""
+    """Raise Ineligible if a proxy is set, or if the URL is not a bare scheme and host, which needs no normalisation."""
     parts = urlsplit(url)
     _refuse_if(
         url not in (f"http://{parts.netloc}/", f"https://{parts.netloc}/")
@@ -85,7 +85,7 @@ def check_url(url: str, session: AIOHTTPSession) -> None:
 
 
 def check_event(event: Mapping[str, Any]) -> None:
-    """Raises Ineligible unless a ``before-call`` event holds a POST that is signed by SigV4 in its usual form."""
+    """Raise Ineligible unless a ``before-call`` event describes a POST that is signed by plain SigV4."""
     for name in EVENT:
         _refuse_if(name not in event, f"aiobotocore's before-call event has no {name}")
     request, context = event["params"], event["context"]

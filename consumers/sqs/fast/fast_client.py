@@ -4,10 +4,10 @@ aiobotocore spends nearly all of a call's CPU on work whose result is the same e
 event handlers, headers. The fast client lets aiobotocore prepare each call once and captures it before it is sent.
 After that it sends new bodies with the captured endpoint and headers, over connections of its own.
 
-It takes only the ordinary case, so the outcome is always aiobotocore's:
+It handles only the ordinary case. The outcome is always the same as aiobotocore's:
 
-- The body is the parameters as JSON, and only if the captured body was exactly that. Credentials, and their refresh,
-  are asked of aiobotocore's own signer for each call.
+- The body is the parameters as JSON. A call is eligible only if the captured body was exactly that. aiobotocore's own
+  signer provides the credentials for each call, and refreshes them.
 - Clients, endpoints and requests that need anything unusual (see ``eligibility``) go through aiobotocore from the
   start. ``status`` says so, with the reason.
 - If no connection can be made, nothing was sent. aiobotocore makes the call and raises its own error.
@@ -15,8 +15,8 @@ It takes only the ordinary case, so the outcome is always aiobotocore's:
   as the outcome of its own first attempt, at the event ``before-send``. aiobotocore then retries, backs off, counts
   and maps errors.
 
-Differences that remain: a successful call lacks the ``amz-sdk-*`` headers, which tell AWS the number of the attempt.
-It emits no botocore event but ``after-call``, which returns a token to the retry quota, and that only while the quota
+Some differences remain. A successful call lacks the ``amz-sdk-*`` headers, which tell AWS the number of the attempt.
+It emits no botocore event except ``after-call``, which returns a token to the retry quota, and only while the quota
 may be short of tokens. Redirects are not followed; SQS sends none.
 """
 
@@ -47,19 +47,19 @@ if TYPE_CHECKING:
     from aiobotocore.httpsession import AIOHTTPSession
     from types_aiobotocore_sqs import SQSClient
 
-QUOTA = 500
-"""The size of botocore's retry quota. Each success returns one token."""
+RETRY_QUOTA = 500
+"""The size of botocore's retry quota in tokens. Each success returns one."""
 
 _capturing: ContextVar[bool] = ContextVar("capturing", default=False)
 _first_attempt: ContextVar[AioAWSResponse | Exception | None] = ContextVar("first_attempt", default=None)
-"""The outcome of an attempt that was made here, on its way to aiobotocore."""
+"""The outcome of the fast client's attempt, for ``_hand_over``."""
 
 _AiobotocoreCall = Callable[..., Awaitable[Any]]
 
 
 @contextmanager
 def fast_client(client: SQSClient, *, status: FastPathStatus) -> Iterator[SQSClient]:
-    """Give a FastClient, and close its connections at the end; ``client`` itself if it is not eligible."""
+    """Yield a FastClient and close its connections at the end. Yields ``client`` itself if it is not eligible."""
     try:
         if not status.enabled:
             raise Ineligible(TURNED_OFF)
@@ -76,7 +76,7 @@ def fast_client(client: SQSClient, *, status: FastPathStatus) -> Iterator[SQSCli
 
 
 class FastClient:
-    """An SQS client with two calls of its own. Everything else is aiobotocore's."""
+    """An SQS client with two fast calls. All others are aiobotocore's."""
 
     def __init__(self, client: Any, session: AIOHTTPSession, status: FastPathStatus) -> None:
         self._client = client
@@ -87,7 +87,7 @@ class FastClient:
         self._pools: dict[str, ConnectionPool] = {}
         # Operation, queue and parameter names -> the prepared call; None if such calls are not eligible.
         self._prepared: dict[tuple[str, ...], PreparedCall | None] = {}
-        # How many successes fill the retry quota again.
+        # How many successes are needed until the retry quota is full again.
         self._tokens_owed = 0
         self._events.register_first("needs-retry.sqs", self._quota_was_used)
         for operation in OPERATIONS:
@@ -146,13 +146,13 @@ class FastClient:
         return found
 
     def _quota_was_used(self, **_: Any) -> None:
-        """Note that aiobotocore made an attempt, and may have taken tokens; a handler of ``needs-retry``."""
-        self._tokens_owed = QUOTA
+        """Handle ``needs-retry``: aiobotocore made an attempt, and may have taken tokens from the quota."""
+        self._tokens_owed = RETRY_QUOTA
 
     async def _prepare(
         self, key: tuple[str, ...], aiobotocore_call: _AiobotocoreCall, params: dict[str, Any]
     ) -> Any | None:
-        """Let aiobotocore prepare a call, and keep it. Returns the answer if the call was sent in spite of that."""
+        """Let aiobotocore prepare a call, and keep the result. Returns the answer if the call was sent anyway."""
         token = _capturing.set(True)
         try:
             answer = await aiobotocore_call(**params)
@@ -169,7 +169,7 @@ class FastClient:
         return answer
 
     def _pool_for(self, url: str) -> ConnectionPool:
-        """Return the connections to an endpoint. Raises Ineligible."""
+        """Return the connection pool of an endpoint. Raises Ineligible."""
         if url not in self._pools:
             check_url(url, self._session)
             config = self._client.meta.config
@@ -202,13 +202,13 @@ async def _continue(
 
 
 def _capture(**event: Any) -> None:
-    """Stop a call that is only to be prepared; a handler of ``before-call``."""
+    """Handle ``before-call``: stop a call that aiobotocore was only asked to prepare."""
     if _capturing.get():
         raise CapturedCall(event)
 
 
 def _hand_over(**_: Any) -> AioAWSResponse | None:
-    """Give aiobotocore the outcome of the first attempt instead of making it; a handler of ``before-send``."""
+    """Handle ``before-send``: give aiobotocore the outcome of the first attempt instead of letting it make one."""
     outcome = _first_attempt.get()
     _first_attempt.set(None)
     if isinstance(outcome, Exception):
@@ -217,7 +217,7 @@ def _hand_over(**_: Any) -> AioAWSResponse | None:
 
 
 def _json(params: dict[str, Any]) -> bytes | None:
-    """Return the parameters as JSON; None for text that is not UTF-8, which only botocore can escape."""
+    """Return the parameters as JSON; None if they contain lone surrogates, which only botocore's JSON can escape."""
     try:
         return orjson.dumps(params)
     except TypeError:

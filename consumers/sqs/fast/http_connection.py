@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to SQS, with one request and its response at a time."""
+"""One HTTP/1.1 connection to SQS, for one exchange at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 
 class HTTPResponse:
-    """A complete response. aiobotocore takes it as the raw response of its own first attempt."""
+    """A complete response. aiobotocore accepts it as the raw response of its own first attempt."""
 
     __slots__ = ("body", "headers", "status_code")
 
@@ -26,11 +26,11 @@ class HTTPResponse:
 
 
 class HTTPConnection(asyncio.Protocol):
-    """Carries one exchange at a time, and is closed by anything that leaves its state in doubt.
+    """Carries one exchange at a time, and closes itself whenever its state is in doubt.
 
-    An exchange that is cut short or cancelled closes it: the rest of the response may still be on the way, and would be
-    taken for the next one. So does a byte that arrives while no response is awaited. It raises the errors that
-    aiobotocore's own HTTP session raises for the same event, so the same retries follow.
+    It closes after an incomplete or cancelled exchange: the rest of the response may still arrive, and would be taken
+    for the next response. It also closes if a byte arrives while no response is awaited. It raises the same errors as
+    aiobotocore's own HTTP session, so the same retries follow.
     """
 
     __slots__ = (
@@ -39,14 +39,14 @@ class HTTPConnection(asyncio.Protocol):
     )
 
     def __init__(self, url: str, silence_seconds: float) -> None:
-        """Errors name ``url``. A response may pause for ``silence_seconds`` before the exchange times out."""
+        """Errors contain ``url``. An exchange times out after ``silence_seconds`` without a byte."""
         self._url = url
         self._silence_seconds = silence_seconds
         self._loop = asyncio.get_running_loop()
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[HTTPResponse] | None = None
-        # One timer for many exchanges: starting one for each would cost more.
+        # One timer serves many exchanges: starting one for each would cost more.
         self._timer: asyncio.TimerHandle | None = None
         self._last_heard = 0.0
         self._status = 0
@@ -100,7 +100,7 @@ class HTTPConnection(asyncio.Protocol):
         elif isinstance(exc, OSError) and not self._status:
             self._fail(EndpointConnectionError(endpoint_url=self._url, error=exc))
         else:
-            self._fail(self._closed(exc))
+            self._fail(ConnectionClosedError(endpoint_url=self._url, error=exc))
 
     def on_message_begin(self) -> None:
         if self._waiter is None or self._waiter.done():
@@ -129,9 +129,6 @@ class HTTPConnection(asyncio.Protocol):
         self.abort()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
-
-    def _closed(self, error: Exception | None) -> Exception:
-        return ConnectionClosedError(endpoint_url=self._url, error=error)
 
     def _check_silence(self) -> None:
         self._timer = None

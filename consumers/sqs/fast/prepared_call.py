@@ -1,4 +1,4 @@
-"""What aiobotocore prepares for one call and later calls reuse: all of it but the body and the signature."""
+"""A call that aiobotocore prepared once. Later calls reuse all of it except the body and the signature."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from consumers.sqs.fast.signer import Credentials, Signer
 
 
 class CapturedCall(Exception):  # noqa: N818  carries a call, and is no error
-    """Takes a call out of aiobotocore, complete but for its signature; ``event`` is what ``before-call`` was given."""
+    """Raised by a ``before-call`` handler, to get a prepared call out of aiobotocore. ``event`` has its arguments."""
 
     def __init__(self, event: Mapping[str, Any]) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class CapturedCall(Exception):  # noqa: N818  carries a call, and is no error
 
 
 class PreparedCall(NamedTuple):
-    """How to send calls of one operation that have the same parameter names."""
+    """Everything needed to send calls of one operation with the same parameter names."""
 
     url: str
     pool: ConnectionPool
@@ -31,9 +31,9 @@ class PreparedCall(NamedTuple):
     """aiobotocore's own signer, which has the credentials."""
 
     async def credentials(self) -> Credentials | None:
-        """Return what aiobotocore would sign with now; it refreshes credentials that are about to expire.
+        """Return the credentials with which aiobotocore would sign now. It refreshes them if they are about to expire.
 
-        None if there are none, or if they cannot stand in a header: a line end would end the request's head.
+        Return None if there are none, or if they contain a line end, which would inject a header.
         """
         auth = await self.request_signer.get_auth_instance(self.signer.service, self.signer.region, "v4")
         found: Credentials | None = auth.credentials
@@ -41,7 +41,7 @@ class PreparedCall(NamedTuple):
 
 
 def prepare(captured: CapturedCall, params: dict[str, Any], pool_for: Callable[[str], ConnectionPool]) -> PreparedCall:
-    """Make the PreparedCall of a call with these parameters. Raises Ineligible, as ``pool_for`` may."""
+    """Make the PreparedCall for a captured call with these parameters. Raises Ineligible."""
     check_event(captured.event)
     request, request_signer = captured.event["params"], captured.event["request_signer"]
     pool = pool_for(request["url"])
@@ -54,7 +54,7 @@ def prepare(captured: CapturedCall, params: dict[str, Any], pool_for: Callable[[
 
 
 def _is_json_of(body: bytes, params: dict[str, Any]) -> bool:
-    """Whether a body is just the parameters, by their own names: botocore speaks other protocols than JSON too."""
+    """Whether a body is exactly the parameters as JSON. botocore also has other protocols, such as query and CBOR."""
     try:
         return bool(json.loads(body) == params)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Signs calls to SQS as botocore's SigV4 does. It knows one kind of request: POST, path ``/``, no query."""
+"""Signs calls to SQS as botocore's SigV4 does, for one kind of request: POST, path ``/``, no query."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ class Credentials(Protocol):
 
 
 class Signer:
-    """Makes the signed heads of calls that differ only in their bodies."""
+    """Makes the signed request heads of calls that differ only in their bodies."""
 
     def __init__(self, headers: Mapping[str, str], *, host: str, region: str, service: str) -> None:
         self._headers = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
         self._host = host
         self.region = region
         self.service = service
-        self._second: _Second | None = None
+        self._shared: _Shared | None = None
 
     def head(self, body: bytes, credentials: Credentials, timestamp: str) -> bytes:
         """Return the request line and the headers; ``timestamp`` is UTC in the form ``20261125T083443Z``.
 
-        Each header is sent as it is signed, with every run of white space as one space, so no value can hold a line
-        end. The caller has checked the credentials for line ends.
+        Each header is sent as it is signed, with each run of white space as one space, so no value can contain a
+        line end. The caller has checked the credentials for line ends.
         """
-        second = self._second
-        if second is None or second.timestamp != timestamp or second.credentials != credentials:
-            second = self._second = self._prepare(credentials, timestamp)
-        canonical = second.canonical + sha256(body).hexdigest()
-        text = second.text + sha256(canonical.encode()).hexdigest()
-        signature = hmac.digest(second.key, text.encode(), "sha256").hex()
-        return f"{second.head}{signature}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        shared = self._shared
+        if shared is None or shared.timestamp != timestamp or shared.credentials != credentials:
+            shared = self._shared = self._prepare(credentials, timestamp)
+        canonical = shared.canonical + sha256(body).hexdigest()
+        text = shared.text + sha256(canonical.encode()).hexdigest()
+        signature = hmac.digest(shared.key, text.encode(), "sha256").hex()
+        return f"{shared.head}{signature}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
 
-    def _prepare(self, credentials: Credentials, timestamp: str) -> _Second:
-        """Make what all heads of one second share. The day's signing key is the most expensive part of it."""
+    def _prepare(self, credentials: Credentials, timestamp: str) -> _Shared:
+        """Make the parts that all heads of one second share. The signing key of the day costs most of the CPU."""
         sent = {"host": self._host, "x-amz-date": timestamp}
         if credentials.token:
             sent["x-amz-security-token"] = credentials.token
@@ -58,7 +58,7 @@ class Signer:
         for part in scope:
             key = hmac.digest(key, part.encode(), "sha256")
         lines = "".join([f"{name}: {value}\r\n" for name, value in sent.items()])
-        return _Second(
+        return _Shared(
             timestamp=timestamp,
             credentials=credentials,
             canonical=f"POST\n/\n\n{values}\n{names}\n",
@@ -69,8 +69,8 @@ class Signer:
         )
 
 
-class _Second(NamedTuple):
-    """What the heads of one second share."""
+class _Shared(NamedTuple):
+    """The parts that all heads share if they are signed in the same second with the same credentials."""
 
     timestamp: str
     credentials: Credentials
@@ -80,4 +80,4 @@ class _Second(NamedTuple):
     """The string to sign without the hash of the canonical request."""
     key: bytes
     head: str
-    """The head without the signature and what follows it."""
+    """The head up to the signature."""

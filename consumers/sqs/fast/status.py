@@ -1,4 +1,4 @@
-"""Whether the fast path is in use: what the metric shows and the log says."""
+"""Whether the fast path is in use, for the metric and the log."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ OPERATIONS = ("ReceiveMessage", "DeleteMessageBatch")
 TURNED_OFF = "turned off by the setting"
 
 MAX_FALLBACKS = 3
-"""Calls in a row that aiobotocore had to make before the fast path counts as not in use. One can be chance."""
+"""After this many fallbacks to aiobotocore in a row, the fast path counts as not in use. One may be chance."""
 
 _log = logging.getLogger(__name__)
 
 
 class FastPathStatus:
-    """Knows for each operation whether its last calls took the fast path. Logs each change once."""
+    """Tracks for each operation whether its last calls took the fast path. Logs each change once."""
 
     def __init__(self, *, enabled: bool = True) -> None:
         self.enabled = enabled
-        # Operation -> why it does not take the fast path, None if it does. Empty before the first call.
+        # Operation -> the reason for not taking the fast path, or None if it is taken. Empty before the first call.
         self._reasons: dict[str, str | None] = {}
         self._fallbacks = dict.fromkeys(OPERATIONS, 0)
         self._logged = False
@@ -48,7 +48,7 @@ class FastPathStatus:
             self._set({operation: reason})
 
     def declined(self, reason: str, *operations: str) -> None:
-        """Note that these operations cannot take the fast path; without any, all of them."""
+        """Note that these operations cannot take the fast path. No operations means all of them."""
         self._set(dict.fromkeys(operations or OPERATIONS, reason))
 
     def _set(self, reasons: dict[str, str | None]) -> None:

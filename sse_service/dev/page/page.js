@@ -2,21 +2,21 @@
 import { follow } from "./push.js";
 
 const MAX_BYTES = 20 * 1024 * 1024;
-// The first two states exist in this page only. A job's rank never falls.
+// The first two states exist only in this page. A job's rank never decreases.
 const RANK = { uploading: -1, refused: -1, waiting: 0, processing: 1, done: 2, failed: 2 };
 const LABEL = { uploading: "Uploading", refused: "Not uploaded", waiting: "Waiting", processing: "Processing", done: "Done", failed: "Failed" };
 const STATUS = { connecting: "Connecting…", live: "Live", reconnecting: "Reconnecting…", stopped: "Stopped" };
 const TYPES = ["upload.waiting", "upload.processing", "upload.done", "upload.failed"];
-// Events of the commands that dev prints. The page shows them in its log only.
-const OTHERS = ["message", "greeting"];
+// Events of the commands that `sse-service dev` prints. The page shows them only in its event log.
+const OTHER_TYPES = ["message", "greeting"];
 
 const $ = (id) => document.getElementById(id);
 const jobs = new Map(); // job id -> {job, row}
 let user = null;
 let push = null;
-let seen = 0;
+let received = 0;
 
-// Requests. Besides these there is only the upload below: the page never polls.
+// Requests. The only other one is the upload below: the page never polls.
 
 function post(path, body = {}) {
   return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
@@ -54,7 +54,7 @@ function apply(event) {
 
 function show(job) {
   const known = jobs.get(job.job);
-  // Events may repeat and come in any order: progress never falls, and done is final.
+  // Events may repeat and come in any order: progress never decreases, and a finished job does not change.
   if (known && (RANK[known.job.state] === 2 || RANK[job.state] < RANK[known.job.state])) return false;
   if (known && RANK[job.state] === RANK[known.job.state] && job.progress <= known.job.progress) return false;
   const row = known?.row ?? newRow(job.name);
@@ -88,13 +88,13 @@ function paint(row, { state, progress, message }) {
 // Uploads
 
 async function upload(file) {
-  // The page chooses the id: the first event may come before the upload's answer.
+  // The page chooses the id, because the first event may come before the upload's response.
   const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   const job = { job: id, name: file.name, state: "uploading", progress: null, message: "Uploading to the bucket" };
   show(job);
   const refuse = (message) => {
     const known = jobs.get(id);
-    if (known?.job !== job) return; // an event was quicker: the file is stored
+    if (known?.job !== job) return; // an event came first: the file is stored
     known.job = { ...job, state: "refused", progress: 0, message };
     paint(known.row, known.job);
   };
@@ -103,18 +103,18 @@ async function upload(file) {
     const answer = await fetch(`/demo/uploads/${id}/${encodeURIComponent(file.name)}`, { method: "PUT", body: file });
     const body = await answer.json();
     if (!answer.ok) return refuse(body.detail);
-    if (jobs.has(id)) show(body); // not after another user has signed in
+    if (jobs.has(id)) show(body); // false if another user has signed in meanwhile
   } catch {
     refuse("The connection broke. Try again.");
   }
 }
 
-function take(files) {
+function uploadAll(files) {
   for (const file of files) upload(file);
 }
 
 $("files").addEventListener("change", (event) => {
-  take(event.target.files);
+  uploadAll(event.target.files);
   event.target.value = "";
 });
 for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
@@ -122,22 +122,22 @@ for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
     $("drop").classList.toggle("over", type === "dragenter" || type === "dragover");
-    if (type === "drop" && user) take(event.dataTransfer.files);
+    if (type === "drop" && user) uploadAll(event.dataTransfer.files);
   });
 }
 
 // Sign-in. All windows of a browser share the cookies: a change in one window reaches the others as a storage event.
 
-function start(name) {
+function signedIn(name) {
   user = name;
   clear();
   $("signin").hidden = true;
   $("app").hidden = $("account").hidden = false;
   $("user").textContent = name;
-  push = follow({ types: [...TYPES, ...OTHERS], session, load, apply, status, stranger });
+  push = follow({ types: [...TYPES, ...OTHER_TYPES], session, load, apply, status, userChanged });
 }
 
-function end() {
+function signedOut() {
   push?.stop();
   push = user = null;
   clear();
@@ -147,20 +147,20 @@ function end() {
 }
 
 function clear() {
-  for (const list of ["jobs", "wire"]) $(list).replaceChildren();
+  for (const list of ["jobs", "event-log"]) $(list).replaceChildren();
   jobs.clear();
-  $("wire-count").textContent = seen = 0;
+  $("event-count").textContent = received = 0;
   $("empty").hidden = true;
 }
 
-function stranger(name) {
+function userChanged(name) {
   if (name === null) {
     localStorage.removeItem("user");
-    tell("You were signed out. Sign in again to continue.");
-    return end();
+    notify("You were signed out. Sign in again to continue.");
+    return signedOut();
   }
-  tell(`Another window signed in as ${name}. This window now shows the files of ${name}.`);
-  start(name);
+  notify(`Another window signed in as ${name}. This window now shows the files of ${name}.`);
+  signedIn(name);
 }
 
 function status(state) {
@@ -168,7 +168,7 @@ function status(state) {
   $("status").textContent = STATUS[state];
 }
 
-function tell(text) {
+function notify(text) {
   $("notice-text").textContent = text;
   $("notice").hidden = !text;
 }
@@ -180,9 +180,9 @@ function log(event) {
     part.textContent = text;
     line.append(part, " ");
   }
-  $("wire").prepend(line);
-  if ($("wire").childElementCount > 100) $("wire").lastElementChild.remove();
-  $("wire-count").textContent = ++seen;
+  $("event-log").prepend(line);
+  if ($("event-log").childElementCount > 100) $("event-log").lastElementChild.remove();
+  $("event-count").textContent = ++received;
 }
 
 $("signin-form").addEventListener("submit", async (event) => {
@@ -193,8 +193,8 @@ $("signin-form").addEventListener("submit", async (event) => {
     const body = await answer.json();
     if (!answer.ok) return void ($("signin-error").textContent = body.detail);
     localStorage.setItem("user", body.user);
-    tell("");
-    start(body.user);
+    notify("");
+    signedIn(body.user);
     $("files").focus();
   } catch {
     $("signin-error").textContent = "The server does not answer. Try again.";
@@ -204,16 +204,16 @@ $("logout").addEventListener("click", async () => {
   push?.stop();
   await Promise.allSettled([post("/demo/logout"), fetch("/session", { method: "DELETE" })]);
   localStorage.removeItem("user");
-  tell("");
-  end();
+  notify("");
+  signedOut();
 });
-$("notice-close").addEventListener("click", () => tell(""));
+$("notice-close").addEventListener("click", () => notify(""));
 addEventListener("storage", (event) => {
   if (event.key !== "user" || event.newValue === user) return;
   if (push) push.reopen();
-  else if (event.newValue) stranger(event.newValue);
+  else if (event.newValue) userChanged(event.newValue);
 });
 
 const remembered = localStorage.getItem("user");
-if (remembered) start(remembered);
-else end();
+if (remembered) signedIn(remembered);
+else signedOut();

@@ -1,4 +1,4 @@
-"""A request's user is found by its header or its cookie, and a cookie counts only for pages that may use it."""
+"""The user of a request comes from its header or its cookie. A cookie counts only for pages that may use it."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def with_cookie(*headers: tuple[str, str], method: str = "GET") -> HTTPConnectio
     return request(("cookie", f"a=b; sse_session={TOKEN}"), *headers, method=method)
 
 
-def by_chain(found: HTTPConnection) -> Principal:
-    return asyncio.run(AuthenticatorChain(BEARER, COOKIE).authenticate(found))
+def by_chain(connection: HTTPConnection) -> Principal:
+    return asyncio.run(AuthenticatorChain(BEARER, COOKIE).authenticate(connection))
 
 
-def by_bearer(found: HTTPConnection) -> Principal | None:
-    return asyncio.run(BEARER.authenticate(found))
+def by_bearer(connection: HTTPConnection) -> Principal | None:
+    return asyncio.run(BEARER.authenticate(connection))
 
 
-def by_cookie(found: HTTPConnection) -> Principal | None:
-    return asyncio.run(COOKIE.authenticate(found))
+def by_cookie(connection: HTTPConnection) -> Principal | None:
+    return asyncio.run(COOKIE.authenticate(connection))
 
 
 @pytest.mark.parametrize("field", [f"Bearer {TOKEN}", f"bearer {TOKEN}", f"BEARER   {TOKEN} "])
@@ -60,7 +60,7 @@ def test_a_bearer_header_names_the_user(field: str) -> None:
         [("authorization", f"Bearer {TOKEN}"), ("authorization", "Basic dTpw")],
     ],
 )
-def test_a_bad_header_decides_and_the_cookie_is_not_tried(headers: list[tuple[str, str]]) -> None:
+def test_with_a_bad_bearer_header_the_cookie_is_not_tried(headers: list[tuple[str, str]]) -> None:
     with pytest.raises(InvalidToken) as caught:
         by_chain(with_cookie(*headers))
     assert not isinstance(caught.value, MissingToken)
@@ -82,21 +82,21 @@ def test_a_request_without_a_credential_is_told_what_to_send(headers: list[tuple
         by_chain(request(*headers))
 
 
-def test_a_good_header_wins_over_a_cookie_however_bad() -> None:
+def test_a_good_header_wins_over_any_cookie() -> None:
     for cookie in (f"sse_session={OTHER}", "sse_session=x", f"sse_session={TOKEN}; sse_session={OTHER}"):
-        foreign = [("origin", "https://evil.example"), ("cookie", cookie)]
-        assert by_chain(request(("authorization", f"Bearer {TOKEN}"), *foreign)).user == "42"
+        others = [("origin", "https://evil.example"), ("cookie", cookie)]
+        assert by_chain(request(("authorization", f"Bearer {TOKEN}"), *others)).user == "42"
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_different_cookies_are_refused_with_the_way_out(count: int) -> None:
+def test_different_cookies_are_refused_with_advice(count: int) -> None:
     pairs = [f"sse_session={TOKEN}", f"sse_session={OTHER}"]
     fields = pairs if count == 2 else ["; ".join(pairs)]
     with pytest.raises(InvalidToken, match="DELETE /session"):
         by_cookie(request(*(("cookie", field) for field in fields)))
 
 
-def test_equal_cookies_are_one() -> None:
+def test_equal_cookies_count_as_one() -> None:
     assert by_chain(request(("cookie", f"sse_session={TOKEN}; sse_session={TOKEN}"))).user == "42"
 
 
@@ -111,7 +111,7 @@ def test_equal_cookies_are_one() -> None:
         [("origin", "https://push.example.com")],
     ],
 )
-def test_a_cookie_counts_for_its_own_and_for_allowed_origins(headers: list[tuple[str, str]]) -> None:
+def test_a_cookie_is_accepted_for_its_own_and_for_allowed_origins(headers: list[tuple[str, str]]) -> None:
     assert by_chain(with_cookie(*headers)).user == "42"
 
 
@@ -130,24 +130,24 @@ def test_a_cookie_counts_for_its_own_and_for_allowed_origins(headers: list[tuple
         [("origin", ""), ("sec-fetch-site", "cross-site")],
     ],
 )
-def test_a_cookie_that_a_foreign_page_made_the_browser_send_is_forbidden(headers: list[tuple[str, str]]) -> None:
+def test_a_cookie_is_forbidden_for_pages_of_other_origins(headers: list[tuple[str, str]]) -> None:
     with pytest.raises(Forbidden):
         by_chain(with_cookie(*headers))
 
 
-def test_a_bearer_header_counts_from_everywhere_for_no_browser_adds_it_by_itself() -> None:
+def test_a_bearer_header_is_accepted_from_any_origin() -> None:
     headers = [("authorization", f"Bearer {TOKEN}"), ("origin", "https://other.example")]
     assert by_chain(request(*headers)).user == "42"
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-def test_a_change_by_cookie_needs_an_origin_that_may(method: str) -> None:
+def test_post_and_delete_by_cookie_need_an_allowed_origin(method: str) -> None:
     with pytest.raises(Forbidden):
         by_chain(with_cookie(method=method))
     assert by_chain(with_cookie(("sec-fetch-site", "same-origin"), method=method)).user == "42"
 
 
-def test_a_connection_without_a_method_needs_an_origin_that_may() -> None:
+def test_a_websocket_by_cookie_needs_an_allowed_origin() -> None:
     def websocket(*headers: tuple[bytes, bytes]) -> HTTPConnection:
         cookie = (b"cookie", f"sse_session={TOKEN}".encode())
         return HTTPConnection({"type": "websocket", "scheme": "wss", "path": "/", "headers": [cookie, *headers]})

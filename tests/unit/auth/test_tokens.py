@@ -1,4 +1,4 @@
-"""A token is valid or it is not, and only a token with a good signature learns which claim is wrong."""
+"""Which tokens are valid. A refusal names the invalid claim only if the signature is good."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def b64(text: str | bytes) -> str:
 
 
 def signed(payload: str, header: str = HEADER, *, secret: str = NEW, digest: str = "sha256") -> str:
-    """Sign segments as they are, however they were encoded."""
+    """Sign segments without checking their encoding."""
     text = f"{b64(header)}.{payload}"
     return f"{text}.{b64(hmac.digest(secret.encode(), text.encode(), digest))}"
 
@@ -147,7 +147,7 @@ def test_a_token_without_a_good_signature_is_refused_without_a_reason(name: str)
 @pytest.mark.parametrize(
     ("said", "claims"), WRONG_CLAIMS, ids=[f"{number} {said}" for number, (said, _) in enumerate(WRONG_CLAIMS)]
 )
-def test_a_signed_token_learns_which_claim_is_wrong(said: str, claims: dict[str, Any]) -> None:
+def test_the_refusal_of_a_signed_token_names_the_invalid_claim(said: str, claims: dict[str, Any]) -> None:
     assert said in refused(token(**claims))
 
 
@@ -156,7 +156,7 @@ def test_a_token_that_was_tampered_with_is_refused(text: str, data: st.DataObjec
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, min(start + 3, len(text))))
     changed = text[:start] + data.draw(st.text("ABCz019-_=+/. \né", max_size=3)) + text[end:]
-    # Padding at the end is no part of what is signed.
+    # Padding at the end is not signed.
     if changed.rstrip("=") != text.rstrip("="):
         assert refused(changed) == ""
 
@@ -180,7 +180,7 @@ def test_one_of_several_audiences_is_enough(audience: Any) -> None:
     assert verify(token(iss="i", aud=audience), issuer="i", audience="a").user == "42"
 
 
-def test_user_and_groups_may_be_in_other_claims_and_the_text_names_these() -> None:
+def test_user_and_groups_may_be_in_other_claims_which_refusals_name() -> None:
     names = {"user_claim": "uid", "groups_claim": "roles"}
     assert verify(token(uid="7", roles=["ops"]), **names) == Principal("7", ("ops",), NOW + 3600)
     assert "uid claim" in refused(token(), **names)
@@ -192,7 +192,7 @@ def test_users_and_groups_may_be_integers() -> None:
 
 
 @pytest.mark.parametrize("groups", [None, [], ""])
-def test_no_groups_are_none(groups: Any) -> None:
+def test_a_token_may_have_no_groups(groups: Any) -> None:
     assert verify(token(groups=groups)).groups == ()
 
 
@@ -203,7 +203,7 @@ def test_more_than_a_hundred_groups_are_forbidden() -> None:
     assert len(verify(token(groups=groups[1:])).groups) == MAX_GROUPS
 
 
-def test_what_is_signed_is_valid() -> None:
+def test_the_verifier_accepts_tokens_of_the_signer() -> None:
     options = {"issuer": "i", "audience": "a", "user_claim": "uid", "groups_claim": "roles"}
     text = TokenSigner(secret=NEW, **options).sign("42", groups=["b", "a", "b"], ttl_seconds=60)
     principal = verify(text, **options)
@@ -219,13 +219,13 @@ def test_what_is_signed_is_valid() -> None:
         (PUBLIC_KEY, "public key"),
     ],
 )
-def test_a_secret_that_is_short_or_that_anybody_may_know_is_refused(secret: str, why: str) -> None:
+def test_a_short_secret_and_a_public_key_are_refused(secret: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         HS256Verifier(secrets=[NEW, secret])
     with pytest.raises(ValueError, match=why):
         TokenSigner(secret=secret)
 
 
-def test_no_secret_is_refused() -> None:
+def test_at_least_one_secret_is_needed() -> None:
     with pytest.raises(ValueError, match="needed"):
         HS256Verifier(secrets=[])

@@ -1,4 +1,4 @@
-"""Wrappers come off; what is broken is said to be."""
+"""Wrappers are removed. Broken messages are rejected with a reason."""
 
 import json
 from typing import Any
@@ -17,13 +17,13 @@ def sns(message: Any = "hello", **more: Any) -> str:
     return json.dumps({**base, "Timestamp": "2026-11-23T23:20:29.832Z", **more})
 
 
-def opened(body: str, **attributes: Any) -> Envelope:
+def unwrapped(body: str, **attributes: Any) -> Envelope:
     return unwrap(message_id="sqs-1", body=body, attributes=attributes)
 
 
 def test_an_sns_envelope_gives_its_message_id_and_attributes() -> None:
     attributes = {"user_id": {"Type": "String", "Value": "42"}, "group": {"Type": "String.Array", "Value": '["a","b"]'}}
-    envelope = opened(sns('{"a": 1}', Subject="s", MessageAttributes=attributes))
+    envelope = unwrapped(sns('{"a": 1}', Subject="s", MessageAttributes=attributes))
     assert envelope.event_id == "sns-1"
     assert envelope.text == '{"a": 1}'
     assert envelope.body == {"a": 1}
@@ -32,37 +32,37 @@ def test_an_sns_envelope_gives_its_message_id_and_attributes() -> None:
 
 
 def test_raw_delivery_has_sqs_attributes_and_the_queues_id() -> None:
-    envelope = opened("plain", user_id={"DataType": "String", "StringValue": "42"})
+    envelope = unwrapped("plain", user_id={"DataType": "String", "StringValue": "42"})
     assert envelope.attributes == {"user_id": "42"}
     assert envelope.event_id == "sqs-1"
     assert envelope.body == envelope.text == "plain"
 
 
 @pytest.mark.parametrize("through_sns", [False, True])
-def test_eventbridge_is_cut_out_directly_and_through_sns(through_sns: bool) -> None:
+def test_the_detail_of_an_eventbridge_event_is_extracted_directly_and_through_sns(through_sns: bool) -> None:
     bridge = json.dumps(
         {"id": "eb-1", "detail-type": "Done", "source": "app", "time": "t", "detail": {"user_id": "42", "n": 1}}
     )
-    envelope = opened(sns(bridge) if through_sns else bridge)
+    envelope = unwrapped(sns(bridge) if through_sns else bridge)
     assert (envelope.event_id, envelope.type, envelope.source, envelope.time) == ("eb-1", "Done", "app", "t")
     assert envelope.text == '{"user_id":"42","n":1}'
 
 
-def test_cloudevents_are_cut_out_and_known_by_source_and_id() -> None:
+def test_the_data_of_a_cloudevent_is_extracted_and_source_and_id_identify_it() -> None:
     event = {"specversion": "1.0", "id": "7", "source": "/app", "type": "t", "subject": "job", "data": "text"}
-    envelope = opened(json.dumps(event))
+    envelope = unwrapped(json.dumps(event))
     assert (envelope.event_id, envelope.type, envelope.subject, envelope.text) == ("/app 7", "t", "job", "text")
 
 
-def test_an_envelope_in_an_envelope_is_not_opened() -> None:
-    envelope = opened(sns(sns("inner")))
+def test_an_sns_envelope_within_an_sns_envelope_is_not_removed() -> None:
+    envelope = unwrapped(sns(sns("inner")))
     assert envelope.body["Message"] == "inner"
 
 
 @pytest.mark.parametrize("text", ['{"a":NaN}', r'"\ud83d"', '{"user_id":"42"', "[" * 10_000 + "]" * 10_000])
-def test_what_is_no_json_is_a_text_kept_to_the_letter(text: str) -> None:
-    assert opened(text).text == text
-    assert opened(text).body == text
+def test_text_that_is_not_json_is_kept_unchanged(text: str) -> None:
+    assert unwrapped(text).text == text
+    assert unwrapped(text).body == text
 
 
 @pytest.mark.parametrize(
@@ -78,17 +78,17 @@ def test_what_is_no_json_is_a_text_kept_to_the_letter(text: str) -> None:
         ("\ud83d", "encoding"),
     ],
 )
-def test_what_is_broken_is_not_understood(body: str, reason: str) -> None:
+def test_a_broken_message_is_not_understood(body: str, reason: str) -> None:
     with pytest.raises(NotUnderstood) as caught:
-        opened(body)
+        unwrapped(body)
     assert caught.value.reason == reason
 
 
-def test_a_value_cut_out_is_text_as_it_is_null_as_empty_else_compact_json() -> None:
+def test_as_text_keeps_strings_and_writes_other_values_as_compact_json() -> None:
     assert [as_text(v) for v in ("x", None, {"a": [1]}, 1.5)] == ["x", "", '{"a":[1]}', "1.5"]
 
 
-def test_what_no_wrapper_dates_has_the_time_at_which_sqs_took_it() -> None:
+def test_without_a_time_in_the_wrapper_the_time_is_when_sqs_received_the_message() -> None:
     def time(body: str, sent_ms: int | None = 1_795_595_683_528) -> str | None:
         return unwrap(message_id="sqs-1", body=body, sent_ms=sent_ms).time
 
@@ -100,13 +100,13 @@ def test_what_no_wrapper_dates_has_the_time_at_which_sqs_took_it() -> None:
 
 
 def cloudevent(**fields: Any) -> Envelope:
-    return opened(json.dumps({"specversion": "1.0", "id": "7", "source": "/app", "type": "t", **fields}))
+    return unwrapped(json.dumps({"specversion": "1.0", "id": "7", "source": "/app", "type": "t", **fields}))
 
 
 def test_base64_data_of_a_cloudevent_is_decoded() -> None:
     envelope = cloudevent(data_base64="eyAidXNlcl9pZCI6ICI0MiIgfQ==")
     assert envelope.body == {"user_id": "42"}
-    # The producer's own text, to the letter: the blanks are kept.
+    # The producer's text is unchanged, spaces included.
     assert envelope.text == '{ "user_id": "42" }'
 
 
@@ -127,7 +127,7 @@ def test_the_content_type_says_whether_base64_data_is_json(content_type: Any, bo
     assert envelope.text == '{"a": 1}'
 
 
-def test_base64_data_that_is_not_json_is_a_text() -> None:
+def test_base64_data_that_is_not_json_is_text() -> None:
     envelope = cloudevent(datacontenttype="application/json", data_base64="w6k=")
     assert envelope.body == envelope.text == "é"
 
@@ -154,16 +154,16 @@ def test_base64_data_that_cannot_be_decoded_is_not_understood(fields: dict[str, 
     assert caught.value.reason == reason
 
 
-def test_a_binary_attribute_is_bytes_by_either_way() -> None:
-    assert opened("x", blob={"DataType": "Binary", "BinaryValue": "NDI="}).attributes == {"blob": b"42"}
-    assert opened("x", blob={"DataType": "Binary.png", "BinaryValue": "NDI="}).attributes == {"blob": b"42"}
+def test_a_binary_attribute_of_sqs_or_sns_is_bytes() -> None:
+    assert unwrapped("x", blob={"DataType": "Binary", "BinaryValue": "NDI="}).attributes == {"blob": b"42"}
+    assert unwrapped("x", blob={"DataType": "Binary.png", "BinaryValue": "NDI="}).attributes == {"blob": b"42"}
     wrapped = sns(MessageAttributes={"blob": {"Type": "Binary", "Value": "NDI="}})
-    assert opened(wrapped).attributes == {"blob": b"42"}
+    assert unwrapped(wrapped).attributes == {"blob": b"42"}
 
 
 def test_a_binary_attribute_that_is_not_base64_is_not_understood() -> None:
     with pytest.raises(NotUnderstood) as caught:
-        opened(sns(MessageAttributes={"blob": {"Type": "Binary", "Value": "42"}}))
+        unwrapped(sns(MessageAttributes={"blob": {"Type": "Binary", "Value": "42"}}))
     assert caught.value.reason == "attribute"
 
 
@@ -173,29 +173,29 @@ def test_a_binary_attribute_that_is_not_base64_is_not_understood() -> None:
 )
 def test_a_subscription_confirmation_says_what_to_do(kind: str, advice: str) -> None:
     with pytest.raises(NotUnderstood) as caught:
-        opened(json.dumps({"Type": kind, "TopicArn": TOPIC, "Token": "secret", "Message": "{}"}), user_id={})
+        unwrapped(json.dumps({"Type": kind, "TopicArn": TOPIC, "Token": "secret", "Message": "{}"}), user_id={})
     assert caught.value.reason == "subscription"
     assert TOPIC in str(caught.value)
     assert advice in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
-def test_a_subscription_confirmation_cannot_write_to_the_log() -> None:
+def test_a_subscription_confirmation_cannot_inject_text_into_the_log() -> None:
     for topic in ("a\nforged", 7, None, "arn:aws:sns:eu-west-1:123456789012:" + "x" * 257):
         with pytest.raises(NotUnderstood) as caught:
-            opened(json.dumps({"Type": "SubscriptionConfirmation", "TopicArn": topic}))
+            unwrapped(json.dumps({"Type": "SubscriptionConfirmation", "TopicArn": topic}))
         assert caught.value.reason == "subscription"
         assert str(topic) not in str(caught.value)
 
 
-def test_a_body_of_that_type_without_a_topic_is_the_producers_own() -> None:
-    assert opened('{"Type": "SubscriptionConfirmation"}').body == {"Type": "SubscriptionConfirmation"}
-    assert opened('{"Type": [], "TopicArn": "t"}').body == {"Type": [], "TopicArn": "t"}
+def test_a_body_that_only_resembles_a_confirmation_is_kept() -> None:
+    assert unwrapped('{"Type": "SubscriptionConfirmation"}').body == {"Type": "SubscriptionConfirmation"}
+    assert unwrapped('{"Type": [], "TopicArn": "t"}').body == {"Type": [], "TopicArn": "t"}
 
 
 @pytest.mark.parametrize("through_sns", [False, True])
-def test_the_wrapper_itself_is_kept_beside_what_is_cut_out_of_it(through_sns: bool) -> None:
+def test_the_whole_wrapper_is_kept_beside_its_content(through_sns: bool) -> None:
     event = {"id": "1", "detail-type": "t", "source": "s", "resources": ["r"], "detail": {"a": 1}}
     text = json.dumps(event)
-    assert opened(sns(text) if through_sns else text).wrapper == event
-    assert opened(sns("plain") if through_sns else "plain").wrapper is None
+    assert unwrapped(sns(text) if through_sns else text).wrapper == event
+    assert unwrapped(sns("plain") if through_sns else "plain").wrapper is None

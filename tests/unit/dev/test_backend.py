@@ -1,4 +1,4 @@
-"""The demo's back end: sign-in, tokens, uploads, jobs, and who may use them."""
+"""The demo's back end: sign-in, tokens, uploads and jobs, and who may use them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,21 +20,21 @@ ID = "0123456789abcdef" * 2
 
 
 class Bucket:
-    """Keeps what is put into it."""
+    """Keeps the objects that are put into it."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
-        self.away = False
+        self.unavailable = False
 
     async def put_object(self, **put: Any) -> None:
-        if self.away:
+        if self.unavailable:
             raise ConnectionRefusedError
         assert put["Bucket"] == "uploads"
         self.objects[put["Key"]] = put["Body"].read()
 
 
 class Demo:
-    """A back end, and browsers on it."""
+    """A back end, and browsers that use it."""
 
     def __init__(self) -> None:
         self.jobs, self.bucket = Jobs(), Bucket()
@@ -142,7 +142,7 @@ def test_a_body_that_is_not_small_json_is_refused(content: bytes, kind: str, sta
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_a_page_of_another_site_can_do_nothing_in_the_users_name(site: str) -> None:
+def test_a_page_of_another_site_cannot_act_for_the_user(site: str) -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         await sign_in(browser)
         foreign = {"Sec-Fetch-Site": site, "Origin": "https://evil.test"}
@@ -167,7 +167,7 @@ def test_an_upload_is_stored_under_the_users_key_and_waits() -> None:
     run(test)
 
 
-def test_an_upload_whose_notification_was_quicker_does_not_wait_again() -> None:
+def test_an_upload_whose_notification_came_first_stays_in_processing() -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         await sign_in(browser)
         demo.jobs.update(Job(id=ID, user="ann", name="a.txt", key="k", state=State.PROCESSING, progress=10))
@@ -226,7 +226,7 @@ def test_a_bad_upload_id_is_refused(upload_id: str) -> None:
 def test_a_file_that_could_not_be_stored_is_an_error_and_no_job() -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         await sign_in(browser)
-        demo.bucket.away = True
+        demo.bucket.unavailable = True
         assert (await browser.put(f"/demo/uploads/{ID}/a", content=b"x")).status_code == 502
         assert demo.jobs.of("ann") == []
 

@@ -28,7 +28,7 @@ TEXT = hints(
 
 
 def words(name: str) -> tuple[dict[str, str], list[str]]:
-    """The environment and the words of the line that contains ``name``."""
+    """Return the variables and the words of the command that contains ``name``."""
     for line in TEXT.splitlines():
         split = shlex.split(line, comments=True)
         split = split[split.index("|") + 1 :] if "|" in split else split
@@ -68,7 +68,7 @@ def test_aws_uploads_a_file_without_the_page() -> None:
     assert line[-2:] == ["-", "s3://demo-uploads/users/demo/hello.txt"]
 
 
-def test_our_own_command_needs_no_variables_of_the_terminal() -> None:
+def test_the_publish_command_sets_all_variables_that_it_needs() -> None:
     env, line = words("sse-service")
     assert line[0] == "/opt/my tools/sse-service"
     assert line[1:4] == ["publish", "--user", "demo"]

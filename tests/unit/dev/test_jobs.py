@@ -1,4 +1,4 @@
-"""The state of a job only goes forward."""
+"""A job's state never goes back."""
 
 import itertools
 from dataclasses import replace
@@ -17,7 +17,7 @@ STEPS = (
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(STEPS)))
-def test_steps_in_any_order_end_done(order: tuple[Job, ...]) -> None:
+def test_steps_in_any_order_lead_to_done(order: tuple[Job, ...]) -> None:
     jobs = Jobs()
     seen = []
     for step in order:
@@ -27,7 +27,7 @@ def test_steps_in_any_order_end_done(order: tuple[Job, ...]) -> None:
     assert jobs.of("ann") == [STEPS[-1]]
 
 
-def test_a_repeated_step_is_not_new() -> None:
+def test_a_repeated_step_changes_nothing() -> None:
     jobs = Jobs()
     assert jobs.update(STEPS[1])
     assert not jobs.update(STEPS[1])

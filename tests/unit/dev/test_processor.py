@@ -1,4 +1,4 @@
-"""The demo's file processing, called as the consumer of the uploads queue calls it."""
+"""The demo's file processing, called like the consumer of the uploads queue calls it."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from tests.unit.task import wait_until
 
 
 class Bucket:
-    """Holds a few files; fails ``failures`` times before it answers."""
+    """Holds a few files. The first ``failures`` calls fail."""
 
     def __init__(self, failures: int = 0) -> None:
         self.files = {"a.txt": b"x" * 1500, "b.txt": b"text", "empty.txt": b"", "bad.fail": b"x"}
@@ -45,7 +45,7 @@ class Body:
 
 
 class Topic:
-    """Remembers what is published; refuses as many calls as ``refuse`` says, after the first ``allow``."""
+    """Remembers published messages. After the first ``allow`` calls, it refuses the next ``refuse`` calls."""
 
     def __init__(self, refuse: int = 0, allow: int = 0) -> None:
         self.sent: list[dict[str, str]] = []
@@ -67,11 +67,11 @@ class Topic:
 
 
 def record(key: str, **fields: Any) -> dict[str, Any]:
-    thing = {"key": key, "eTag": "e1", "sequencer": "01", **fields}
+    s3_object = {"key": key, "eTag": "e1", "sequencer": "01", **fields}
     return {
         "eventSource": "aws:s3",
         "eventTime": "2026-11-25T08:00:00.000Z",
-        "s3": {"bucket": {"name": "uploads"}, "object": thing},
+        "s3": {"bucket": {"name": "uploads"}, "object": s3_object},
     }
 
 
@@ -79,7 +79,7 @@ def envelope(body: Any) -> Envelope:
     return unwrap(message_id="m1", body=json.dumps(body))
 
 
-def notice(*keys: str) -> Envelope:
+def notification(*keys: str) -> Envelope:
     return envelope({"Records": [record(key) for key in keys]})
 
 
@@ -90,7 +90,7 @@ def process(
     bucket: Bucket | None = None,
     ends: int = 1,
 ) -> list[Outcome]:
-    """The outcomes for these Envelopes, once so many files have ended."""
+    """Handle these Envelopes, wait until ``ends`` files are done or failed, and return the outcomes."""
     topic = Topic() if topic is None else topic
 
     async def inside() -> list[Outcome]:
@@ -117,7 +117,7 @@ def process(
 
 def test_a_file_goes_from_waiting_to_done_in_order() -> None:
     topic, jobs = Topic(), Jobs()
-    assert process(notice("users/Zo%C3%AB+1/x/a.txt"), topic=topic, jobs=jobs) == [Outcome.DONE]
+    assert process(notification("users/Zo%C3%AB+1/x/a.txt"), topic=topic, jobs=jobs) == [Outcome.DONE]
     [job] = jobs.of("Zoë 1")
     assert (job.name, job.state, job.progress) == ("a.txt", State.DONE, 100)
     assert job.message.startswith("1,500 bytes, SHA-256 ")
@@ -135,10 +135,10 @@ def test_a_file_goes_from_waiting_to_done_in_order() -> None:
 
 def test_each_step_has_an_id_of_its_own_and_keeps_it_when_repeated() -> None:
     topic = Topic()
-    process(notice("users/ann/a.txt"), topic=topic)
+    process(notification("users/ann/a.txt"), topic=topic)
     ids = [sent["event_id"] for sent in topic.sent]
     assert len(set(ids)) == len(ids)
-    process(notice("users/ann/a.txt"), topic=topic, ends=2)
+    process(notification("users/ann/a.txt"), topic=topic, ends=2)
     assert [sent["event_id"] for sent in topic.sent[len(ids) :]] == ids
 
 
@@ -150,14 +150,14 @@ def test_the_same_key_uploaded_again_is_another_job() -> None:
 
 def test_a_file_that_the_back_end_stored_has_its_uploads_id() -> None:
     jobs = Jobs()
-    process(notice(f"users/ann/{'0a' * 16}/a.txt"), jobs=jobs)
+    process(notification(f"users/ann/{'0a' * 16}/a.txt"), jobs=jobs)
     assert [job.id for job in jobs.of("ann")] == ["0a" * 16]
 
 
 @pytest.mark.parametrize("name", ["empty.txt", "bad.fail", "gone.txt"])
 def test_a_file_that_cannot_be_processed_ends_failed_and_says_why(name: str) -> None:
     topic, jobs = Topic(), Jobs()
-    assert process(notice(f"users/ann/{name}"), topic=topic, jobs=jobs) == [Outcome.DONE]
+    assert process(notification(f"users/ann/{name}"), topic=topic, jobs=jobs) == [Outcome.DONE]
     assert topic.sent[-1]["event_type"] == "upload.failed"
     assert jobs.of("ann")[0].state is State.FAILED
     assert jobs.of("ann")[0].message
@@ -172,43 +172,43 @@ def test_a_job_is_stored_before_it_is_published() -> None:
             await super().publish(**asked)
             known.append(jobs.of("ann")[0].as_json() == self.bodies[-1])
 
-    process(notice("users/ann/a.txt"), topic=Watching(), jobs=jobs)
+    process(notification("users/ann/a.txt"), topic=Watching(), jobs=jobs)
     assert known
     assert all(known)
 
 
 def test_a_file_that_cannot_be_announced_is_held_in_the_queue_and_accepted_when_it_comes_again() -> None:
     topic, jobs = Topic(refuse=1), Jobs()
-    message = notice("users/ann/a.txt")
+    message = notification("users/ann/a.txt")
     assert process(message, topic=topic, jobs=jobs, ends=0) == [Outcome.NOT_NOW]
     assert process(message, topic=topic, jobs=jobs) == [Outcome.DONE]
     assert topic.sent[-1]["event_type"] == "upload.done"
 
 
 @pytest.mark.parametrize("allow", [1, 2, 6])
-def test_while_the_topic_is_away_a_step_is_retried(allow: int) -> None:
+def test_while_the_topic_is_unavailable_a_step_is_retried(allow: int) -> None:
     topic = Topic(refuse=2, allow=allow)
-    assert process(notice("users/ann/a.txt"), topic=topic) == [Outcome.DONE]
+    assert process(notification("users/ann/a.txt"), topic=topic) == [Outcome.DONE]
     assert topic.refuse == 0
     assert topic.sent[-1]["event_type"] == "upload.done"
 
 
-def test_while_the_bucket_is_away_reading_is_retried() -> None:
+def test_while_the_bucket_is_unavailable_reading_is_retried() -> None:
     topic, bucket = Topic(), Bucket(failures=2)
-    assert process(notice("users/ann/a.txt"), topic=topic, bucket=bucket) == [Outcome.DONE]
+    assert process(notification("users/ann/a.txt"), topic=topic, bucket=bucket) == [Outcome.DONE]
     assert bucket.failures == 0
     assert topic.sent[-1]["event_type"] == "upload.done"
 
 
 def test_all_records_of_a_message_are_processed() -> None:
     jobs = Jobs()
-    assert process(notice("users/ann/a.txt", "users/ann/b.txt"), jobs=jobs, ends=2) == [Outcome.DONE]
+    assert process(notification("users/ann/a.txt", "users/ann/b.txt"), jobs=jobs, ends=2) == [Outcome.DONE]
     assert {job.name for job in jobs.of("ann")} == {"a.txt", "b.txt"}
 
 
 def test_a_notification_that_is_delivered_twice_is_processed_once() -> None:
-    topic, message = Topic(), notice("users/ann/a.txt")
-    process(message, message, notice("users/ann/b.txt"), topic=topic, ends=2)
+    topic, message = Topic(), notification("users/ann/a.txt")
+    process(message, message, notification("users/ann/b.txt"), topic=topic, ends=2)
     started = [sent for sent in topic.sent if sent["event_id"].endswith(".processing.0")]
     assert len(started) == len({sent["subject"] for sent in started}) == 2
 
@@ -221,8 +221,8 @@ def test_files_are_accepted_while_others_are_processed_and_wait_only_for_a_free_
         async with asyncio.timeout(20):
             running = asyncio.create_task(processor.run())
             for name in ("a.txt", "b.txt", "c.txt"):
-                # Each is answered although none of those before it is done.
-                assert await processor([notice(f"users/ann/{name}")]) == [Outcome.DONE]
+                # Each is accepted although no earlier file is done.
+                assert await processor([notification(f"users/ann/{name}")]) == [Outcome.DONE]
             await wait_until(lambda: sum(job.state is State.PROCESSING for job in jobs.of("ann")) == 2)
             running.cancel()
             await asyncio.wait([running])
@@ -243,7 +243,10 @@ def test_s3s_own_test_notification_is_done() -> None:
 )
 def test_a_message_that_is_not_a_notification_of_a_users_upload_is_not_understood(body: Any) -> None:
     topic = Topic()
-    assert process(envelope(body), notice("users/ann/a.txt"), topic=topic) == [Outcome.NOT_UNDERSTOOD, Outcome.DONE]
+    assert process(envelope(body), notification("users/ann/a.txt"), topic=topic) == [
+        Outcome.NOT_UNDERSTOOD,
+        Outcome.DONE,
+    ]
     assert topic.sent
 
 
@@ -257,7 +260,7 @@ def test_a_bug_is_not_retried() -> None:
             raise AssertionError("a bug")
 
     with pytest.raises(AssertionError):
-        process(notice("users/ann/a.txt"), topic=Broken())
+        process(notification("users/ann/a.txt"), topic=Broken())
     with pytest.raises(ExceptionGroup, match="unhandled") as caught:
-        process(notice("users/ann/a.txt"), bucket=BrokenBucket())
+        process(notification("users/ann/a.txt"), bucket=BrokenBucket())
     assert caught.group_contains(AssertionError)

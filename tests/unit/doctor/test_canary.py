@@ -18,7 +18,7 @@ from sse_service.settings.settings import Settings
 URL = "http://127.0.0.1:8000"
 
 
-def test_a_canary_is_for_the_reserved_user_and_has_an_id_of_its_own() -> None:
+def test_a_canary_is_for_the_reserved_user_and_has_a_new_id() -> None:
     one, other = canary.new_canary(), canary.new_canary()
     assert one.id != other.id
     assert one.attributes["user_id"] == canary.USER == "sse-service-doctor"
@@ -130,13 +130,13 @@ def test_a_line_is_read_across_chunks(serve: Serve) -> None:
     assert waited.ended == ""
 
 
-def test_waiting_ends_with_its_time(serve: Serve) -> None:
+def test_waiting_ends_after_the_given_time(serve: Serve) -> None:
     with Stream(serve(chunked(READY)), "t") as stream:
         assert stream.open(ready_seconds=5).ready
         assert stream.wait("x-1", seconds=0.05) == WaitResult()
 
 
-def test_a_stream_that_ends_gives_the_reason(serve: Serve) -> None:
+def test_the_result_of_an_ended_stream_has_the_reason(serve: Serve) -> None:
     close = 'event: stream.close\ndata: {"reason":"limit","reconnect":true}\n\n'
     with Stream(serve(chunked(READY, close, ended=True)), "t") as stream:
         assert stream.open(ready_seconds=5).ready
@@ -166,7 +166,7 @@ def test_a_refusal_quotes_the_service_but_no_other_servers_page(serve: Serve) ->
             assert stream.open(ready_seconds=5) == expected
 
 
-def test_a_stream_that_cannot_be_opened() -> None:
+def test_a_stream_that_cannot_be_opened_has_no_status() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with Stream("http://ex..ample", "t") as stream:

@@ -1,4 +1,4 @@
-"""The local clock against AWS's."""
+"""The local clock is compared with AWS's."""
 
 import pytest
 
@@ -21,7 +21,7 @@ NOON_SECONDS = 1_767_614_400.0
         (None, Level.SKIP, "date"),
     ],
 )
-def test_the_skew_is_judged_by_its_size(seconds: float | None, level: Level, word: str) -> None:
+def test_the_level_depends_on_the_size_of_the_skew(seconds: float | None, level: Level, word: str) -> None:
     found = check_clock(seconds)
     assert found.level is level
     assert word in found.text

@@ -1,4 +1,4 @@
-"""The task's identity, and what botocore raises."""
+"""The check of the task's identity, and Faults made of botocore's exceptions."""
 
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 

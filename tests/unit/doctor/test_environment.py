@@ -1,4 +1,4 @@
-"""The settings, the region and the limit of file descriptors."""
+"""The checks of the settings, the region and the limit of file descriptors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_settings_that_serve_refuses_fail_with_its_reason() -> None:
 
 
 @pytest.mark.parametrize(("limit", "streams"), [(11_300, 10_000), (1024, 831), (1024, 832), (1_048_576, 10**6)])
-def test_descriptors_are_judged_as_serve_counts_them(
+def test_descriptors_are_checked_as_serve_counts_them(
     limit: int, streams: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.CRITICAL):
@@ -39,7 +39,7 @@ def test_the_suggested_limit_is_enough_and_no_more() -> None:
     assert "SSE_MAX_STREAMS=831" in found.fix
 
 
-def test_the_region() -> None:
+def test_a_missing_region_or_profile_fails() -> None:
     assert check_region("eu-west-1", None).text == "eu-west-1"
     assert "AWS_REGION" in check_region(None, None).fix
     assert check_region(None, "The config profile (x) could not be found").level is Level.FAIL

@@ -1,4 +1,4 @@
-"""Whether the policy of the queue's key lets SNS use it."""
+"""The check whether the policy of the queue's key lets SNS use it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_advice_on_a_key_names_the_topic() -> None:
         assert "aws:SourceArn" in check_key(attributes, described, text, TOPIC).fix
 
 
-def test_the_key_policy_is_not_judged_if_the_topic_failed() -> None:
+def test_the_key_policy_is_not_checked_if_the_topic_failed() -> None:
     def level(attributes: dict[str, str], described: Any = None, text: Any = None) -> Level:
         return check_key(attributes, described, text, None).level
 
@@ -78,7 +78,7 @@ def test_the_advice_of_a_call_that_could_not_be_made_is_shown() -> None:
     assert (found.level, found.fix) == (Level.FAIL, "look here")
 
 
-def test_only_a_customer_key_is_asked_about() -> None:
+def test_kms_is_asked_only_about_a_customer_key() -> None:
     assert customer_key({}) is None
     assert customer_key({"KmsMasterKeyId": "alias/aws/sqs"}) is None
     assert customer_key(NAMED) == "alias/mine"

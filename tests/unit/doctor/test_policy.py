@@ -1,4 +1,4 @@
-"""Whether the queue's policy lets the topic send, and nobody else."""
+"""The check whether the queue's policy lets the topic send, and nobody else."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def policy(*statements: Any) -> str:
         {"Condition": {**OF_ITS_ACCOUNT, "ArnLike": {"aws:SourceArn": "arn:aws:sns:*:*:events"}}},
     ],
 )
-def test_a_policy_that_lets_this_topic_send(changed: dict[str, Any]) -> None:
+def test_a_policy_that_lets_only_this_topic_send_is_ok(changed: dict[str, Any]) -> None:
     [found] = check_policy(policy({**SOUND, **changed}), QUEUE, TOPIC)
     assert found.level is Level.OK
 
@@ -85,7 +85,7 @@ def test_a_single_statement_need_not_be_in_a_list() -> None:
         policy({**SOUND, "Condition": {"Null": {"aws:SourceArn": "true"}}}),
     ],
 )
-def test_a_policy_that_does_not_let_this_topic_send(text: str | None) -> None:
+def test_a_policy_that_does_not_let_this_topic_send_fails(text: str | None) -> None:
     found = check_policy(text, QUEUE, TOPIC)
     assert found[-1].level is Level.FAIL
     assert "aws:SourceArn" in found[-1].fix
@@ -122,33 +122,36 @@ def test_a_policy_that_does_not_let_this_topic_send(text: str | None) -> None:
         ({**ANYONE, "Condition": {"ArnNotEquals": {"aws:SourceArn": TOPIC + "2"}}}, "without aws:SourceArn"),
     ],
 )
-def test_a_policy_that_lets_others_send_as_well(statement: dict[str, Any], word: str) -> None:
+def test_a_policy_that_also_lets_others_send_is_a_warning(statement: dict[str, Any], word: str) -> None:
     [found] = check_policy(policy(statement), QUEUE, TOPIC)
     assert found.level is Level.WARN
     assert word in found.text
 
 
-STRANGER = "arn:aws:iam::999999999999:root"
+OTHER_ACCOUNT = "arn:aws:iam::999999999999:root"
 
 
 @pytest.mark.parametrize(
     ("changed", "word"),
     [
-        ({"Principal": {"AWS": STRANGER}}, f"also lets others send: {STRANGER}"),
+        ({"Principal": {"AWS": OTHER_ACCOUNT}}, f"also lets others send: {OTHER_ACCOUNT}"),
         ({"Principal": {"AWS": ["999999999999"]}, "Action": "*"}, "also lets others send: 999999999999"),
         ({"Principal": {"AWS": "arn:aws:iam::123456789012:role/a"}, "Action": "sqs:*"}, "123456789012:role/a"),
         ({"Principal": {"Service": "s3.amazonaws.com"}}, "also lets others send: s3.amazonaws.com"),
         ({"Principal": {"Federated": "a.example"}}, "also lets others send: a.example"),
-        ({"Principal": {"AWS": STRANGER}, "Condition": {"ArnEqualsIfExists": {"aws:SourceArn": TOPIC}}}, STRANGER),
+        (
+            {"Principal": {"AWS": OTHER_ACCOUNT}, "Condition": {"ArnEqualsIfExists": {"aws:SourceArn": TOPIC}}},
+            OTHER_ACCOUNT,
+        ),
         ({"Principal": "*"}, "anybody"),
-        ({"Principal": None, "NotPrincipal": {"AWS": STRANGER}}, "anybody"),
+        ({"Principal": None, "NotPrincipal": {"AWS": OTHER_ACCOUNT}}, "anybody"),
         ({"Principal": "*", "Action": None, "NotAction": "sqs:DeleteMessage"}, "anybody"),
         ({"Principal": "*", "Resource": None, "NotResource": QUEUE + "2"}, "anybody"),
         ({"Principal": {"Service": "sns.amazonaws.com"}}, "any topic of any account"),
         ({**SOUND, "Condition": {"ArnEquals": {"aws:SourceArn": TOPIC.replace("12:", "13:")}}}, "13:events"),
     ],
 )
-def test_another_statement_that_lets_others_send(changed: dict[str, Any], word: str) -> None:
+def test_another_statement_that_lets_others_send_is_a_warning(changed: dict[str, Any], word: str) -> None:
     other = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": QUEUE, **changed}
     [found] = check_policy(policy(SOUND, other), QUEUE, TOPIC)
     assert found.level is Level.WARN
@@ -160,15 +163,15 @@ def test_another_statement_that_lets_others_send(changed: dict[str, Any], word: 
     [
         {"Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "SQS:*"},
         {"Principal": {"AWS": "123456789012"}},
-        {"Principal": {"AWS": STRANGER}, "Condition": NAMES_IT},
-        {"Principal": {"AWS": STRANGER}, "Action": "sqs:ReceiveMessage"},
-        {"Principal": {"AWS": STRANGER}, "Resource": QUEUE + "2"},
+        {"Principal": {"AWS": OTHER_ACCOUNT}, "Condition": NAMES_IT},
+        {"Principal": {"AWS": OTHER_ACCOUNT}, "Action": "sqs:ReceiveMessage"},
+        {"Principal": {"AWS": OTHER_ACCOUNT}, "Resource": QUEUE + "2"},
         {"Principal": "*", "Condition": {**NAMES_IT, "StringEquals": {"aws:SourceAccount": "999"}}},
         {"Principal": "*", "Action": None, "NotAction": "sqs:*"},
         {"Principal": "*", "Resource": None, "NotResource": QUEUE},
     ],
 )
-def test_another_statement_that_lets_nobody_else_send(changed: dict[str, Any]) -> None:
+def test_another_statement_that_lets_nobody_else_send_is_ok(changed: dict[str, Any]) -> None:
     other = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": QUEUE, **changed}
     [found] = check_policy(policy(SOUND, other), QUEUE, TOPIC)
     assert found.level is Level.OK
@@ -187,7 +190,7 @@ def test_a_source_account_of_another_account_is_named() -> None:
         ({"Condition": {"ArnEquals": {"aws:SourceArn": TOPIC + "2"}}}, Level.OK),
         ({"Condition": {"BoolIfExists": {"aws:PrincipalIsAWSService": "false"}}}, Level.OK),
         ({"Principal": None, "NotPrincipal": {"Service": "sns.amazonaws.com"}}, Level.OK),
-        ({"Principal": None, "NotPrincipal": {"AWS": STRANGER}}, Level.FAIL),
+        ({"Principal": None, "NotPrincipal": {"AWS": OTHER_ACCOUNT}}, Level.FAIL),
         ({"Condition": NAMES_IT}, Level.FAIL),
         ({"Condition": {"ForAnyValue:StringNotEquals": {"aws:SourceAccount": "999"}}}, Level.FAIL),
         ({"Condition": {**NAMES_IT, "IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}}, Level.WARN),

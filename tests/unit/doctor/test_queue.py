@@ -1,4 +1,4 @@
-"""The queue: its region, its kind and its size."""
+"""The check of the queue: its region, its kind and its maximum message size."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_standard_queue_is_named_with_its_backlog() -> None:
         ({"Attributes": {"QueueArn": ARN, "FifoQueue": "true"}}, "FIFO"),
     ],
 )
-def test_a_queue_that_cannot_be_used(answer: Any, word: str) -> None:
+def test_a_queue_that_cannot_be_used_fails(answer: Any, word: str) -> None:
     [found] = check_queue(URL, "eu-west-1", answer)
     assert found.level is Level.FAIL
     assert word in found.line

@@ -1,4 +1,4 @@
-"""The dead-letter queue."""
+"""The check of the dead-letter queue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sse_service.doctor.redrive import RedrivePolicy, check_redrive, read_redriv
 from sse_service.doctor.report import Finding, Level
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:events"
-DEAD = RedrivePolicy("arn:aws:sqs:eu-west-1:123456789012:dead", 5)
+REDRIVE = RedrivePolicy("arn:aws:sqs:eu-west-1:123456789012:dead", 5)
 
 
 def levels(findings: list[Finding]) -> list[Level]:
@@ -20,14 +20,14 @@ def levels(findings: list[Finding]) -> list[Level]:
 
 
 def test_max_receive_count_may_be_a_string() -> None:
-    policy = json.dumps({"deadLetterTargetArn": DEAD.target_arn, "maxReceiveCount": "5"})
-    assert read_redrive_policy({"RedrivePolicy": policy}) == DEAD
-    assert (DEAD.name, DEAD.account) == ("dead", "123456789012")
+    policy = json.dumps({"deadLetterTargetArn": REDRIVE.target_arn, "maxReceiveCount": "5"})
+    assert read_redrive_policy({"RedrivePolicy": policy}) == REDRIVE
+    assert (REDRIVE.name, REDRIVE.account) == ("dead", "123456789012")
     assert RedrivePolicy("dead", 5).account == ""
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"deadLetterTargetArn":"a","maxReceiveCount":"many"}'])
-def test_a_broken_redrive_policy_is_none(text: str) -> None:
+def test_a_broken_redrive_policy_counts_as_none(text: str) -> None:
     assert read_redrive_policy({"RedrivePolicy": text}) is None
     assert levels(check_redrive(None, ARN, None)) == [Level.FAIL]
 
@@ -35,20 +35,25 @@ def test_a_broken_redrive_policy_is_none(text: str) -> None:
 @pytest.mark.parametrize(
     ("redrive", "dead", "expected", "word"),
     [
-        (DEAD, {"Attributes": {}}, [Level.OK], "after 5 receives"),
-        (DEAD, {"Attributes": {"ApproximateNumberOfMessages": "7"}}, [Level.WARN], "holds 7 messages"),
-        (DEAD, Fault("AccessDenied"), [Level.WARN], "sqs:GetQueueUrl"),
-        (DEAD, Fault("QueueDoesNotExist"), [Level.FAIL], "does not exist"),
-        (RedrivePolicy(DEAD.target_arn, 1), {"Attributes": {}}, [Level.WARN, Level.OK], "maxReceiveCount is 1"),
-        (DEAD, {"Attributes": {"RedriveAllowPolicy": '{"redrivePermission":"denyAll"}'}}, [Level.FAIL], "RedriveAllow"),
+        (REDRIVE, {"Attributes": {}}, [Level.OK], "after 5 receives"),
+        (REDRIVE, {"Attributes": {"ApproximateNumberOfMessages": "7"}}, [Level.WARN], "holds 7 messages"),
+        (REDRIVE, Fault("AccessDenied"), [Level.WARN], "sqs:GetQueueUrl"),
+        (REDRIVE, Fault("QueueDoesNotExist"), [Level.FAIL], "does not exist"),
+        (RedrivePolicy(REDRIVE.target_arn, 1), {"Attributes": {}}, [Level.WARN, Level.OK], "maxReceiveCount is 1"),
         (
-            DEAD,
+            REDRIVE,
+            {"Attributes": {"RedriveAllowPolicy": '{"redrivePermission":"denyAll"}'}},
+            [Level.FAIL],
+            "RedriveAllow",
+        ),
+        (
+            REDRIVE,
             {"Attributes": {"RedriveAllowPolicy": json.dumps({"redrivePermission": "byQueue", "sourceQueueArns": []})}},
             [Level.FAIL],
             "sourceQueueArns",
         ),
         (
-            DEAD,
+            REDRIVE,
             {
                 "Attributes": {
                     "RedriveAllowPolicy": json.dumps({"redrivePermission": "byQueue", "sourceQueueArns": [ARN]})

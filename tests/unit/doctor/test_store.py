@@ -1,4 +1,4 @@
-"""The store's server: what it says of itself, and why it cannot be asked."""
+"""The check of the store's server: its properties, and reasons why it cannot be reached."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_slow_round_trip_is_a_warning() -> None:
 
 
 def caused_by(error: Exception) -> RedisError:
-    """The exception that redis-py raises while it handles the error."""
+    """Return the exception that redis-py raises while it handles the error."""
     raised = RedisError("Error 1 connecting to secret.example.com:6379")
     raised.__context__ = error
     return raised

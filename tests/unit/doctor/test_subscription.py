@@ -1,4 +1,4 @@
-"""The queue's subscription to the topic, and its filter policy."""
+"""The check of the queue's subscription to the topic, and of its filter policy."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_filter_policy_fails_if_it_drops_events_for_one_user(
         ({}, False),
     ],
 )
-def test_each_kind_of_condition_in_a_filter_policy(condition: Any, passes: bool) -> None:
+def test_each_kind_of_condition_in_a_filter_policy_is_evaluated(condition: Any, passes: bool) -> None:
     assert (keys_that_drop({"state": [condition]}, {"state": "done"}) == []) is passes
 
 

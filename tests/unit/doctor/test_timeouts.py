@@ -1,4 +1,4 @@
-"""Times of the queue and of the settings that must agree."""
+"""The check of durations in the queue's attributes and in the settings that must fit each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sse_service.doctor.report import Finding, Level
 from sse_service.doctor.timeouts import check_timeouts
 from sse_service.settings.settings import Settings
 
-DEAD = RedrivePolicy("arn:aws:sqs:eu-west-1:123456789012:dead", 5)
+REDRIVE = RedrivePolicy("arn:aws:sqs:eu-west-1:123456789012:dead", 5)
 
 
 def levels(findings: list[Finding]) -> list[Level]:
@@ -19,18 +19,18 @@ def levels(findings: list[Finding]) -> list[Level]:
 def times(
     queue: dict[str, str] | None,
     *,
-    dead: dict[str, str] | None = None,
-    redrive: RedrivePolicy | None = DEAD,
+    dlq: dict[str, str] | None = None,
+    redrive: RedrivePolicy | None = REDRIVE,
     **settings: int,
 ) -> list[Finding]:
-    return check_timeouts(Settings(**settings), queue, redrive, dead)
+    return check_timeouts(Settings(**settings), queue, redrive, dlq)
 
 
 SOUND = {"VisibilityTimeout": "30", "MessageRetentionPeriod": "345600", "DelaySeconds": "0"}
 
 
 def test_times_that_agree_are_ok() -> None:
-    [found] = times(SOUND, dead={"MessageRetentionPeriod": "1209600"})
+    [found] = times(SOUND, dlq={"MessageRetentionPeriod": "1209600"})
     assert found.level is Level.OK
     assert "30 s x 5 within SSE_DEDUPE_SECONDS 900" in found.text
     assert levels(times(SOUND, redrive=None)) == [Level.OK]
@@ -57,11 +57,11 @@ def test_times_of_the_queue_that_weaken_a_guarantee_are_a_warning(changed: dict[
     assert word in found.text
 
 
-def test_messages_that_expire_before_they_are_dead_letters_or_soon_after_are_a_warning() -> None:
+def test_retention_periods_that_lose_messages_are_a_warning() -> None:
     found = times({**SOUND, "MessageRetentionPeriod": "120"})
     assert "expires before it becomes a dead letter" in found[-1].text
-    [found_dead] = times(SOUND, dead={"MessageRetentionPeriod": "86400"})
-    assert "counted from when they were sent" in found_dead.text
+    [found_retention] = times(SOUND, dlq={"MessageRetentionPeriod": "86400"})
+    assert "counted from when they were sent" in found_retention.text
 
 
 def test_a_history_shorter_than_the_longest_retry_is_a_warning_even_without_the_queue() -> None:

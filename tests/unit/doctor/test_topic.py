@@ -1,4 +1,4 @@
-"""The topic."""
+"""The check of the topic."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 
-from sse_service.operator.formats import duration
+from sse_service.operator.number_formats import duration
 from sse_service.operator.overview import MAX_USERS, Inspector
 from sse_service.operator.page import render_overview, render_page
 from sse_service.operator.recent_warnings import MAX_LINES, RecentWarnings
@@ -25,7 +25,7 @@ def inspector(task: Task, *, warnings: RecentWarnings | None = None, trouble: st
     )
 
 
-def test_streams_are_counted_by_user_most_first() -> None:
+def test_users_are_listed_with_the_most_streams_first() -> None:
     task = Task(max_streams=100)
 
     async def body() -> None:
@@ -101,5 +101,5 @@ def test_only_the_newest_warnings_are_kept() -> None:
     assert "None since the start." not in render_overview(inspector(Task(), warnings=warnings).inspect(), None)
 
 
-def test_durations_have_the_unit_that_fits() -> None:
+def test_durations_have_a_suitable_unit() -> None:
     assert [duration(seconds) for seconds in (5, 120, 5400, 200_000)] == ["5 s", "2 min", "1.5 h", "2.3 d"]

@@ -1,4 +1,4 @@
-"""The plots draw what was sampled, and nothing where there is nothing to draw."""
+"""The plots show the samples, with breaks where there are none."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 
 from sse_service.operator.plots import HEIGHT, plots
 from sse_service.operator.samples import PERIOD_SECONDS, WINDOW_SECONDS
-from tests.unit.operator.clocked import Clocked
+from tests.unit.operator.sampled_task import SampledTask
 
 
-def figures(task: Clocked, *, streams: int = 0) -> list[ElementTree.Element]:
+def figures(task: SampledTask, *, streams: int = 0) -> list[ElementTree.Element]:
     return list(ElementTree.fromstring(f"<div>{plots(task.samples.window(), streams=streams)}</div>"))
 
 
@@ -29,13 +29,13 @@ def line(figure: ElementTree.Element, name: str = "") -> str:
 
 
 def points(path: str) -> list[tuple[str, int, float]]:
-    """The commands of a path: M begins a line, L goes on with it."""
+    """Return the commands of a path: M starts a line, L continues it."""
     found = re.findall(r"([ML])(\d+) ([\d.]+)", path)
     return [(command, int(x), float(y)) for command, x, y in found]
 
 
 def test_a_line_ends_at_the_right_edge_with_the_newest_sample() -> None:
-    task = Clocked()
+    task = SampledTask()
     for streams in (0, 5, 10):
         task.sample(streams=streams)
     streams, _, _ = figures(task)
@@ -48,7 +48,7 @@ def test_a_line_ends_at_the_right_edge_with_the_newest_sample() -> None:
 
 
 def test_a_line_moves_to_the_left_as_time_passes() -> None:
-    task = Clocked()
+    task = SampledTask()
     task.sample(streams=1)
     task.now += 4
     streams, _, _ = figures(task)
@@ -56,7 +56,7 @@ def test_a_line_moves_to_the_left_as_time_passes() -> None:
 
 
 def test_a_line_is_broken_and_shaded_where_the_process_did_not_run() -> None:
-    task = Clocked()
+    task = SampledTask()
     task.sample(streams=1)
     task.sample(streams=1)
     task.now += 120
@@ -69,8 +69,8 @@ def test_a_line_is_broken_and_shaded_where_the_process_did_not_run() -> None:
     assert "No data for" in label(streams)
 
 
-def test_a_full_window_has_no_shade() -> None:
-    task = Clocked()
+def test_a_full_window_has_no_shaded_part() -> None:
+    task = SampledTask()
     for _ in range(WINDOW_SECONDS // PERIOD_SECONDS + 1):
         task.sample()
     for figure in figures(task):
@@ -79,7 +79,7 @@ def test_a_full_window_has_no_shade() -> None:
 
 
 def test_a_delay_is_drawn_only_where_there_were_events() -> None:
-    task = Clocked()
+    task = SampledTask()
     task.sample(delays=(0.1,))
     task.sample()
     task.sample(delays=(0.1,))
@@ -89,8 +89,8 @@ def test_a_delay_is_drawn_only_where_there_were_events() -> None:
         assert [command for command, _, _ in points(line(delay, name))] == ["M", "M", "L"]
 
 
-def test_each_plot_tells_now_lowest_and_highest_to_a_screen_reader() -> None:
-    task = Clocked()
+def test_the_label_of_each_plot_has_the_current_lowest_and_highest_value() -> None:
+    task = SampledTask()
     task.sample(streams=2000, events=50, delays=(0.02,))
     task.sample(streams=12, events=100, delays=(0.004, 2))
     streams, events, delay = figures(task, streams=13)
@@ -100,7 +100,7 @@ def test_each_plot_tells_now_lowest_and_highest_to_a_screen_reader() -> None:
 
 
 def test_without_samples_a_plot_says_so() -> None:
-    for figure in figures(Clocked()):
+    for figure in figures(SampledTask()):
         assert "nothing measured yet" in label(figure)
 
 
@@ -108,13 +108,13 @@ def test_without_samples_a_plot_says_so() -> None:
     ("streams", "top"), [(0, "1"), (1, "1"), (3, "5"), (10, "10"), (11, "20"), (60_000, "100,000")]
 )
 def test_the_scale_ends_at_a_round_number(streams: int, top: str) -> None:
-    task = Clocked()
+    task = SampledTask()
     task.sample(streams=streams)
     assert scale(figures(task)[0]) == [top, "0"]
 
 
-def test_a_delay_above_the_last_bucket_is_drawn_at_the_top_and_called_over() -> None:
-    task = Clocked()
+def test_a_delay_above_the_last_bucket_is_drawn_at_the_top_and_labelled_over() -> None:
+    task = SampledTask()
     task.sample(delays=(0.02,))
     task.sample(delays=(1000,))
     _, _, delay = figures(task)
@@ -123,8 +123,8 @@ def test_a_delay_above_the_last_bucket_is_drawn_at_the_top_and_called_over() -> 
     assert "Now: median over 60 s, p99 over 60 s" in label(delay)
 
 
-def test_nothing_in_a_plot_is_refused_by_the_pages_content_security_policy() -> None:
-    task = Clocked()
+def test_plots_comply_with_the_pages_content_security_policy() -> None:
+    task = SampledTask()
     task.sample(streams=1, events=1, delays=(0.1,))
     text = plots(task.samples.window(), streams=1)
     assert "style=" not in text

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from sse_service.operator.samples import PERIOD_SECONDS, WINDOW_SECONDS
-from tests.unit.operator.clocked import Clocked
+from tests.unit.operator.sampled_task import SampledTask
 
 
-def test_a_sample_holds_the_streams_open_and_what_happened_since_the_one_before() -> None:
-    task = Clocked()
+def test_a_sample_has_the_open_streams_and_the_activity_since_the_previous_one() -> None:
+    task = SampledTask()
     task.sample(streams=7, events=50, delays=(*[0.02] * 98, 0.4, 0.4))
     task.sample(streams=3, events=5, delays=(2,))
     first, second = task.samples.window().samples
@@ -20,14 +20,14 @@ def test_a_sample_holds_the_streams_open_and_what_happened_since_the_one_before(
 
 
 def test_without_events_there_is_no_delay() -> None:
-    task = Clocked()
+    task = SampledTask()
     task.sample(delays=(0.1,))
     task.sample()
     assert [sample.delay_p99 for sample in task.samples.window().samples] == [0.1, None]
 
 
 def test_samples_older_than_15_minutes_are_dropped() -> None:
-    task = Clocked()
+    task = SampledTask()
     kept = WINDOW_SECONDS // PERIOD_SECONDS + 1
     for number in range(kept + 10):
         task.sample(streams=number)
@@ -39,12 +39,12 @@ def test_samples_older_than_15_minutes_are_dropped() -> None:
 
 
 def test_times_without_samples_are_pauses() -> None:
-    task = Clocked()
+    task = SampledTask()
     start = task.now
     assert task.samples.window().pauses() == [(start - WINDOW_SECONDS, start)]
     for _ in range(3):
         task.sample()
-    # One sample that comes late is no pause.
+    # One late sample is not a pause.
     task.now += PERIOD_SECONDS
     task.sample()
     stopped = task.now
@@ -57,7 +57,7 @@ def test_times_without_samples_are_pauses() -> None:
 
 
 def test_samples_are_taken_until_cancelled() -> None:
-    task = Clocked()
+    task = SampledTask()
 
     async def body() -> None:
         running = asyncio.create_task(task.samples.run())

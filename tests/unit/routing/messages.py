@@ -1,4 +1,4 @@
-"""Messages as they come from a queue, and what the Router makes of them."""
+"""Builds messages as they come from a queue, and routes them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from sse_service.routing.router import Router, Routing
 
 
 def routing(body: Any, router: Router | None = None, **attributes: Any) -> Routing:
-    """Route a message: a list is a ``String.Array`` attribute, bytes are a Binary one."""
+    """Route a message. A list becomes a ``String.Array`` attribute, and bytes become a Binary attribute."""
     typed = {name: _attribute(value) for name, value in attributes.items()}
     text = body if isinstance(body, str) else json.dumps(body)
     return (router or Router()).route(unwrap(message_id="m", body=text, attributes=typed))
 
 
 def routed(body: Any, router: Router | None = None, **attributes: Any) -> list[Route]:
-    """The Routes of a message in which everything is understood."""
+    """Route a message, check that nothing is rejected, and return its Routes."""
     found = routing(body, router, **attributes)
     assert not found.rejections
     return list(found.routes)
 
 
 def refused(body: Any, router: Router | None = None, **attributes: Any) -> str:
-    """The reason for which nothing in a message is understood."""
+    """Route a message, check that all of it is rejected, and return the reason."""
     found = routing(body, router, **attributes)
     assert not found.routes
     [rejection] = found.rejections

@@ -1,4 +1,4 @@
-"""A message goes to whom it names, and to nobody else."""
+"""A message goes to the users and groups that it names, and to nobody else."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def test_a_json_body_names_its_users_or_groups(body: Any, expected: tuple[str, .
         {"user_id": "42", "data": {"group": "ops"}},
     ],
 )
-def test_a_group_beside_a_user_in_a_body_is_the_producers_own_field(body: Any) -> None:
+def test_a_group_beside_a_user_in_a_body_is_ignored(body: Any) -> None:
     assert channels(body) == [("user:42",)]
 
 
@@ -45,11 +45,11 @@ def test_attributes_may_name_a_user_and_a_group() -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"user_id": ""}, {"user_id": " "}, {"broadcast": True}, [1], "text", "3"])
-def test_a_message_that_names_nobody_goes_nowhere_and_is_counted(body: Any) -> None:
+def test_a_message_that_names_nobody_is_unrouted(body: Any) -> None:
     assert routing(body) == Routing(unrouted=1)
 
 
-def test_the_body_is_not_asked_where_attributes_name_anybody() -> None:
+def test_the_body_is_ignored_if_attributes_name_anybody() -> None:
     assert channels({"user_id": "body"}, user_id="attribute") == [("user:attribute",)]
     assert channels({"user_id": "body"}, broadcast="true") == [("broadcast",)]
     assert channels({"user_id": "body"}, broadcast="false") == [("user:body",)]
@@ -57,7 +57,7 @@ def test_the_body_is_not_asked_where_attributes_name_anybody() -> None:
 
 
 @pytest.mark.parametrize("value", [1.5, True, {"a": 1}, [[1]]])
-def test_a_name_of_another_type_is_not_understood(value: Any) -> None:
+def test_a_name_of_a_wrong_type_is_not_understood(value: Any) -> None:
     assert refused({"user_id": value}) == RejectionReason.NAMES
 
 
@@ -68,13 +68,13 @@ def test_a_message_may_have_at_most_a_hundred_names() -> None:
 
 
 @pytest.mark.parametrize("value", [" 42", "42 ", "42\n", "\t42\r\n"])
-def test_blanks_around_a_name_are_dropped(value: str) -> None:
+def test_white_space_around_a_name_is_dropped(value: str) -> None:
     assert channels("x", user_id=value) == [("user:42",)]
     assert channels({"user_id": [value]}) == [("user:42",)]
     assert channels("x", group=value) == [("group:42",)]
 
 
-def test_blanks_inside_a_name_belong_to_it() -> None:
+def test_a_space_inside_a_name_is_kept() -> None:
     assert channels("x", group="Domain Users") == [("group:Domain Users",)]
 
 
@@ -88,7 +88,7 @@ def test_an_empty_json_array_in_an_attribute_names_nobody() -> None:
     assert channels({"user_id": "body"}, user_id="[]") == [("user:body",)]
 
 
-def test_a_json_array_that_holds_other_things_is_not_understood() -> None:
+def test_a_json_array_of_other_values_is_not_understood() -> None:
     assert refused("x", user_id="[1.5]") == RejectionReason.NAMES
 
 
@@ -96,21 +96,21 @@ def test_a_text_in_brackets_that_is_not_json_is_a_name() -> None:
     assert channels("x", user_id="[bot]") == [("user:[bot]",)]
 
 
-def test_a_json_array_in_a_text_of_a_body_is_a_name() -> None:
+def test_a_string_in_a_body_is_a_name_even_if_it_is_a_json_array() -> None:
     assert channels({"user_id": '["42"]'}) == [('user:["42"]',)]
 
 
-def test_a_comma_belongs_to_the_name() -> None:
+def test_a_comma_is_part_of_a_name() -> None:
     assert channels("x", user_id="CN=ann,OU=staff") == [("user:CN=ann,OU=staff",)]
 
 
-def test_the_attribute_userid_is_user_id_by_another_spelling() -> None:
+def test_the_attribute_user_id_may_be_spelled_userid() -> None:
     assert channels({"user_id": "body"}, userId="42") == [("user:42",)]
     assert channels("x", userId="42", user_id="43") == [("user:43", "user:42")]
 
 
 @pytest.mark.parametrize("name", ["user_id", "userId", "group", "broadcast", "event_type", "subject", "event_id"])
-def test_a_binary_value_in_an_attribute_of_the_service_is_not_understood(name: str) -> None:
+def test_a_binary_value_in_an_attribute_that_the_service_reads_is_not_understood(name: str) -> None:
     assert refused({"user_id": "body"}, None, **{name: b"NDI="}) == ConsumerReason.ATTRIBUTE
 
 

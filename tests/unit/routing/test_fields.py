@@ -1,4 +1,4 @@
-"""The size that routing computes is the size that an event stream writes."""
+"""The size that routing computes is the size of what an event stream writes."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,11 +19,11 @@ def written(data: str) -> int:
 
 
 @given(UNICODE | LINES)
-def test_the_size_is_that_of_the_data_lines_that_the_protocol_writes(data: str) -> None:
+def test_encoded_size_is_the_size_of_the_data_lines_that_the_protocol_writes(data: str) -> None:
     assert encoded_size(data) == written(data)
 
 
 @given(UNICODE | LINES)
-def test_only_a_text_above_the_limit_exceeds_it(data: str) -> None:
+def test_a_text_exceeds_only_a_limit_below_its_size(data: str) -> None:
     assert not exceeds(data, written(data))
     assert exceeds(data, written(data) - 1)

@@ -17,18 +17,18 @@ from sse_service.routing.ingest import Ingest
 from sse_service.routing.router import Router
 from sse_service.telemetry.metrics import Metrics
 
-GOOD, NOBODY, BROKEN = '{"user_id": "42"}', "{}", '{"user_id": 1.5}'
+GOOD, UNROUTED, BROKEN = '{"user_id": "42"}', "{}", '{"user_id": 1.5}'
 NOT_JSON = '{"user_id": "42", "ratio": NaN}'
 S3_TEST = '{"Service": "Amazon S3", "Event": "s3:TestEvent"}'
 
 
 class Setup:
-    """An Ingest with a broker that may be away."""
+    """An Ingest with a broker that may be unavailable."""
 
-    def __init__(self, *, away: bool = False, discard: bool = False) -> None:
+    def __init__(self, *, unavailable: bool = False, discard: bool = False) -> None:
         self.live: list[Entry] = []
         self.metrics = Metrics()
-        make: Callable[..., MemoryBroker] = AwayBroker if away else MemoryBroker
+        make: Callable[..., MemoryBroker] = UnavailableBroker if unavailable else MemoryBroker
         self.handler = Ingest(
             router=Router(s3_key_pattern="users/{user}/*"),
             broker=make(listener=self.live.extend, metrics=self.metrics),
@@ -36,14 +36,14 @@ class Setup:
             discard_unrouted=discard,
         )
 
-    def take(self, *bodies: str) -> list[Outcome]:
+    def handle(self, *bodies: str) -> list[Outcome]:
         return asyncio.run(self.handler(envelopes(*bodies)))
 
     def counted(self, line: str) -> bool:
         return line in self.metrics.render().decode().splitlines()
 
 
-class AwayBroker(MemoryBroker):
+class UnavailableBroker(MemoryBroker):
     """A broker whose store cannot be reached."""
 
     async def publish(self, routes: Sequence[Route]) -> None:
@@ -57,34 +57,34 @@ def envelopes(*bodies: str) -> list[Envelope]:
 DONE, BAD, NOT_NOW = Outcome.DONE, Outcome.NOT_UNDERSTOOD, Outcome.NOT_NOW
 
 
-def test_the_good_around_the_bad_are_stored_in_order() -> None:
+def test_events_of_good_messages_between_bad_ones_are_stored_in_order() -> None:
     setup = Setup()
-    assert setup.take(GOOD, BROKEN, GOOD, NOBODY, S3_TEST, GOOD) == [DONE, BAD, DONE, BAD, DONE, DONE]
+    assert setup.handle(GOOD, BROKEN, GOOD, UNROUTED, S3_TEST, GOOD) == [DONE, BAD, DONE, BAD, DONE, DONE]
     assert [entry.event.id for entry in setup.live] == ["0", "2", "5"]
 
 
-def test_the_rejected_are_counted_by_reason() -> None:
+def test_rejected_messages_are_counted_by_reason() -> None:
     setup = Setup()
-    setup.take(BROKEN, NOBODY, S3_TEST, NOBODY)
+    setup.handle(BROKEN, UNROUTED, S3_TEST, UNROUTED)
     assert setup.counted('sse_messages_rejected_total{reason="names"} 1.0')
     assert setup.counted('sse_messages_rejected_total{reason="unrouted"} 2.0')
     assert setup.counted('sse_events_dropped_total{reason="unrouted"} 0.0')
 
 
-def test_what_names_nobody_is_done_and_counted_where_it_is_to_be_discarded() -> None:
+def test_with_discard_a_message_that_names_nobody_is_done_and_counted() -> None:
     setup = Setup(discard=True)
-    assert setup.take(NOBODY, BROKEN) == [DONE, BAD]
+    assert setup.handle(UNROUTED, BROKEN) == [DONE, BAD]
     assert setup.live == []
     assert setup.counted('sse_events_dropped_total{reason="unrouted"} 1.0')
     assert setup.counted('sse_messages_rejected_total{reason="unrouted"} 0.0')
 
 
-def test_one_record_that_names_nobody_is_dropped_beside_one_that_does() -> None:
+def test_a_record_that_names_nobody_is_dropped_beside_one_that_names_a_user() -> None:
     setup = Setup()
     records = ",".join(
         f'{{"eventSource": "aws:s3", "s3": {{"object": {{"key": "{key}"}}}}}}' for key in ("users/1/a", "other")
     )
-    assert setup.take(f'{{"Records": [{records}]}}') == [DONE]
+    assert setup.handle(f'{{"Records": [{records}]}}') == [DONE]
     assert len(setup.live) == 1
     assert setup.counted('sse_events_dropped_total{reason="unrouted"} 1.0')
 
@@ -94,14 +94,14 @@ def s3_message(*keys: str | None) -> str:
     return json.dumps({"Records": list(records)})
 
 
-def test_the_good_records_beside_a_bad_one_are_stored_once_and_the_message_is_left_to_the_dead_letter_queue(
+def test_good_records_beside_a_bad_one_are_stored_once_and_the_message_is_rejected(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     setup = Setup()
     message = s3_message("users/1/a", None, "users/3/a")
-    assert [setup.take(message) for _ in range(2)] == [[BAD], [BAD]]
+    assert [setup.handle(message) for _ in range(2)] == [[BAD], [BAD]]
     assert [entry.event.id for entry in setup.live] == ["0#0", "0#2"]
-    # A message is counted once each time that it comes, whatever the number of its records.
+    # A message counts once for each receive, regardless of its number of records.
     assert setup.counted('sse_messages_rejected_total{reason="s3"} 2.0')
     assert caplog.messages == ["message 0 (event 0) record 1 was not understood (reason: s3)"] * 2
 
@@ -109,44 +109,44 @@ def test_the_good_records_beside_a_bad_one_are_stored_once_and_the_message_is_le
 def test_a_message_with_a_bad_record_is_held_while_its_good_ones_cannot_be_stored(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    setup = Setup(away=True)
-    assert setup.take(s3_message("users/1/a", None)) == [NOT_NOW]
-    # It is tried again every second: it is counted when it is given up.
+    setup = Setup(unavailable=True)
+    assert setup.handle(s3_message("users/1/a", None)) == [NOT_NOW]
+    # It is retried every second. It is counted only when it is rejected.
     assert setup.counted('sse_messages_rejected_total{reason="s3"} 0.0')
     assert caplog.messages == []
 
 
 def test_a_record_that_is_not_understood_is_never_discarded() -> None:
-    assert Setup(discard=True).take(s3_message("nobody", None)) == [BAD]
+    assert Setup(discard=True).handle(s3_message("nobody", None)) == [BAD]
 
 
 @pytest.mark.parametrize("body", ["for nobody", NOT_JSON])
-def test_a_message_that_is_not_json_and_names_nobody_has_a_reason_of_its_own(
+def test_a_message_that_is_not_json_and_names_nobody_has_the_reason_not_json(
     body: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     setup = Setup()
-    assert setup.take(body) == [BAD]
+    assert setup.handle(body) == [BAD]
     assert caplog.messages == ["message 0 (event 0) was not understood (reason: not_json)"]
-    assert Setup(discard=True).take(body) == [DONE]
+    assert Setup(discard=True).handle(body) == [DONE]
 
 
 @pytest.mark.parametrize("body", ['"a text in JSON"', "[]", "null", '"42"'])
-def test_json_that_names_nobody_is_unrouted(body: str, caplog: pytest.LogCaptureFixture) -> None:
-    assert Setup().take(body) == [BAD]
+def test_json_that_names_nobody_has_the_reason_unrouted(body: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert Setup().handle(body) == [BAD]
     assert caplog.messages == ["message 0 (event 0) was not understood (reason: unrouted)"]
 
 
 def test_a_comma_in_a_name_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
     setup = Setup()
-    assert setup.take('{"user_id": "42,43"}', '{"user_id": "44,45"}') == [DONE, DONE]
+    assert setup.handle('{"user_id": "42,43"}', '{"user_id": "44,45"}') == [DONE, DONE]
     assert [entry.channels for entry in setup.live] == [("user:42,43",), ("user:44,45",)]
     [warning] = caplog.messages
     assert warning.startswith("message 0 (event 0) names a user or group with a comma in it")
     assert "42,43" not in warning
 
 
-def test_an_outage_of_the_broker_is_not_now_and_the_bad_stay_bad() -> None:
-    assert Setup(away=True).take(GOOD, BROKEN, S3_TEST) == [NOT_NOW, BAD, DONE]
+def test_in_an_outage_of_the_broker_good_messages_are_held_and_bad_ones_rejected() -> None:
+    assert Setup(unavailable=True).handle(GOOD, BROKEN, S3_TEST) == [NOT_NOW, BAD, DONE]
 
 
 def test_at_debug_each_stored_event_has_one_line_with_its_ids_and_no_payload(
@@ -154,9 +154,9 @@ def test_at_debug_each_stored_event_has_one_line_with_its_ids_and_no_payload(
 ) -> None:
     body = '{"user_id": ["1", "2"], "text": "canary"}'
     with caplog.at_level(logging.DEBUG, logger="sse_service"):
-        Setup().take(body, NOBODY)
-        Setup(away=True).take(body)
-        Setup(discard=True).take(NOBODY)
+        Setup().handle(body, UNROUTED)
+        Setup(unavailable=True).handle(body)
+        Setup(discard=True).handle(UNROUTED)
     assert [record.getMessage() for record in caplog.records] == [
         "message 0: stored event 0 for 2 channels",
         "message 1 (event 1) was not understood (reason: unrouted)",

@@ -1,4 +1,4 @@
-"""Expressions are refused at start, decide their fields alone, and can fail on a message only with a reason."""
+"""Overrides are checked at start and replace only their own fields. If one fails, its message is not understood."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from tests.unit.routing.messages import overridden, refused, routing
         ("body.a || [join(',', map(&nope(@), body))]", "not nope"),
     ],
 )
-def test_what_would_fail_for_every_message_is_refused_in_one_line(expression: str, text: str) -> None:
+def test_an_invalid_expression_is_refused_with_one_line(expression: str, text: str) -> None:
     with pytest.raises(ValueError, match=text) as caught:
         compiled(expression)
     assert "\n" not in str(caught.value)
@@ -27,7 +27,7 @@ def test_what_would_fail_for_every_message_is_refused_in_one_line(expression: st
         Evaluator(Overrides(user=expression))
 
 
-def test_only_what_is_set_is_overridden() -> None:
+def test_only_fields_with_an_expression_are_overridden() -> None:
     assert Evaluator(Overrides(user="body.a")).values({"body": {"a": 7}}) == {"user": 7}
     assert not Evaluator(Overrides())
 
@@ -47,20 +47,20 @@ def deep(levels: int) -> Any:
         ("to_string(body)", deep(50_000)),
     ],
 )
-def test_whatever_a_function_raises_is_not_understood(expression: str, body: Any) -> None:
+def test_a_message_for_which_a_function_raises_is_not_understood(expression: str, body: Any) -> None:
     with pytest.raises(NotUnderstood) as caught:
         Evaluator(Overrides(data=expression)).values({"body": body})
     assert caught.value.reason == "override"
 
 
-def test_an_override_alone_decides_its_field_without_fallback() -> None:
+def test_an_overridden_field_has_no_fallback() -> None:
     body = {"user_id": "default", "owner": {"id": 7}}
     assert overridden(body, Overrides(user="body.owner.id")).channels == ("user:7",)
     assert overridden(body, Overrides(user="body.owner.id"), user_id="attribute").channels == ("user:7",)
     assert routing({"user_id": "default"}, Router(overrides=Overrides(user="body.owner.id"))) == Routing(unrouted=1)
 
 
-def test_an_override_leaves_the_other_fields_as_they_were() -> None:
+def test_an_override_leaves_the_other_fields_unchanged() -> None:
     assert overridden({"user_id": "42", "n": 7}, Overrides(group="body.n")).channels == ("user:42", "group:7")
     both = overridden("x", Overrides(user="attributes.user_id"), user_id="42", group="ops")
     assert both.channels == ("user:42", "group:ops")
@@ -69,7 +69,7 @@ def test_an_override_leaves_the_other_fields_as_they_were() -> None:
     assert same.channels == ("user:42",)
 
 
-def test_what_an_overridden_field_would_have_been_is_never_read() -> None:
+def test_the_original_value_of_an_overridden_field_is_never_checked() -> None:
     route = overridden(
         {"user_id": {"id": "42"}},
         Overrides(user="body.user_id.id", type="attributes.event_type[0]", id="attributes.event_id[0]"),
@@ -79,7 +79,7 @@ def test_what_an_overridden_field_would_have_been_is_never_read() -> None:
     assert (route.channels, route.event.type, route.event.id) == (("user:42",), "t", "e")
 
 
-def test_overrides_see_the_wrapper_too() -> None:
+def test_overrides_see_the_fields_of_the_wrapper() -> None:
     event = {"specversion": "1.0", "id": "7", "source": "/a", "type": "t", "subject": "s", "time": "x", "data": {}}
     asked = Overrides(user="`42`", data="[source, id, type, subject, time]")
     assert overridden(event, asked).event.data == '["/a","/a 7","t","s","x"]'
@@ -88,23 +88,23 @@ def test_overrides_see_the_wrapper_too() -> None:
 @pytest.mark.parametrize(
     ("value", "everyone"), [(True, True), ("true", True), (False, False), ("x", False), (None, False)]
 )
-def test_broadcast_by_an_override_is_true_or_the_word(value: Any, everyone: bool) -> None:
+def test_an_override_broadcasts_by_true_or_the_string_true(value: Any, everyone: bool) -> None:
     found = overridden({"user_id": "42", "all": value}, Overrides(broadcast="body.all"))
     assert found.channels == (("user:42", "broadcast") if everyone else ("user:42",))
 
 
-def test_data_by_an_override_is_its_value() -> None:
+def test_an_override_can_make_any_value_the_data() -> None:
     body = {"user_id": "42", "text": "as it is", "object": {"a": [1, None]}}
     shown = [overridden(body, Overrides(data=f"body.{name}")).event.data for name in ("text", "object", "none")]
     assert shown == ["as it is", '{"a":[1,null]}', ""]
 
 
-def test_type_and_subject_by_an_override_may_be_none() -> None:
+def test_an_override_may_remove_type_and_subject() -> None:
     event = overridden({"user_id": "42"}, Overrides(type="body.t", subject="body.s"), event_type="t", subject="s").event
     assert (event.type, event.subject) == (None, None)
 
 
-def test_an_id_by_an_override_is_a_string_or_an_integer() -> None:
+def test_an_overridden_id_is_a_string_or_an_integer() -> None:
     ids = [overridden({"user_id": "42", "id": value}, Overrides(id="body.id")).event.id for value in ("e", 7)]
     assert ids == ["e", "7"]
 
@@ -128,11 +128,11 @@ def test_an_id_by_an_override_is_a_string_or_an_integer() -> None:
         (Overrides(user="sum(body.x)"), "x", "override"),
     ],
 )
-def test_a_result_of_another_type_is_not_understood(overrides: Overrides, value: Any, reason: str) -> None:
+def test_an_override_result_of_a_wrong_type_is_not_understood(overrides: Overrides, value: Any, reason: str) -> None:
     assert refused({"user_id": "42", "x": value}, Router(overrides=overrides)) == reason
 
 
-def test_the_group_of_a_body_is_not_addressed_where_an_override_names_a_user() -> None:
+def test_the_group_in_a_body_is_ignored_if_an_override_names_a_user() -> None:
     assert overridden({"owner": 7, "group": "ops"}, Overrides(user="body.owner")).channels == ("user:7",)
 
 
@@ -149,17 +149,17 @@ EVENTBRIDGE = {
 CLOUDEVENT = {"specversion": "1.0", "id": "7", "source": "/a", "type": "t", "tenantuser": "42"}
 
 
-def test_overrides_reach_all_fields_of_an_eventbridge_event() -> None:
+def test_overrides_can_read_all_fields_of_an_eventbridge_event() -> None:
     asked = Overrides(user="wrapper.resources[0]", data="wrapper.[account, region]")
     route = overridden(EVENTBRIDGE, asked)
     assert route.channels == ("user:arn:aws:states:eu-west-1:123456789012:execution:m:user-42",)
     assert route.event.data == '["123456789012","eu-west-1"]'
 
 
-def test_overrides_reach_extension_attributes_of_a_cloudevent() -> None:
+def test_overrides_can_read_extension_attributes_of_a_cloudevent() -> None:
     assert overridden(CLOUDEVENT, Overrides(user="wrapper.tenantuser")).channels == ("user:42",)
 
 
-def test_a_message_without_a_wrapper_has_an_empty_one() -> None:
+def test_without_a_wrapper_overrides_see_null_as_the_wrapper() -> None:
     found = overridden({"user_id": "42"}, Overrides(data="wrapper"))
     assert found.event.data == ""

@@ -1,4 +1,4 @@
-"""Attributes, wrapper and body give an event its type, subject, id and data."""
+"""An event's type, subject, id and data come from attributes, wrapper and body."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_a_lone_surrogate_in_an_attribute_is_not_understood(name: str, reason: s
 
 
 @pytest.mark.parametrize("data", [{"data": "a\0b"}, {"data_base64": "AA=="}])
-def test_nul_cut_out_of_a_wrapper_is_not_understood(data: dict[str, str]) -> None:
+def test_nul_in_the_data_of_a_wrapper_is_not_understood(data: dict[str, str]) -> None:
     event = {"specversion": "1.0", "id": "7", "source": "/a", "type": "t", **data}
     assert refused(event, user_id="42") == ConsumerReason.NUL
 
@@ -39,7 +39,7 @@ def test_size_counts_the_encoded_data_lines() -> None:
     assert refused("xxx", router, user_id="42") == RejectionReason.SIZE
 
 
-def test_the_body_of_base64_data_names_its_user() -> None:
+def test_the_user_may_be_named_in_base64_data() -> None:
     event = {"specversion": "1.0", "id": "7", "source": "/a", "type": "t", "data_base64": "eyJ1c2VyX2lkIjogIjQyIn0="}
     [route] = routed(event)
     assert route.channels == ("user:42",)

@@ -1,4 +1,4 @@
-"""The key of an S3 object names the user."""
+"""S3 events go to the user in the object's key."""
 
 import json
 from typing import Any
@@ -14,8 +14,8 @@ from tests.unit.routing.messages import channels, refused, routed, routing, s3_r
 KEYS = Router(s3_key_pattern="users/{user}/*")
 
 
-def bridged(key: Any, **detail: Any) -> dict[str, Any]:
-    """S3's event as EventBridge delivers it."""
+def eventbridge_event(key: Any, **detail: Any) -> dict[str, Any]:
+    """Return an S3 event as EventBridge delivers it."""
     return {
         "version": "0",
         "id": "e-1",
@@ -39,10 +39,10 @@ def test_each_record_is_an_event_for_the_user_in_its_key() -> None:
 
 def test_without_a_pattern_s3_names_nobody() -> None:
     assert channels({"Records": [s3_record("users/u1/a")]}) == []
-    assert channels(bridged("users/u1/a")) == []
+    assert channels(eventbridge_event("users/u1/a")) == []
 
 
-def test_the_s3_test_event_contains_no_event_whatever_it_names() -> None:
+def test_the_s3_test_notification_contains_no_event() -> None:
     assert routing({"Service": "Amazon S3", "Event": "s3:TestEvent"}, user_id="42") == Routing()
 
 
@@ -51,7 +51,7 @@ def test_a_record_without_a_key_is_not_understood(s3: Any) -> None:
     assert refused({"Records": [{"eventSource": "aws:s3", "s3": s3}]}) == RejectionReason.S3
 
 
-def test_other_records_are_a_plain_body() -> None:
+def test_records_of_other_sources_are_a_plain_body() -> None:
     assert channels({"Records": [{"eventSource": "aws:sqs"}], "user_id": "42"}) == [("user:42",)]
 
 
@@ -61,12 +61,12 @@ def test_a_key_pattern_must_name_the_user_once(pattern: str) -> None:
         Router(s3_key_pattern=pattern)
 
 
-def test_a_record_too_deep_to_be_written_is_not_understood() -> None:
+def test_a_record_that_is_nested_too_deeply_is_not_understood() -> None:
     text = json.dumps({"Records": [s3_record("k")]}).replace('"s3"', '"deep": ' + "[" * 300 + "]" * 300 + ', "s3"')
     assert refused(text, user_id="42") == ConsumerReason.DATA
 
 
-def test_a_bad_record_does_not_take_the_others_with_it() -> None:
+def test_a_bad_record_does_not_affect_the_others() -> None:
     bad = {"eventSource": "aws:s3"}
     found = routing({"Records": [s3_record("users/1/a"), bad, s3_record("users/3/c")]}, KEYS)
     assert [(r.channels, r.event.id) for r in found.routes] == [(("user:1",), "m#0"), (("user:3",), "m#2")]
@@ -76,35 +76,35 @@ def test_a_bad_record_does_not_take_the_others_with_it() -> None:
 def test_a_key_with_a_control_character_gives_no_subject() -> None:
     event = routed({"Records": [s3_record("users/42/a%0Db")]}, KEYS)[0].event
     assert event.subject is None
-    event = routed(bridged("users/42/a\rb"), KEYS)[0].event
+    event = routed(eventbridge_event("users/42/a\rb"), KEYS)[0].event
     assert event.subject is None
 
 
-def test_an_event_by_way_of_eventbridge_goes_to_the_user_in_its_key() -> None:
-    [route] = routed(bridged("users/42/a+b%2Fc.pdf"), KEYS)
+def test_an_s3_event_through_eventbridge_goes_to_the_user_in_its_key() -> None:
+    [route] = routed(eventbridge_event("users/42/a+b%2Fc.pdf"), KEYS)
     assert route.channels == ("user:42",)
-    # The key is as it is: only notifications encode it.
+    # The key is not decoded: only S3's own notifications encode it.
     assert (route.event.id, route.event.type, route.event.subject) == ("e-1", "Object Created", "users/42/a+b%2Fc.pdf")
-    assert json.loads(route.event.data) == bridged("users/42/a+b%2Fc.pdf")["detail"]
+    assert json.loads(route.event.data) == eventbridge_event("users/42/a+b%2Fc.pdf")["detail"]
 
 
-def test_what_an_input_transformer_adds_to_the_detail_comes_before_the_key() -> None:
-    assert routed(bridged("users/42/a", user_id="43"), KEYS)[0].channels == ("user:43",)
-    assert routed(bridged("users/42/a"), KEYS, user_id="44")[0].channels == ("user:44",)
+def test_a_user_added_by_an_input_transformer_comes_before_the_key() -> None:
+    assert routed(eventbridge_event("users/42/a", user_id="43"), KEYS)[0].channels == ("user:43",)
+    assert routed(eventbridge_event("users/42/a"), KEYS, user_id="44")[0].channels == ("user:44",)
 
 
 @pytest.mark.parametrize("detail", [{"object": {}}, {"object": "x"}, {"bucket": {}}, {"object": {"key": 7}}])
-def test_another_event_of_s3_is_a_plain_body(detail: dict[str, Any]) -> None:
-    assert routing(bridged("users/42/a", **detail), KEYS) == Routing(unrouted=1)
+def test_an_s3_event_without_an_object_is_a_plain_body(detail: dict[str, Any]) -> None:
+    assert routing(eventbridge_event("users/42/a", **detail), KEYS) == Routing(unrouted=1)
 
 
 def test_the_key_of_another_source_names_nobody() -> None:
-    assert routing({**bridged("users/42/a"), "source": "my.app"}, KEYS) == Routing(unrouted=1)
+    assert routing({**eventbridge_event("users/42/a"), "source": "my.app"}, KEYS) == Routing(unrouted=1)
 
 
-def test_overrides_see_the_key_as_subject_by_either_way() -> None:
+def test_overrides_see_the_s3_key_as_the_subject() -> None:
     router = Router(overrides=Overrides(user="subject"))
-    assert routed(bridged("k"), router)[0].channels == ("user:k",)
+    assert routed(eventbridge_event("k"), router)[0].channels == ("user:k",)
     assert routed({"Records": [s3_record("k")]}, router)[0].channels == ("user:k",)
 
 

@@ -1,4 +1,4 @@
-"""Good settings are read; each wrong one is refused in one line that names its variable."""
+"""Valid settings are read. Each invalid one is refused with one line that names its variable."""
 
 import os
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sse_service.model.errors import InvalidSettings
-from sse_service.settings.settings import Settings, table, unknown
+from sse_service.settings.settings import Settings, table, unknown_variables
 
 SECRET = "s" * 32
 SERVING = {"queue_url": "http://sqs/1/q", "jwt_secret": SECRET, "single_task": True}
@@ -25,16 +25,16 @@ def refused(**values: Any) -> str:
     return str(caught.value)
 
 
-def test_nothing_set_is_good_until_something_is_needed() -> None:
+def test_settings_may_be_unset_until_they_are_required() -> None:
     settings = Settings()
     assert (settings.in_memory, settings.heartbeat_seconds, settings.log_format) == (True, 15, "json")
     with pytest.raises(InvalidSettings, match=r"^SSE_QUEUE_URL: must be set; SSE_JWT_SECRET: must be set$"):
-        settings.for_serving()
+        settings.check_for_serving()
     with pytest.raises(InvalidSettings, match=r"^SSE_TOPIC_ARN: must be set$"):
         settings.require("topic_arn")
 
 
-def test_the_environment_is_read_and_an_empty_name_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_read_and_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSE_HEARTBEAT_SECONDS", "20")
     monkeypatch.setenv("SSE_HISTORY_EVENTS", "")
     monkeypatch.setenv("SSE_CORS_ORIGINS", " ")
@@ -47,12 +47,12 @@ def test_a_keyword_takes_precedence_over_the_environment(monkeypatch: pytest.Mon
     assert Settings(heartbeat_seconds=5).heartbeat_seconds == 5
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().max_streams = 5
 
 
-def test_words_are_read_in_any_case_and_lists_by_comma(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_are_read_in_any_case_and_lists_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {
         "LOG_LEVEL": "Debug",
         "SINGLE_TASK": "TRUE",
@@ -105,7 +105,7 @@ PADDED = {
 SECRETS = {"jwt_secret": SECRET, "broker_password": "password"}
 
 
-def test_the_settings_that_are_tried_with_white_space_are_all() -> None:
+def test_the_tests_of_white_space_include_every_setting() -> None:
     assert {*PADDED, *SECRETS} == set(Settings.model_fields)
 
 
@@ -127,7 +127,7 @@ def test_white_space_around_a_secret_is_refused(name: str, padded: str, monkeypa
     assert SECRETS[name] not in text
 
 
-def test_what_has_a_form_is_kept_as_it_is() -> None:
+def test_valid_values_are_kept_unchanged() -> None:
     given = {
         "queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/events",
         "topic_arn": "arn:aws:sns:eu-west-1:123456789012:events",
@@ -215,7 +215,7 @@ def test_the_length_of_a_secret_is_counted_in_bytes() -> None:
         ("unrouted", "keep"),
     ],
 )
-def test_a_wrong_value_is_refused_by_its_variables_name_in_one_line(name: str, value: Any) -> None:
+def test_an_invalid_value_is_refused_with_one_line_that_names_the_variable(name: str, value: Any) -> None:
     text = refused(**{name: value})
     assert text.startswith(f"SSE_{name.upper()}: must ")
     assert "\n" not in text
@@ -230,7 +230,7 @@ def test_all_errors_are_reported_at_once() -> None:
     )
 
 
-def test_a_history_that_a_large_event_would_not_fit_is_refused() -> None:
+def test_a_history_smaller_than_the_largest_event_is_refused() -> None:
     assert refused(history_bytes=1000).startswith("SSE_HISTORY_BYTES: must be at least SSE_MAX_EVENT_BYTES")
     assert Settings(history_bytes=1000, max_event_bytes=1000)
 
@@ -240,19 +240,19 @@ def test_a_host_cookie_with_a_domain_is_refused() -> None:
 
 
 def test_the_memory_broker_serves_a_single_task_only() -> None:
-    Settings(**SERVING).for_serving()
+    Settings(**SERVING).check_for_serving()
     with pytest.raises(
         InvalidSettings, match=r"^SSE_SINGLE_TASK: must be true with SSE_BROKER_URL=memory://"
     ) as caught:
-        Settings(**{**SERVING, "single_task": False}).for_serving()
+        Settings(**{**SERVING, "single_task": False}).check_for_serving()
     assert "\n" not in str(caught.value)
 
 
-def test_a_store_of_its_own_serves_any_number_of_tasks_and_its_password_is_not_shown() -> None:
+def test_a_redis_url_allows_any_number_of_tasks_and_its_password_is_not_shown() -> None:
     settings = Settings(
         **{**SERVING, "single_task": False}, broker_url=f"rediss://:canary@host:6380/2?ssl_ca_certs={__file__}"
     )
-    settings.for_serving()
+    settings.check_for_serving()
     assert not settings.in_memory
     assert "canary" not in repr(settings)
 
@@ -265,27 +265,27 @@ def test_a_store_of_its_own_serves_any_number_of_tasks_and_its_password_is_not_s
         ("rediss://app@[::1]:6380/2", "rediss://app:p%40ss%2F%3A@[::1]:6380/2"),
     ],
 )
-def test_a_password_of_its_own_goes_to_the_server_and_is_not_shown(url: str, whole: str) -> None:
+def test_a_separate_password_is_added_to_the_url_and_not_shown(url: str, whole: str) -> None:
     settings = Settings(broker_url=url, broker_password="p@ss/:")
     assert settings.store_url == whole
     assert "p@ss" not in repr(settings)
 
 
 @pytest.mark.parametrize("url", ["memory://", "redis://:other@host"])
-def test_a_password_for_no_server_or_a_second_one_is_refused(url: str) -> None:
+def test_a_separate_password_is_refused_without_a_server_or_beside_one_in_the_url(url: str) -> None:
     assert refused(broker_url=url, broker_password="canary").startswith("SSE_BROKER_PASSWORD: must be unset unless ")
 
 
-def test_a_keyword_that_is_no_setting_is_refused() -> None:
+def test_an_unknown_keyword_is_refused() -> None:
     assert refused(heart_beat=1).startswith("SSE_HEART_BEAT: ")
 
 
-def test_names_that_only_look_like_settings_are_listed() -> None:
+def test_unknown_variables_with_the_prefix_are_listed() -> None:
     names = ["SSE_QUEUE_URL", "SSE_HEARTBEAT", "AWS_REGION", "sse_max_streams", "SSE_MAX_STREAMS_PER_GROUP"]
-    assert unknown(dict.fromkeys(names, "")) == ["SSE_HEARTBEAT", "SSE_MAX_STREAMS_PER_GROUP"]
+    assert unknown_variables(dict.fromkeys(names, "")) == ["SSE_HEARTBEAT", "SSE_MAX_STREAMS_PER_GROUP"]
 
 
-def test_an_unknown_name_in_the_environment_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_variable_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSE_NONESUCH", "1")
     assert Settings()
 

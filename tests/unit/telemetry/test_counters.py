@@ -1,16 +1,16 @@
-"""Plain counters and histograms are scraped as prometheus-client's own are, and give their quantiles."""
+"""Plain counters and histograms are rendered like prometheus-client's own. Quantiles are computed from buckets."""
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 
-from sse_service.telemetry.counters import PlainCounter, PlainHistogram, added, quantile
+from sse_service.telemetry.counters import PlainCounter, PlainHistogram, increase, quantile
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # as the service does
 
 BUCKETS = (0, 0.005, 1, 2.5, 10_000)
 
 
-def test_a_plain_counter_is_scraped_as_a_counter_is() -> None:
+def test_a_plain_counter_is_rendered_like_a_counter_of_prometheus_client() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     plain, counter = PlainCounter("sse_events", "Events."), Counter("sse_events", "Events.", registry=theirs)
     ours.register(plain)
@@ -21,7 +21,7 @@ def test_a_plain_counter_is_scraped_as_a_counter_is() -> None:
     assert generate_latest(ours) == generate_latest(theirs)
 
 
-def test_a_plain_histogram_is_scraped_as_a_histogram_is_bounds_included() -> None:
+def test_a_plain_histogram_is_rendered_like_a_histogram_of_prometheus_client() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     plain = PlainHistogram("sse_s", "Seconds.", BUCKETS)
     histogram = Histogram("sse_s", "Seconds.", buckets=BUCKETS, registry=theirs)
@@ -48,10 +48,10 @@ def test_without_observations_there_is_no_quantile() -> None:
     assert quantile(histogram.bucket_counts(), 0.5) is None
 
 
-def test_bucket_counts_of_an_interval_are_those_added_since() -> None:
+def test_the_increase_of_bucket_counts_is_their_difference() -> None:
     histogram = PlainHistogram("sse_s", "Seconds.", (1, 2))
     histogram.observe(1)
     before = histogram.bucket_counts()
     histogram.observe(2)
     histogram.observe(3)
-    assert added(histogram.bucket_counts(), before) == [(1, 0), (2, 1), (float("inf"), 1)]
+    assert increase(histogram.bucket_counts(), before) == [(1, 0), (2, 1), (float("inf"), 1)]

@@ -1,4 +1,4 @@
-"""EmbeddedMetrics writes one line a minute, which CloudWatch Logs turns into metrics."""
+"""EmbeddedMetrics writes one line a minute, from which CloudWatch Logs makes metrics."""
 
 from __future__ import annotations
 
@@ -55,17 +55,17 @@ def test_gauges_have_their_current_value_and_counters_their_increase_since_the_l
     assert [second[name] for name in names] == [7, 0, 0, 0]
 
 
-def test_a_task_is_not_ready_while_its_store_is_away_or_it_drains() -> None:
+def test_a_task_is_not_ready_while_its_store_is_unavailable_or_it_drains() -> None:
     reports = Reports()
     assert reports.next()["Ready"] == 1
-    reports.trouble = "away"
+    reports.trouble = "unavailable"
     assert reports.next()["Ready"] == 0
     reports.trouble = None
     reports.health.begin_drain()
     assert reports.next()["Ready"] == 0
 
 
-def test_latencies_keep_their_percentiles_however_many_were_observed() -> None:
+def test_latencies_keep_their_percentiles_for_any_number_of_observations() -> None:
     reports = Reports()
     assert "PublishToWriteMilliseconds" not in reports.next()
     for number in range(10_000):
@@ -78,7 +78,7 @@ def test_latencies_keep_their_percentiles_however_many_were_observed() -> None:
     assert "PublishToWriteMilliseconds" not in reports.next()
 
 
-def test_what_was_counted_since_the_last_minute_is_written_at_the_end() -> None:
+def test_a_last_record_is_written_at_the_end() -> None:
     reports = Reports()
 
     async def body() -> None:

@@ -13,8 +13,8 @@ CANARY = "canary-eyJhbGciOi"
 
 
 @pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    """Logging is global to the process: undo what a test configures."""
+def _restore_logging() -> Iterator[None]:
+    """Undo the configuration of each test: logging is global to the process."""
     root = logging.getLogger()
     names = (*logs.OWN_LOGGERS, *logs.QUIET_LOGGERS, "uvicorn", "uvicorn.error", "uvicorn.access")
     before = {name: (logging.getLogger(name).level, logging.getLogger(name).disabled) for name in names}
@@ -56,7 +56,7 @@ def test_json_has_the_exception_in_the_same_line(capsys: pytest.CaptureFixture[s
     assert "ValueError: line\nend" in json.loads(line)["exception"]
 
 
-def test_text_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_has_time_level_logger_message_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "text")
     logging.getLogger("sse_service.x").warning("stored %s", "é", extra={"channels": 2})
     (line,) = written(capsys)
@@ -64,7 +64,7 @@ def test_text_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("shape", ["json", "text"])
-def test_no_message_forges_a_second_line(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_message_cannot_forge_a_second_line(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
     # pytest's own handler would put half a surrogate pair into a report, which cannot be encoded.
     logging.getLogger().handlers = []
     logs.configure("info", "json" if shape == "json" else "text")

@@ -1,4 +1,4 @@
-"""Prometheus sees every metric under our prefix, zeros included."""
+"""Prometheus sees every metric with the prefix ``sse_``, including those that are zero."""
 
 from prometheus_client.parser import text_string_to_metric_families
 

@@ -1,4 +1,4 @@
-"""What error codes mean in words that may be shown on a public port."""
+"""Error codes are explained in words that may be shown on a public port."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_code_is_explained_in_plain_words(code: str, trouble: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["123456789012", "Other", "canary-4711", ""])
-def test_the_words_for_an_unknown_code_do_not_quote_it(code: str) -> None:
+def test_the_explanation_of_an_unknown_code_does_not_quote_it(code: str) -> None:
     trouble, remedy = explain(code, queue_setting="SSE_QUEUE_URL")
     assert trouble == "SQS refuses the calls; the log has its error code"
     assert not code or code not in trouble + remedy

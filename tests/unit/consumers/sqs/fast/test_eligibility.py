@@ -1,4 +1,4 @@
-"""What of aiobotocore's the fast path needs, and what it declines, each by name."""
+"""The undocumented attributes that the fast path needs exist, and anything unusual is declined with a reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from botocore.retries.quota import RetryQuota
 from consumers.sqs import fast
 from consumers.sqs.fast import eligibility
 from consumers.sqs.fast.eligibility import CLIENT, EVENT, REQUEST, SESSION, SIGNER, Ineligible, check_client, check_url
-from consumers.sqs.fast.fast_client import QUOTA
+from consumers.sqs.fast.fast_client import RETRY_QUOTA
 from consumers.sqs.fast.status import OPERATIONS
 from tests.integration.sqs_clients import client
 
@@ -30,7 +30,7 @@ NAMES = {"client": CLIENT, "AIOHTTPSession": SESSION, "request signer": SIGNER}
 
 @pytest.fixture(scope="module")
 def installed() -> dict[str, Any]:
-    """The real objects of the installed release."""
+    """The objects of the installed release of aiobotocore."""
 
     async def make() -> dict[str, Any]:
         async with client(None, fast=False) as sqs:
@@ -90,15 +90,15 @@ def test_the_request_signer_still_takes_service_region_and_version(installed: di
     assert list(signature.parameters)[:3] == ["signing_name", "region_name", "signature_version"]
 
 
-def test_the_retry_quota_still_holds_as_many_tokens() -> None:
-    assert RetryQuota().available_capacity == QUOTA
+def test_the_retry_quota_still_has_the_same_size() -> None:
+    assert RetryQuota().available_capacity == RETRY_QUOTA
 
 
 def test_the_headers_that_botocore_does_not_sign_are_still_listed() -> None:
     assert {"expect", "user-agent", "x-amzn-trace-id"} <= set(SIGNED_HEADERS_BLACKLIST)
 
 
-def test_every_private_attribute_that_the_room_uses_is_listed() -> None:
+def test_every_private_attribute_that_the_package_uses_is_listed() -> None:
     listed = {name for paths in NAMES.values() for path in paths for name in path.split(".")}
     found = set(private_attributes())
     assert found == {"_build_ssl_contexts", "_endpoint", "_proxy_config"}
@@ -106,7 +106,7 @@ def test_every_private_attribute_that_the_room_uses_is_listed() -> None:
 
 
 def private_attributes() -> Iterator[str]:
-    """Private names that the room reads of objects that are not its own."""
+    """Private attributes that the package reads from objects of other packages."""
     own = {"self", "cls"}
     for file in Path(fast.__path__[0]).glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -118,16 +118,14 @@ def private_attributes() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", CLIENT)
-def test_a_release_without_the_clients_attribute_is_declined_by_its_name(path: str) -> None:
+def test_a_missing_attribute_of_the_client_is_named_in_the_reason(path: str) -> None:
     with pytest.raises(Ineligible) as caught:
         check_client(tree([name for name in CLIENT if name != path]))
     assert caught.value.reason == f"aiobotocore's client has no {path}"
 
 
 @pytest.mark.parametrize("path", SESSION)
-def test_a_release_without_the_sessions_attribute_is_declined_by_its_name(
-    path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_attribute_of_the_session_is_named_in_the_reason(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Session:
         pass
 
@@ -139,7 +137,7 @@ def test_a_release_without_the_sessions_attribute_is_declined_by_its_name(
 
 
 @pytest.mark.parametrize("name", EVENT)
-def test_a_release_without_the_events_argument_is_declined_by_its_name(name: str) -> None:
+def test_a_missing_argument_of_the_event_is_named_in_the_reason(name: str) -> None:
     event = usual_event()
     del event[name]
     with pytest.raises(Ineligible, match=f"before-call event has no {name}$"):
@@ -147,7 +145,7 @@ def test_a_release_without_the_events_argument_is_declined_by_its_name(name: str
 
 
 @pytest.mark.parametrize("name", REQUEST)
-def test_a_release_without_the_requests_key_is_declined_by_its_name(name: str) -> None:
+def test_a_missing_key_of_the_request_is_named_in_the_reason(name: str) -> None:
     event = usual_event()
     del event["params"][name]
     with pytest.raises(Ineligible, match=f"request has no {name}$"):
@@ -155,7 +153,7 @@ def test_a_release_without_the_requests_key_is_declined_by_its_name(name: str) -
 
 
 @pytest.mark.parametrize("path", SIGNER)
-def test_a_release_without_the_signers_attribute_is_declined_by_its_name(path: str) -> None:
+def test_a_missing_attribute_of_the_signer_is_named_in_the_reason(path: str) -> None:
     signer = tree([name for name in SIGNER if name != path])
     with pytest.raises(Ineligible, match=f"request signer has no {path}$"):
         eligibility.check_event({**usual_event(), "request_signer": signer})
@@ -252,13 +250,13 @@ def test_an_endpoint_behind_a_proxy_is_declined() -> None:
 
 
 def usual_event() -> dict[str, Any]:
-    """The arguments of ``before-call`` for a request that is eligible."""
+    """Return the arguments of ``before-call`` for an eligible request."""
     request = {"method": "POST", "body": b"", "headers": {}, "url": "https://q/"}
     return {"params": request, "context": {"auth_type": "v4"}, "model": None, "request_signer": tree([*SIGNER])}
 
 
 def tree(paths: list[str], root: Any = None, **values: Any) -> Any:
-    """An object with these attributes, dotted ones nested."""
+    """Return an object with these attributes. Dotted paths are nested."""
     root = SimpleNamespace() if root is None else root
     for path in paths:
         *parents, name = path.split(".")

@@ -17,7 +17,7 @@ from consumers.sqs.fast.signer import Signer
 
 
 class RequestSigner:
-    """Stands for aiobotocore's signer."""
+    """Replaces aiobotocore's signer."""
 
     region_name, signing_name = "eu-west-1", "sqs"
 
@@ -29,7 +29,7 @@ class RequestSigner:
 
 
 def prepared(body: bytes) -> PreparedCall:
-    """A call with the parameter ``QueueUrl`` that aiobotocore gave this body."""
+    """Prepare a call with the parameter ``QueueUrl``, for which aiobotocore made this body."""
     pool = ConnectionPool(
         urlsplit("https://q/"),
         tls=pytest.fail,
@@ -49,7 +49,7 @@ def test_a_call_whose_body_is_its_parameters_as_json_is_prepared() -> None:
 
 @pytest.mark.parametrize("body", [b"\xbf\xff", b"Action=ReceiveMessage", b"{}", b'{"QueueUrl": "q", "more": 1}'])
 def test_a_body_of_another_protocol_or_with_other_parameters_is_not_prepared(body: bytes) -> None:
-    """botocore may choose CBOR for SQS one day."""
+    """A future botocore may use CBOR for SQS."""
     with pytest.raises(Ineligible, match="not its parameters as JSON"):
         prepared(body)
 

@@ -1,4 +1,4 @@
-"""The signer and botocore make the same signature of the same request in the same second."""
+"""The signer and botocore make the same signature for the same request in the same second."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def signed_by_signer(
         ({**HEADERS, "X-Amzn-Trace-Id": "Root=1", "Expect": "x"}, BODY, "https://sqs.eu-west-1.amazonaws.com/", KEYS),
     ],
 )
-def test_the_signature_is_the_same(
+def test_the_signature_is_the_same_as_botocores(
     monkeypatch: pytest.MonkeyPatch,
     headers: Mapping[str, str],
     body: bytes,

@@ -1,4 +1,4 @@
-"""What the fast path says about itself: in the metric while it changes, and in the log once for each change."""
+"""The status of the fast path, and its log lines: one for each change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _info(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "consumers.sqs.fast.status")
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+def log_lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     return [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
@@ -27,17 +27,17 @@ def not_in_use(reason: str) -> tuple[str, str]:
 IN_USE = ("INFO", "the fast SQS path is in use")
 
 
-def test_it_is_not_in_use_before_the_first_call(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_fast_path_is_not_in_use_before_the_first_call(caplog: pytest.LogCaptureFixture) -> None:
     assert not FastPathStatus().in_use
-    assert said(caplog) == []
+    assert log_lines(caplog) == []
 
 
-def test_its_use_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_use_of_the_fast_path_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     status = FastPathStatus()
     for operation in (RECEIVE, DELETE, RECEIVE):
         status.took(operation)
         assert status.in_use
-    assert said(caplog) == [IN_USE]
+    assert log_lines(caplog) == [IN_USE]
 
 
 def test_a_reason_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -46,19 +46,19 @@ def test_a_reason_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
         status.declined("a proxy is set")
     status.declined("a proxy is set", DELETE)
     assert not status.in_use
-    assert said(caplog) == [not_in_use("a proxy is set")]
+    assert log_lines(caplog) == [not_in_use("a proxy is set")]
 
 
-def test_it_is_not_in_use_if_one_operation_is_declined(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_fast_path_is_not_in_use_if_one_operation_is_declined(caplog: pytest.LogCaptureFixture) -> None:
     status = FastPathStatus()
     status.took(RECEIVE)
     status.declined("another body", DELETE)
     status.took(RECEIVE)
     assert not status.in_use
-    assert said(caplog) == [IN_USE, not_in_use("another body")]
+    assert log_lines(caplog) == [IN_USE, not_in_use("another body")]
 
 
-def test_three_calls_in_a_row_that_aiobotocore_had_to_make_count_as_not_in_use(
+def test_after_three_fallbacks_in_a_row_the_fast_path_is_not_in_use(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     status = FastPathStatus()
@@ -73,4 +73,4 @@ def test_three_calls_in_a_row_that_aiobotocore_had_to_make_count_as_not_in_use(
     assert not status.in_use
     status.took(RECEIVE)
     assert status.in_use
-    assert said(caplog) == [IN_USE, not_in_use("no connection"), IN_USE]
+    assert log_lines(caplog) == [IN_USE, not_in_use("no connection"), IN_USE]

@@ -1,4 +1,4 @@
-"""The form that sends a test event."""
+"""Reads the form that sends a test event."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_FORM_BYTES = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class EventForm:
-    """A test event as it was filled in."""
+    """The fields of a test event."""
 
     user: str
     type: str | None
@@ -52,6 +52,6 @@ async def _body(request: Request) -> bytes:
             if len(body) > MAX_FORM_BYTES:
                 raise HTTPException(413, f"the form has more than {MAX_FORM_BYTES} bytes")
     except ClientDisconnect:
-        # Nobody reads this answer. It keeps the disconnect from being logged as a fault.
+        # No client reads this response. It prevents that the disconnect is logged as an error.
         raise HTTPException(400, "the client left before the end of the form") from None
     return body

@@ -31,7 +31,7 @@ def test_the_page_loads_everything_from_the_task_itself(chain: Chain) -> None:
 
 
 def overviews(chain: Chain) -> Iterator[str]:
-    """The updates that an open page gets."""
+    """Yield the updates that an open page gets."""
     with chain.client.stream("GET", f"{chain.admin}/live") as live:
         raw, seen = b"", 0
         for data in live.iter_raw():
@@ -43,12 +43,12 @@ def overviews(chain: Chain) -> Iterator[str]:
             seen = len(events)
 
 
-def test_the_page_is_live(chain: Chain) -> None:
+def test_an_open_page_gets_live_updates(chain: Chain) -> None:
     with chain.stream("operators-user"):
         assert "<td>operators-user</td>" in next(overviews(chain))
 
 
-def test_every_page_plots_the_same_samples_of_the_streams_and_events(chain: Chain) -> None:
+def test_every_page_plots_the_same_samples(chain: Chain) -> None:
     with chain.stream("plotted") as stream:
         chain.put(sns_envelope("1", user="plotted"))
         stream.wait_for("1")
@@ -58,12 +58,12 @@ def test_every_page_plots_the_same_samples_of_the_streams_and_events(chain: Chai
             assert re.search(r"Streams open, last 15 minutes. Now: [\d,]+; lowest \d+, highest [1-9]\d*\.", text)
             assert re.search(r"Events delivered a second, last 15 minutes.* highest (0\.[1-9]|[1-9])", text)
             assert re.search(r"Delay from publish to write, last 15 minutes.* highest ≤ \d", text)
-    # A page that is opened later, and without scripts, has them too.
+    # A page that is opened later has them too, even without scripts.
     assert "lowest ≤" in chain.client.get(f"{chain.admin}/").text
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8001", "127.0.0.1.evil.example", "", "[::"])
-def test_a_host_name_is_refused_as_its_owner_could_point_it_here(chain: Chain, host: str) -> None:
+def test_a_host_name_other_than_localhost_is_refused(chain: Chain, host: str) -> None:
     for path in ("/", "/live"):
         assert chain.client.get(f"{chain.admin}{path}", headers={"Host": host}).status_code in (400, 403)
 
@@ -111,7 +111,7 @@ def test_a_client_that_leaves_in_the_middle_of_the_body_causes_no_error(queue: s
         with socket.create_connection((at.hostname, at.port)) as client:
             head = f"POST /test HTTP/1.1\r\nHost: {at.netloc}\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 9\r\n"
             client.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
-            # The task answers 100 when it begins to read the body.
+            # The task answers 100 when it starts to read the body.
             assert client.recv(100).startswith(b"HTTP/1.1 100")
             client.sendall(b"user")
         assert running.client.get(f"{running.admin}/").status_code == 200

@@ -1,4 +1,4 @@
-"""Cuts the content out of the event formats that wrap it: EventBridge and CloudEvents."""
+"""Takes the content out of EventBridge events and CloudEvents."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ _JSON_TYPE = re.compile(r"[^;]*[/+]json\s*(;|$)", re.IGNORECASE)
 
 
 class Content(NamedTuple):
-    """What was cut out of a wrapper."""
+    """The content of an EventBridge event or a CloudEvent."""
 
     body: Any
     text: str
     type: str
     source: Any
     id: Any
-    """By which copies of the event are recognised."""
+    """The same in every copy of the event."""
 
 
-def content(value: dict[str, Any]) -> Content | None:
-    """The content of a JSON object that has one of the formats; None if it has none of them. Raises NotUnderstood."""
-    for mark, read in _FORMATS.items():
-        if mark in value and (found := read(value)) is not None:
-            return found
+def extract_content(value: dict[str, Any]) -> Content | None:
+    """Return the content of an EventBridge event or a CloudEvent; None for any other object. Raises NotUnderstood."""
+    for field, read in _FORMATS.items():
+        if field in value and (content := read(value)) is not None:
+            return content
     return None
 
 
 def _eventbridge(value: dict[str, Any]) -> Content | None:
-    """An event of EventBridge, as a rule delivers it without an input transformer."""
+    """Read an EventBridge event, in the form that a rule without an input transformer delivers."""
     kind = value.get("detail-type")
     if not isinstance(kind, str) or "source" not in value or "detail" not in value:
         return None
-    return Content(value["detail"], _written(value["detail"]), kind, value["source"], value.get("id"))
+    return Content(value["detail"], _to_text(value["detail"]), kind, value["source"], value.get("id"))
 
 
 def _cloudevents(value: dict[str, Any]) -> Content | None:
-    """CloudEvents 1.0 in its JSON format, structured mode."""
+    """Read a CloudEvent 1.0 in JSON format, structured mode."""
     if not isinstance(value.get("specversion"), str):
         return None
     source, id_, kind = value.get("source"), value.get("id"), value.get("type")
@@ -49,14 +49,14 @@ def _cloudevents(value: dict[str, Any]) -> Content | None:
         return None
     body, encoded = value.get("data"), value.get("data_base64")
     if encoded is None:
-        text = _written(body)
+        text = _to_text(body)
     elif body is not None:
-        # The two exclude each other (JSON format, §3.1.1): which of them is meant cannot be known.
+        # An event must not have both (CloudEvents JSON format, §3.1.1), and nothing tells which one is meant.
         raise NotUnderstood(ConsumerReason.DATA)
     else:
-        text = _decoded(encoded)
-        body = _value(text, value.get("datacontenttype"))
-    # Source and id together make an event distinct (CloudEvents 1.0 §3.1).
+        text = _decode(encoded)
+        body = _parse(text, value.get("datacontenttype"))
+    # Source and id together identify an event (CloudEvents 1.0 §3.1).
     return Content(body, text, kind, source, f"{source} {id_}")
 
 
@@ -64,25 +64,25 @@ _FORMATS: dict[str, Callable[[dict[str, Any]], Content | None]] = {
     "detail-type": _eventbridge,
     "specversion": _cloudevents,
 }
-"""Each format by a field that its events always have, so that a plain message does not pay for a call."""
+"""Readers by a field that all events of their format have. A plain message costs no function call."""
 
 
-def _written(value: Any) -> str:
+def _to_text(value: Any) -> str:
     try:
         return as_text(value)
     except TypeError:
         raise NotUnderstood(ConsumerReason.DATA) from None
 
 
-def _decoded(encoded: Any) -> str:
+def _decode(encoded: Any) -> str:
     try:
         return decode_base64(encoded, ConsumerReason.DATA).decode()
     except UnicodeDecodeError:
         raise NotUnderstood(ConsumerReason.ENCODING) from None
 
 
-def _value(text: str, content_type: Any) -> Any:
-    """The value of a decoded text. Without a content type the text may be JSON (JSON format, §3.1)."""
+def _parse(text: str, content_type: Any) -> Any:
+    """Parse decoded data if it is JSON. Without a content type it may be (CloudEvents JSON format, §3.1)."""
     if content_type is not None and not (isinstance(content_type, str) and _JSON_TYPE.match(content_type)):
         return text
     value = parse(text)

@@ -1,4 +1,4 @@
-"""What ``deploy/README.md`` tells to paste works as it stands there."""
+"""The commands in ``deploy/README.md`` work when pasted."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def block(page: str, heading: str) -> str:
-    """The first block of commands under a heading."""
+    """Return the first block of commands under a heading."""
     text = (ROOT / page).read_text().split(f"# {heading}\n")[1]
     return text.split("```sh\n")[1].split("```")[0]
 
 
-def test_two_tasks_share_a_queue_and_a_stream_goes_on_at_the_other(tmp_path: Path) -> None:
+def test_two_tasks_share_a_queue_and_a_stream_resumes_at_the_other_task(tmp_path: Path) -> None:
     script = block("deploy/README.md", "Two tasks on one machine")
     assert script.count(".venv/bin/pip install") == 1
     script = "\n".join(line for line in script.splitlines() if ".venv/bin/pip install" not in line)

@@ -1,4 +1,4 @@
-"""Samples on a clock that tests move."""
+"""Samples of a task's metrics, on a clock that tests control."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from sse_service.operator.samples import PERIOD_SECONDS, Samples
 from sse_service.telemetry.metrics import Metrics
 
 
-class Clocked:
-    """A task's metrics and the samples of them."""
+class SampledTask:
+    """A task's metrics, and their samples."""
 
     def __init__(self) -> None:
         self.now = 50_000.0
@@ -15,7 +15,7 @@ class Clocked:
         self.samples = Samples(metrics=self.metrics, clock=lambda: self.now)
 
     def sample(self, *, streams: int = 0, events: int = 0, delays: tuple[float, ...] = ()) -> None:
-        """Take the next sample, one period after the one before, with what happened in between."""
+        """Record the activity of one period, and take the next sample at its end."""
         self.now += PERIOD_SECONDS
         self.metrics.streams_open.set(streams)
         self.metrics.events_delivered.inc(events)

@@ -1,6 +1,6 @@
-"""The forms of settings: how the text of a variable is read, and what is wrong with it.
+"""Reads and checks the text of each setting's variable.
 
-The texts of errors follow the variable's name and a colon. None contains the value, which may be a secret.
+An error's text is printed after the variable's name and a colon. It never contains the value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TLS_QUERIES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def form(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
+def matches(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
     """Check that the pattern matches the whole text. ``meaning`` says what the text must be."""
 
     def check(value: str) -> str:
@@ -42,39 +42,39 @@ def form(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def items(value: Any) -> Any:
-    """Split a list at its commas."""
+def split(value: Any) -> Any:
+    """Split a list at its commas, and drop white space and empty items."""
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
-def secrets(value: Any) -> Any:
-    """Split secrets at their commas, and keep each to the letter."""
+def split_secrets(value: Any) -> Any:
+    """Split secrets at their commas, and keep white space."""
     return value.split(",") if isinstance(value, str) else value
 
 
-def word(value: Any) -> Any:
-    """Read a word in any case."""
+def lower_case(value: Any) -> Any:
+    """Accept a word in any case."""
     return value.lower() if isinstance(value, str) else value
 
 
 def unpadded(value: SecretStr) -> SecretStr:
-    """Check that no white space is around a secret. It can be neither seen nor dropped: it might belong to it."""
+    """Refuse white space around a secret. It is invisible, and must not be dropped: it may belong to the secret."""
     text = value.get_secret_value()
     if text != text.strip():
         raise ValueError("must have no space or line end around a secret")
     return value
 
 
-def secret(value: SecretStr) -> SecretStr:
-    """Check one secret for HS256."""
+def hs256_secret(value: SecretStr) -> SecretStr:
+    """Check one secret for HS256 tokens."""
     check_secret(unpadded(value).get_secret_value())
     return value
 
 
 def origin(value: str) -> str:
-    """Read an origin, and write it as browsers do (RFC 6454 section 6.2): in lower case, without a default port.
+    """Return an origin as browsers write it (RFC 6454 section 6.2): in lower case, without a default port.
 
-    Any scheme will do: pages inside an app have origins such as ``capacitor://localhost``.
+    Any scheme is accepted: pages inside an app have origins such as ``capacitor://localhost``.
     """
     value = value.lower()
     try:
@@ -89,7 +89,7 @@ def origin(value: str) -> str:
 
 
 def network(value: Any) -> Any:
-    """Read a network, and refuse one of all addresses."""
+    """Read a network. The network of all addresses is refused."""
     if not isinstance(value, str):
         return value
     try:
@@ -97,13 +97,13 @@ def network(value: Any) -> Any:
     except ValueError:
         raise ValueError("must be networks, such as 10.0.0.0/16, with no bit set after the prefix") from None
     if network.prefixlen == 0:
-        # The service would trust an X-Forwarded-For header from anybody.
+        # The service would trust everyone's X-Forwarded-For header.
         raise ValueError("must not trust every address")
     return network
 
 
 def heartbeat(value: int) -> int:
-    """Check that heartbeats keep a connection through a load balancer open."""
+    """Check that heartbeats are frequent enough to keep a connection through a load balancer open."""
     if not 1 <= value <= MAX_HEARTBEAT_SECONDS:
         raise ValueError(f"must be 1 to {MAX_HEARTBEAT_SECONDS}, as an ALB closes after 60 s without a byte")
     return value
@@ -146,15 +146,15 @@ def expression(value: str) -> str:
 
 
 def key_pattern(value: str) -> str:
-    """Check a pattern of S3 keys."""
+    """Check a pattern for S3 keys."""
     compiled_key_pattern(value)
     return value
 
 
 Expression = Annotated[str, AfterValidator(expression)] | None
-"""An override of the routing. If it is unset, the defaults decide."""
+"""An override of the routing. If it is unset, the default rules apply."""
 
 
 def _has_gap(url: str) -> bool:
-    """Whether a URL contains a space or a control character. ``urlsplit`` drops some of them without a word."""
+    """Whether a URL contains a space or a control character. ``urlsplit`` silently drops some of them."""
     return not url.isprintable() or " " in url
