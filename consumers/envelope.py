@@ -76,10 +76,10 @@ def unwrap(
         body=content.body,
         text=content.text,
         attributes=read_attributes,
-        time=_string(value.get("time")) or time,
+        time=_string(content.time) or time,
         source=_string(content.source),
         type=content.type,
-        subject=_string(value.get("subject")) or subject,
+        subject=_string(content.subject) or subject,
         wrapper=value,
     )
 

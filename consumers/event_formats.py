@@ -22,6 +22,9 @@ class Content(NamedTuple):
     source: Any
     id: Any
     """The same in every copy of the event."""
+    time: Any
+    """When the event happened, RFC 3339."""
+    subject: Any
 
 
 def extract_content(value: dict[str, Any]) -> Content | None:
@@ -37,7 +40,15 @@ def _eventbridge(value: dict[str, Any]) -> Content | None:
     kind = value.get("detail-type")
     if not isinstance(kind, str) or "source" not in value or "detail" not in value:
         return None
-    return Content(value["detail"], _to_text(value["detail"]), kind, value["source"], value.get("id"))
+    return Content(
+        value["detail"],
+        _to_text(value["detail"]),
+        kind,
+        value["source"],
+        value.get("id"),
+        value.get("time"),
+        value.get("subject"),
+    )
 
 
 def _cloudevents(value: dict[str, Any]) -> Content | None:
@@ -57,7 +68,7 @@ def _cloudevents(value: dict[str, Any]) -> Content | None:
         text = _decode(encoded)
         body = _parse(text, value.get("datacontenttype"))
     # Source and id together identify an event (CloudEvents 1.0 §3.1).
-    return Content(body, text, kind, source, f"{source} {id_}")
+    return Content(body, text, kind, source, f"{source} {id_}", value.get("time"), value.get("subject"))
 
 
 _FORMATS: dict[str, Callable[[dict[str, Any]], Content | None]] = {

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp
 
+    from sse_service.auth.tokens import TokenVerifier
     from sse_service.brokers.base import Broker
     from sse_service.settings.settings import Settings
 
@@ -91,6 +92,7 @@ async def run(
     # The public port.
     app = _public_app(
         settings,
+        verifier=verifier_of(settings),
         streams=streams,
         metrics=metrics,
         health=health,
@@ -200,13 +202,13 @@ def _streams(
 def _public_app(
     settings: Settings,
     *,
+    verifier: TokenVerifier,
     streams: StreamRegistry,
     metrics: Metrics,
     health: Health,
     extra_routes: Sequence[BaseRoute],
     secure_cookie: bool,
 ) -> ASGIApp:
-    verifier = verifier_of(settings)
     # The first authenticator that finds a credential decides.
     auth = AuthenticatorChain(
         BearerAuthenticator(verifier),
@@ -260,7 +262,7 @@ def _print(line: str) -> None:
     print(line, end="", flush=True)
 
 
-def verifier_of(settings: Settings) -> HS256Verifier:
+def verifier_of(settings: Settings) -> TokenVerifier:
     """Make the token verifier that these settings describe."""
     return HS256Verifier(
         secrets=[secret.get_secret_value() for secret in settings.jwt_secret],

@@ -28,4 +28,6 @@ def may_use_cookie(request: HTTPConnection, *, allowed: Collection[str], safe: b
 
 def _own_origin(request: HTTPConnection) -> str:
     """Return the service's origin, as a trusted proxy forwarded it."""
-    return f"{request.scope['scheme']}://{request.headers.get('host', '')}"
+    # The page behind a WebSocket's handshake has an HTTP origin (RFC 6455 §10.2).
+    scheme = {"ws": "http", "wss": "https"}.get(request.scope["scheme"], request.scope["scheme"])
+    return f"{scheme}://{request.headers.get('host', '')}"

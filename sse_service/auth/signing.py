@@ -8,7 +8,7 @@ from typing import Any
 
 import jwt
 
-from sse_service.auth.keys import hs256_key
+from sse_service.auth.shared_secrets import hs256_key
 
 
 class TokenSigner:

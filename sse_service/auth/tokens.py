@@ -9,7 +9,7 @@ import jwt
 from jwt.exceptions import InvalidJTIError
 
 from sse_service.auth.claims import ClaimsReader
-from sse_service.auth.keys import hs256_key
+from sse_service.auth.shared_secrets import hs256_key
 from sse_service.model.errors import InvalidToken
 
 if TYPE_CHECKING:

@@ -155,3 +155,13 @@ def test_a_websocket_by_cookie_needs_an_allowed_origin() -> None:
     with pytest.raises(Forbidden):
         by_chain(websocket())
     assert by_chain(websocket((b"origin", b"https://app.example.com"))).user == "42"
+
+
+def test_a_websocket_of_the_services_own_page_may_use_the_cookie() -> None:
+    headers = [
+        (b"cookie", f"sse_session={TOKEN}".encode()),
+        (b"host", b"push.example.com"),
+        (b"origin", b"https://push.example.com"),
+    ]
+    own = HTTPConnection({"type": "websocket", "scheme": "wss", "path": "/", "headers": headers})
+    assert by_chain(own).user == "42"

@@ -1,4 +1,4 @@
-"""Keys for HS256, made from ``SSE_JWT_SECRET``."""
+"""The shared secrets of ``SSE_JWT_SECRET``, and the HS256 keys made from them."""
 
 from __future__ import annotations
 
