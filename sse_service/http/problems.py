@@ -53,7 +53,12 @@ def unauthorized(error: InvalidToken) -> Response:
 async def from_exception(_: Request, error: Exception) -> Response:
     """Make the response for errors of Starlette itself: unknown paths and methods."""
     assert isinstance(error, HTTPException)  # noqa: S101  registered for nothing else
-    return problem(error.status_code, error.detail, headers=error.headers)
+    detail = error.detail
+    if error.status_code == 404:
+        detail = "nothing is served at this path"
+    elif error.status_code == 405:
+        detail = f"this path answers only {(error.headers or {}).get('Allow', 'other methods')}"
+    return problem(error.status_code, detail, headers=error.headers)
 
 
 def _body(status: int, detail: str) -> bytes:

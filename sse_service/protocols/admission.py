@@ -48,17 +48,8 @@ class Admission:
         """
         try:
             return await self._admit(request)
-        except InvalidToken:
-            self._metrics.requests_refused.labels(RefusalReason.UNAUTHORIZED).inc()
-            raise
-        except Forbidden:
-            self._metrics.requests_refused.labels(RefusalReason.FORBIDDEN).inc()
-            raise
-        except ValueError:
-            self._metrics.requests_refused.labels(RefusalReason.INVALID).inc()
-            raise
-        except Overloaded as error:
-            self._metrics.requests_refused.labels(error.reason).inc()
+        except (InvalidToken, Forbidden, ValueError, Overloaded) as error:
+            self._metrics.requests_refused.labels(_reason(error)).inc()
             raise
 
     async def _admit(self, request: HTTPConnection) -> StreamRequest:
@@ -74,3 +65,15 @@ class Admission:
         address = scope["client"][0] if scope["client"] else None
         self._streams.admit(user=principal.user, address=address, resumes=start.resumes)
         return StreamRequest(principal, address, start, filter_)
+
+
+def _reason(error: Exception) -> RefusalReason:
+    match error:
+        case Overloaded():
+            return error.reason
+        case InvalidToken():
+            return RefusalReason.UNAUTHORIZED
+        case Forbidden():
+            return RefusalReason.FORBIDDEN
+        case _:
+            return RefusalReason.INVALID

@@ -236,3 +236,21 @@ def test_an_event_is_encoded_once_for_all_streams(run: Run) -> None:
     run(body())
     assert len(seen) == 2
     assert seen[0] is seen[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "detail"),
+    [
+        ("GET /nothing HTTP/1.1", b'"detail":"nothing is served at this path"'),
+        ("POST /events HTTP/1.1", b'"detail":"this path answers only'),
+    ],
+)
+def test_an_unknown_path_or_method_is_answered_with_what_to_do(run: Run, line: str, detail: bytes) -> None:
+    task = Task()
+
+    async def body() -> None:
+        async with service(task) as server, client(server) as (reader, writer):
+            writer.write(request(line, "Connection: close"))
+            assert detail in await reader.read()
+
+    run(body())
