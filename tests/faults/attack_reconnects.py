@@ -1,4 +1,4 @@
-"""Attacks by reconnecting: all at once, or to a long history that is read slowly."""
+"""Attacks by reconnecting: many clients at once, or to a long history that is read slowly."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.faults.raw_clients import Peer, Stream, connect, connect_all, request
 from tests.integration.until import until
 
 PATIENCE = 180.0
-"""Seconds within which all must be served: an overload answer sends a client away for up to a minute."""
+"""Seconds within which all clients must be served. An overloaded service sends a client away for up to a minute."""
 
 
 class _Counting(Stream):
-    """Expects events that are numbered from 1."""
+    """Checks that events are numbered from 1."""
 
     __slots__ = ("bad", "number")
 
@@ -36,7 +36,7 @@ class _Counting(Stream):
 
 
 class _Returning(_Counting):
-    """Reports when it has all events, or can get no more."""
+    """Sets ``over`` when it has all events, or when the connection ends."""
 
     __slots__ = ("events", "over")
 
@@ -73,7 +73,7 @@ async def storm(target: Target, outcome: Outcome) -> None:
     await until(lambda: all(seed.number == events for seed in seeds), seconds=PATIENCE, every=0.1)
     for seed in seeds:
         seed.leave()
-    # The service needs a moment to notice: a stream that it still counts would send one of its user away for a minute.
+    # The service needs a moment to notice. A stream that it still counts could exceed the user's limit.
     await asyncio.sleep(1)
     outcome.begin()
     began = time.monotonic()
@@ -112,17 +112,17 @@ async def storm(target: Target, outcome: Outcome) -> None:
 
 
 class _Slow(_Counting):
-    """Reads a little ten times a second, until ``hurries`` is set."""
+    """Reads a little ten times a second, until ``fast`` is set."""
 
-    __slots__ = ("hurries",)
+    __slots__ = ("fast",)
 
     def __init__(self, payload: bytes) -> None:
         super().__init__(payload)
-        self.hurries = False
+        self.fast = False
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if not self.hurries and self.transport is not None:
+        if not self.fast and self.transport is not None:
             self.transport.pause_reading()
             asyncio.get_running_loop().call_later(0.1, self._go_on)
 
@@ -149,7 +149,7 @@ async def backlog(target: Target, outcome: Outcome) -> None:
     await asyncio.sleep(target.seconds)
     slow = sum(stream.number for stream in streams) / len(streams)
     for stream in streams:
-        stream.hurries = True
+        stream.fast = True
     await until(
         lambda: all(stream.number == events or stream.bad or stream.end for stream in streams),
         seconds=PATIENCE,
@@ -167,7 +167,7 @@ async def backlog(target: Target, outcome: Outcome) -> None:
 async def _connect_with_a_small_window(port: int, peer: Peer) -> None:
     loop = asyncio.get_running_loop()
     sock = socket.socket()
-    # Before connecting: the window is negotiated then.
+    # Set it before connecting, because the window is negotiated then.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     sock.setblocking(False)
     await loop.sock_connect(sock, ("127.0.0.1", port))

@@ -13,10 +13,10 @@ from tests.faults.raw_clients import Peer, Stream, connect, connect_all, request
 from tests.integration.until import until
 
 HEAD_SECONDS = 10
-"""How long the service waits for a request's head."""
+"""How long the service waits for the head of a request."""
 
 PATIENCE = 60.0
-"""Seconds after which a connection that the service should have cut counts as a failure."""
+"""If the service has not cut a connection after this time, the attack counts as successful."""
 
 
 async def slow_heads(target: Target, outcome: Outcome) -> None:
@@ -69,7 +69,7 @@ async def header_bombs(target: Target, outcome: Outcome) -> None:
         sent += len(thrown)
         outcome.note(thrown)
     outcome.sent = f"{sent} heads: {', '.join(bombs)}"
-    # A client that goes on sending may be reset before it reads the answer.
+    # A client that continues to send may be reset before it reads the answer.
     outcome.expect("431", "reset")
     if outcome.answers["431"] < sent / 2:
         outcome.wrong.append("most were not answered 431")
@@ -104,7 +104,7 @@ async def rubbish(target: Target, outcome: Outcome) -> None:
 
 
 async def pipelined(target: Target, outcome: Outcome) -> None:
-    """Pipelined requests: a thousand at once are cut off, also behind a stream; a few behind a stream are not read."""
+    """Pipelined requests. A thousand are cut off, even behind a stream. A few behind a stream are not read."""
     probe = b"GET /healthz HTTP/1.1\r\nHost: push\r\n\r\n"
     tokens = [target.token(f"pipeline {number}") for number in range(target.count(100))]
     streams = [Stream(request(token, more=probe * 5)) for token in tokens]

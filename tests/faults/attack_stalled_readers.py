@@ -1,4 +1,4 @@
-"""The attack by not reading: sockets that take nothing while large events are sent to them."""
+"""The attack by not reading: sockets that read nothing while large events are sent to them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CUT_SECONDS = 45.0
 """How long a stalled reader may stay."""
 
 FILL_SECONDS = 5.0
-"""Time to fill the kernel's buffers, so that nothing is acknowledged any more."""
+"""Time to fill the kernel's buffers. After that, no byte is acknowledged."""
 
 EVENT_BYTES = 100_000
 
 
 async def never_read(target: Target, outcome: Outcome) -> None:
-    """200 sockets of ten users."""
+    """200 sockets of ten users that never read."""
     loop = asyncio.get_running_loop()
     users = [f"never reads {number}" for number in range(10)]
     socks = [_small_socket() for _ in range(target.count(200))]
@@ -48,7 +48,7 @@ async def never_read(target: Target, outcome: Outcome) -> None:
 
 
 def kept_by_kernel(port: int, peers: set[int]) -> int:
-    """The number of sockets between the service's port and these ports, in any state (proc_net_tcp(5))."""
+    """Count the sockets between the service's port and these ports, in any state (proc_net_tcp(5))."""
     found = 0
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         local, remote = (int(address.rpartition(":")[2], 16) for address in line.split()[1:3])
@@ -57,7 +57,7 @@ def kept_by_kernel(port: int, peers: set[int]) -> int:
 
 
 def _hung_up(socks: list[socket.socket]) -> list[socket.socket]:
-    """The sockets that the service has cut. Asks the kernel and reads nothing."""
+    """Return the sockets that the service has cut. It asks the kernel and reads nothing."""
     by_number = {sock.fileno(): sock for sock in socks}
     poll = select.poll()
     for number in by_number:
@@ -67,7 +67,7 @@ def _hung_up(socks: list[socket.socket]) -> list[socket.socket]:
 
 def _small_socket() -> socket.socket:
     sock = socket.socket()
-    # Before connecting: the window is negotiated then.
+    # Set it before connecting, because the window is negotiated then.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.setblocking(False)
     return sock

@@ -1,4 +1,4 @@
-"""Attacks by opening streams: over and over, without a valid token, or more than is allowed."""
+"""Attacks by opening streams: again and again, without a valid token, or more than the limits allow."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.integration.until import until
 STREAMS_PER_USER = 20
 
 OPENS_PER_SECOND = 100
-"""The setting of the service that ``greedy`` attacks."""
+"""SSE_OPENS_PER_SECOND of the service that ``greedy`` attacks."""
 
 
 async def churn(target: Target, outcome: Outcome) -> None:
-    """Connect, open a stream or send nothing, and leave at any moment, with or without a reset: 200 a second."""
+    """Connect, open a stream or send nothing, and leave at a random time, with or without a reset: 200 a second."""
     users = [target.token(f"churn {number}") for number in range(200)]
     peers: list[Peer] = []
     loop = asyncio.get_running_loop()
@@ -69,7 +69,7 @@ async def bad_tokens(target: Target, outcome: Outcome) -> None:
 
 
 async def one_user(target: Target, outcome: Outcome) -> None:
-    """Far more streams than one user may have, first new ones, then resumed ones."""
+    """Open far more streams than one user may have: first new ones, then resumed ones."""
     token = target.token("one user")
     streams = [Stream(request(token)) for _ in range(target.count(1000))]
     outcome.begin()
@@ -122,7 +122,7 @@ async def greedy(target: Target, outcome: Outcome) -> None:
 
 
 async def descriptors(target: Target, outcome: Outcome) -> None:
-    """More connections than the service has descriptors; each that is cut is opened again, 500 a second."""
+    """Open more connections than the service has descriptors, and reopen each that is cut: 500 a second."""
     tokens = [target.token(f"holder {number}") for number in range(100)]
     peers: list[Peer] = []
     most = 600

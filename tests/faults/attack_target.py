@@ -1,4 +1,4 @@
-"""The service that an attack is aimed at, and the report of an attack."""
+"""The target of an attack, and its report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.integration.process import DEADLINE
 
 @dataclass(kw_only=True)
 class Target:
-    """A service on this machine, and the strength of the attack."""
+    """The attacked service, and the strength of the attack."""
 
     port: int
     queue: str
@@ -51,7 +51,7 @@ class Target:
 
 @dataclass
 class Outcome:
-    """What was sent, how the service answered, and what was wrong."""
+    """The report of an attack: what was sent, how the service answered, and what was wrong."""
 
     name: str
     sent: str = ""
@@ -60,7 +60,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Report that preparation is over and the attack begins."""
+        """Report that the preparation is finished and the attack begins."""
         print(f"begin {self.name}", flush=True)
 
     def expect(self, *answers: str) -> None:
@@ -87,7 +87,7 @@ Attack = Callable[[Target, Outcome], Awaitable[None]]
 
 
 async def paced(rate: float, seconds: float) -> AsyncIterator[int]:
-    """Count from 0 at a rate, however late the task is woken."""
+    """Count from 0 at an average rate, even if the task is woken late."""
     began, number = time.monotonic(), 0
     while (gone := time.monotonic() - began) < seconds:
         while number < gone * rate:
@@ -97,7 +97,7 @@ async def paced(rate: float, seconds: float) -> AsyncIterator[int]:
 
 
 async def all_ended(peers: Iterable[Peer], seconds: float) -> list[Peer]:
-    """Wait for the service to end the connections; return those that it did not end."""
+    """Wait for the service to end the connections. Return those that it did not end."""
     waiting = list(peers)
     ended = await asyncio.gather(*(peer.ended(seconds) for peer in waiting))
     return [peer for peer, over in zip(waiting, ended, strict=True) if not over]

@@ -1,4 +1,4 @@
-"""Runs one real service process on an SQS stub, and measures what it uses of the machine."""
+"""Runs a real service process with an SQS stub, and measures its memory, descriptors and sockets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.integration.valkey import Valkey
 
 @dataclass(kw_only=True)
 class Service:
-    """A running service and ways to look at it."""
+    """A running service, with methods to observe it."""
 
     stub: SQSStub
     queue: str
@@ -47,7 +47,7 @@ class Service:
         return found
 
     def memory(self, what: str = "VmRSS") -> int:
-        """Resident bytes now, or with ``VmHWM`` the peak since ``forget_peak``."""
+        """Return the resident bytes now, or with ``VmHWM`` their peak since ``forget_peak``."""
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(text.partition(f"{what}:")[2].split()[0]) * 1024
 
@@ -71,7 +71,7 @@ class Service:
 async def service(
     *, host: str = "127.0.0.1", valkey: bool = False, descriptors: int = 0, **settings: str
 ) -> AsyncIterator[Service]:
-    """Run a service until the block ends; ``descriptors`` limits its file descriptors."""
+    """Run a service until the block ends. ``descriptors`` limits its file descriptors."""
     async with AsyncExitStack() as stack:
         stub = SQSStub()
         # Short enough for a dedupe window of a minute, so that the memory of the window stops growing.

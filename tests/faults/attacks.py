@@ -1,6 +1,6 @@
-"""All attacks by name, and the program that carries them out. Several names are several attacks at the same time.
+"""All attacks by name, and a program that carries them out. Several attacks run at the same time.
 
-It prints ``begin NAME`` when an attack begins, and a line of JSON when it is over.
+It prints ``begin NAME`` when an attack begins, and a line of JSON when it ends.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LIMITED: dict[str, Attack] = {"descriptors": descriptors}
 """Attacks on a service with few descriptors."""
 
 PACED: dict[str, Attack] = {"greedy": greedy}
-"""Attacks on a service that allows few new streams a second: ``PACE``."""
+"""Attacks on a service that allows few new streams a second (``PACE``)."""
 
 PACE = {"opens_per_second": str(OPENS_PER_SECOND)}
 

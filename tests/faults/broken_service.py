@@ -1,4 +1,4 @@
-"""Services that break one guarantee each, to show that the checker catches them.
+"""Services that each break one guarantee, to test that the checker catches them.
 
 ``python -m tests.faults.broken_service KIND serve`` runs ``sse-service serve`` with that flaw.
 """
@@ -25,7 +25,7 @@ def no_catch_up() -> None:
 
 
 def dedupe_per_process() -> None:
-    """Each task knows only the events that it stored itself."""
+    """Each task recognises only duplicates of events that it stored itself."""
     shared = broker.dedupe_key
 
     def own(route: Route) -> bytes:

@@ -1,4 +1,4 @@
-"""Well-behaved streams that notice when an attack affects them: by a lost event, a delay or a missing heartbeat."""
+"""Well-behaved streams that detect if an attack affects them: lost events, delays and late heartbeats."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from tests.integration.process import DEADLINE
 from tests.integration.until import until
 
 HEARTBEAT_ALLOWANCE = 2.0
-"""Seconds after which a heartbeat is late: the service's timer ticks once a second."""
+"""Seconds that a heartbeat may be late. The service's timer ticks once a second."""
 
 
 @dataclass(slots=True)
 class Window:
-    """What all bystanders saw during some time."""
+    """The observations of all bystanders during a period."""
 
     began: float = field(default_factory=time.monotonic)
     delays: list[float] = field(default_factory=list)
-    """Seconds from putting an event into the queue to seeing it, for events of this window."""
+    """Seconds from putting an event into the queue to seeing it, for events of this period."""
     silence: float = 0.0
     """The longest silence of any silent stream, in seconds."""
 
     def delay(self, part: float) -> float:
-        """The delay within which this share of the events was seen; 0 if there were none."""
+        """Return the delay within which this share of the events was seen; 0 if there were none."""
         ordered = sorted(self.delays)
         return ordered[min(int(part * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 
 
 class Bystanders:
-    """Streams of users who get numbered events, and of one user who gets nothing."""
+    """Streams of users who get numbered events, and of one user who gets no events."""
 
     def __init__(self, service: Service, *, users: int, streams: int, silent: int, heartbeat: float) -> None:
         self._service = service
@@ -81,14 +81,14 @@ class Bystanders:
                 stream.leave()
 
     def begin(self) -> Window:
-        """Begin a new window and return the old one."""
+        """Start a new period, and return the observations of the last one."""
         for stream in self._listening:
             stream.note_silence()
         old, self.window = self.window, Window()
         return old
 
     async def all_seen(self, seconds: float = DEADLINE) -> None:
-        """Wait until all events published so far are seen."""
+        """Wait until all events that were published so far are seen."""
         wanted = dict(self.published)
         for _ in range(int(seconds * 10)):
             late = [w for w in self._hearing if w.number < wanted.get(w.user, 0)]
@@ -98,7 +98,7 @@ class Bystanders:
         self.wrong += [f"lost: a stream of {w.user} saw {w.number} of {wanted[w.user]} events" for w in late]
 
     async def _publish(self, rate: float) -> None:
-        """Keep the rate on average, however late the task is woken."""
+        """Publish at an average rate, even if the task is woken late."""
         due, last, turn = 0.0, time.monotonic(), 0
         while True:
             await asyncio.sleep(0.02)
@@ -113,7 +113,7 @@ class Bystanders:
             await self._service.stub.notify()
 
     def saw(self, published: float) -> None:
-        """Record that a stream saw an event; ``published`` is when it was put into the queue."""
+        """Record that a stream saw an event. ``published`` is when it was put into the queue."""
         if published >= self.window.began:
             self.window.delays.append(time.monotonic() - published)
 
@@ -122,11 +122,11 @@ class Bystanders:
         self.window.silence = max(self.window.silence, seconds)
         if seconds > self._heartbeat + HEARTBEAT_ALLOWANCE:
             into = time.monotonic() - self.window.began
-            self.wrong.append(f"a heartbeat came after {seconds:.1f} s, {into:.1f} s into it")
+            self.wrong.append(f"a heartbeat came after {seconds:.1f} s, {into:.1f} s after the start of the period")
 
 
 class _Hearing(Stream):
-    """Expects the events of its user, numbered from 1."""
+    """Checks that the events of its user are numbered from 1."""
 
     __slots__ = ("_all", "number", "user")
 
@@ -155,7 +155,7 @@ class _Hearing(Stream):
 
 
 class _Silent(Stream):
-    """Expects heartbeats only."""
+    """Checks that it gets heartbeats in time."""
 
     __slots__ = ("_all",)
 

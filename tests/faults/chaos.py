@@ -1,4 +1,4 @@
-"""Breaks a cluster at random for a given time, and checks what every client saw.
+"""Injects random faults into a cluster for a given time, and checks the events that every client saw.
 
 ``python -m tests.faults.chaos --seconds 1200 --seed 7`` prints what it does and, at the end, its figures. The exit
 status is 1 if a guarantee was broken.
@@ -61,7 +61,7 @@ async def chaos(
     program: tuple[str, ...] = ("sse_service",),
     patience: float = SETTLE_SECONDS,
 ) -> Report:
-    """Run faults one after the other in random order; each comes once before any comes again."""
+    """Run faults one after the other in random order. Each comes once before any comes again."""
     say(f"chaos with seed {seed}")
     chosen = list(names or FAULTS)
     order = random.Random(seed)
@@ -77,7 +77,7 @@ async def chaos(
                 continue
             # One in twenty lasts ten times as long.
             await FAULTS[name](cluster, order.uniform(hold / 2, hold) * (10 if order.random() < 0.05 else 1))
-            took = await cluster.fresh()
+            took = await cluster.time_to_new_event()
             report.violations += [
                 Violation("task ended", f"task {number} by itself, after {name}: {task.output[-6000:]}")
                 for number, task in enumerate(cluster.tasks)
@@ -107,7 +107,7 @@ async def chaos(
 
 
 def _gaps(names: Iterable[str]) -> set[str]:
-    """The gap reasons that these faults may cause."""
+    """Return the gap reasons that these faults may cause."""
     reasons = {"epoch"} if LOSES_DATA.intersection(names) else set()
     if LOSES_PUSHES.intersection(names):
         reasons.add("lost")
@@ -116,9 +116,9 @@ def _gaps(names: Iterable[str]) -> set[str]:
 
 
 def _leaks(old: dict[str, float], now: dict[str, float]) -> list[str]:
-    """What has grown by more than the open streams explain."""
+    """Return what has grown by more than the open streams explain."""
     more = now["streams"] - old["streams"]
-    # Ten for polls and new connections in progress.
+    # The ten are for polls and new connections in progress.
     found = [
         f"{what} {old[what]:.0f}, then {now[what]:.0f} with {more:+.0f} streams"
         for what in ("descriptors", "tasks")

@@ -1,4 +1,4 @@
-"""Checks what all clients saw; the list of violations is empty if every guarantee was kept."""
+"""Checks the events that all clients saw, and lists the violations of guarantees."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def check(
     *,
     gaps_allowed: Container[str] = ("epoch", "trimmed", "lost"),
 ) -> list[Violation]:
-    """Compare what was seen with what was published.
+    """Compare the seen events with the published ones. Return the violations.
 
-    ``acknowledged`` are the events whose messages were deleted, ``gaps_allowed`` the reasons of legitimate gaps.
+    ``acknowledged`` are the events whose messages were deleted. ``gaps_allowed`` are the reasons of legitimate gaps.
     """
     found = [Violation("dead letter", f"{event} is in the dead-letter queue") for event in dead]
     where: dict[tuple[str, int], tuple[str, str]] = {}
@@ -74,7 +74,7 @@ def _each_block(
     where: dict[tuple[str, int], tuple[str, str]],
     places: dict[str, set[tuple[str, int]]],
 ) -> list[Violation]:
-    """Clients see only published events of their own channels, and agree on one event per position."""
+    """Check that clients saw only published events of their channels, and that they agree on one event per position."""
     found = []
     for block in client.seen:
         if block.type.startswith("stream."):
@@ -105,7 +105,7 @@ def _each_block(
 
 
 def _order(client: Client) -> list[Violation]:
-    """Offsets rise over all connections of a client; only a gap may go back."""
+    """Check that offsets rise over all connections of a client. Only a gap may go back."""
     found = []
     last: Cursor | None = None
     for block in client.seen:
@@ -133,7 +133,7 @@ def _complete(
     acknowledged: set[str],
     places: Mapping[str, set[tuple[str, int]]],
 ) -> list[Violation]:
-    """The client saw every event acknowledged since its first ``stream.ready``, or a gap covers it."""
+    """Check that the client saw every event acknowledged since its first ``stream.ready``, or that a gap covers it."""
     greeting = next((block for block in client.seen if block.type == "stream.ready"), None)
     if greeting is None:
         return [Violation("never ready", client.name)]
@@ -147,7 +147,7 @@ def _complete(
             continue
         stored_at = places.get(event)
         if stored_at is None:
-            # Nobody saw it, so its position is unknown. Only a later gap can cover it.
+            # No client saw it, so its position is unknown. Only a later gap can cover it.
             excused = last_gap > known.at
         else:
             excused = any(_in(hole, place) for hole in holes for place in stored_at)
@@ -158,7 +158,7 @@ def _complete(
 
 @dataclass(frozen=True, slots=True)
 class _Hole:
-    """The events that a gap may cover: after one position, up to another."""
+    """The range of positions that a gap covers."""
 
     after: Cursor | None
     upto: Cursor
@@ -179,5 +179,5 @@ def _in(hole: _Hole, place: tuple[str, int]) -> bool:
     epoch, offset = place
     if hole.after is not None and epoch == hole.after.epoch and offset <= hole.after.offset:
         return False
-    # Every event of an epoch that began and ended between the two.
+    # All events of an epoch that began and ended between the two positions are covered.
     return epoch != hole.upto.epoch or offset <= hole.upto.offset

@@ -1,4 +1,4 @@
-"""A simple EventSource: it reads, is cut off at random, and comes back with its last id."""
+"""A simple EventSource that is cut off at random, and reconnects with its last id."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ READ = 4096
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One dispatched block."""
+    """One block of the stream."""
 
     at: float
     """Monotonic seconds."""
@@ -30,7 +30,7 @@ class Block:
 
 @dataclass(slots=True)
 class Client:
-    """One page of one user; ``seen`` holds what it saw."""
+    """One page of one user. ``seen`` has the blocks that it received."""
 
     name: str
     user: str
@@ -39,7 +39,7 @@ class Client:
     token: str
     random: random.Random = field(default_factory=random.Random)
     cut_every: int = 20_000
-    """Bytes after which it leaves, on average."""
+    """Bytes after which it disconnects, on average."""
     since: str | None = None
     seen: list[Block] = field(default_factory=list)
     connections: int = 0
@@ -69,7 +69,7 @@ class Client:
                 return
             await self._read(reader)
         finally:
-            # Like a broken network: without a goodbye.
+            # Abort, like a broken network.
             writer.transport.abort()
 
     def request(self) -> bytes:

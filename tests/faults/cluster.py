@@ -32,18 +32,18 @@ from tests.integration.sqs_stub import SQSStub
 from tests.integration.valkey import Valkey
 
 SETTLE_SECONDS = DEADLINE
-"""For everything to be delivered once nothing fails any more."""
+"""Time for everything to be delivered after the last fault."""
 
 VISIBILITY_SECONDS = 10
 
-# Polls less often: one loop runs all clients of a cluster.
+# Polls less often, because one event loop runs all clients of a cluster.
 until = partial(waiting.until, seconds=SETTLE_SECONDS, every=0.05)
 
 GAPS = ("epoch", "trimmed", "lost")
 
 
 class Cluster:
-    """The cluster that a chaos run breaks; it publishes all the time."""
+    """The cluster for a chaos run. It publishes events all the time."""
 
     def __init__(
         self,
@@ -128,13 +128,13 @@ class Cluster:
         await asyncio.gather(*(task.end(signal.SIGKILL) for task in self.tasks if task.process))
 
     def replace_valkey(self, new: Valkey) -> None:
-        """Replace the Valkey server by another one that runs, and stop the old one."""
+        """Replace the Valkey server by a running one, and stop the old one."""
         old, self.valkey = self.valkey, new
         old.kill()
         self._stack.push(new.__exit__)
 
     def rebalance(self) -> None:
-        """Send new connections to the tasks that run."""
+        """Send new connections only to the running tasks."""
         self.balancer.upstreams = [task.port for task in self.tasks if task.process]
 
     def publish(self, count: int = 1) -> None:
@@ -187,8 +187,8 @@ class Cluster:
             self.clients, self.published, self.acknowledged(), self.stub.dead_letters, gaps_allowed=gaps_allowed
         )
 
-    async def fresh(self) -> float:
-        """Seconds until any client sees an event that is published from now on."""
+    async def time_to_new_event(self) -> float:
+        """Return the seconds until any client sees an event that is published from now on."""
         began = time.monotonic()
         marks = [len(client.seen) for client in self.clients]
 
@@ -240,7 +240,7 @@ def put(stub: SQSStub, event: Published, attributes: dict[str, str]) -> None:
 
 
 async def steadily(rate: float) -> AsyncIterator[int]:
-    """Yield how many are due; keeps the rate on average, however late the task is woken."""
+    """Yield how many are due. The average rate is kept, even if the task is woken late."""
     due, last = 0.0, time.monotonic()
     while True:
         await asyncio.sleep(0.02)

@@ -1,8 +1,8 @@
-"""Replaces three tasks one after the other, while thousands of pages listen and events flow.
+"""Replaces three tasks one after the other, while thousands of pages are open and events flow.
 
-``python -m tests.faults.deploy --streams 2000`` prints its figures. The exit status is 1 if a guarantee was
-broken. Pages connect through a balancer, which is a process of its own. It stops using the first and third task after
-SIGTERM, as if it learned by health checks, and the second before.
+``python -m tests.faults.deploy --streams 2000`` prints its figures. The exit status is 1 if a guarantee was broken. Pages
+connect through a balancer, which is a separate process. It stops using the first and third task after SIGTERM, as if
+health checks told it, and the second task before SIGTERM.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class Deploy:
         )
 
     async def _replace(self, old: Task, *, late: bool) -> None:
-        """Drain a task. ``late``: the balancer learns of it only after a while, in which the port must stay open."""
+        """Drain a task. If ``late``, the balancer uses it for a while after SIGTERM, and the port must stay open."""
         assert old.process is not None
         rest = [task for task in self._in_service if task is not old]
         if not late:
@@ -205,7 +205,7 @@ class Deploy:
         put(self._stub, self._published[event], attributes)
 
     async def _settle(self) -> None:
-        """Wait until all is seen; if it is not, the checker reports what is missing."""
+        """Wait until all events are seen. If some are not, the checker reports what is missing."""
 
         def complete() -> bool:
             expected = (sum(self._sent[channel] for channel in page.channels) for page in self._pages)
@@ -239,7 +239,7 @@ def main() -> int:
     parser.add_argument("--least", action="store_true", help="balance by the fewest connections, not in turn")
     parser.add_argument("--picture", type=Path, help="where to write an SVG of the reconnects")
     given = parser.parse_args()
-    # The garbage collector would walk all seen blocks, and its pauses would count as delays.
+    # The garbage collector would visit all seen blocks, and its pauses would count as delays.
     gc.disable()
     figures = uvloop.run(
         deploy(streams=given.streams, rate=given.rate, drain=given.drain, quiet=given.quiet, least=given.least)

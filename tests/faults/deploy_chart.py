@@ -17,7 +17,7 @@ font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#1f2328">
 
 
 def chart(figures: Figures) -> str:
-    """Draw a bar per second, a band per old task from SIGTERM to its end, and its even spread as a dashed line."""
+    """Draw a bar for each second, a band for each old task from SIGTERM to its end, and its even spread as a line."""
     start = figures.replaced[0].told - 5
     bars = Counter(int(at - start) for at in figures.reconnects)
     seconds = max(max(bars), math.ceil(figures.replaced[-1].ended - start)) + 3
@@ -83,7 +83,7 @@ def _legend(text: str) -> list[str]:
 
 
 def _step(least: float) -> int:
-    """The smallest of 1, 2, 5, 10, 20, … that is at least ``least``."""
+    """Return the smallest of 1, 2, 5, 10, 20, … that is at least ``least``."""
     return int(next(step for power in range(9) for step in (10**power, 2 * 10**power, 5 * 10**power) if step >= least))
 
 

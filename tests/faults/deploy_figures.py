@@ -13,13 +13,13 @@ from tests.faults.checker import Published, Violation, check, event_id, position
 from tests.faults.eventsource import EventSource
 
 CLIFF = 4
-"""How many times the even share may leave or return in one second: on a busy machine, late streams bunch up."""
+"""In one second, this multiple of the even share may leave or return. On a busy machine, late streams bunch up."""
 
 CHANCE = 10
-"""Additional streams that may, because the even share may be only a few."""
+"""This number of additional streams is allowed too, because the even share may be small."""
 
 SHARD = 20
-"""Pages that are checked together, because the checker compares each of them with each event."""
+"""How many pages are checked together. The checker compares each of them with each event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Replaced:
     ended: float
     status: int
     late: bool
-    """Whether the balancer learned of it after SIGTERM."""
+    """Whether the balancer stopped using it only after SIGTERM."""
     in_time: bool
 
 
@@ -44,7 +44,7 @@ class Drain:
     greatest: int
     """The most streams that ended within one second."""
     ahead: float
-    """How many streams ended before their turn."""
+    """How many streams ended earlier than an even spread allows."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Figures:
 
     @cached_property
     def drains(self) -> list[Drain]:
-        """One for each old task."""
+        """How the streams of each old task ended."""
         ends = sorted(at for page in self.pages for at in page.ended)
         limits = [*(old.told for old in self.replaced), math.inf]
         found = []
@@ -87,7 +87,7 @@ class Figures:
         return sum(page.turned_away for page in self.pages)
 
     def delays(self, after: float, upto: float, *, live: bool = False, broadcast: bool = False) -> list[float]:
-        """Sorted seconds from publishing to each delivery, either of broadcasts or of all other events.
+        """Return the sorted seconds from publishing to each delivery, either of broadcasts or of all other events.
 
         ``live`` counts only events that were published while the page had the stream that delivered them.
         """
@@ -126,7 +126,7 @@ class Figures:
                 yield Violation("kept", f"{page.name} had no other stream than its first, but no old task is left")
 
     def _of_order(self) -> Iterator[Violation]:
-        """Each event has one position for all pages, and each position one event."""
+        """Check that each event has one position on all pages, and each position one event."""
         pairs = {
             (position(block), event_id(block))
             for page in self.pages
@@ -154,7 +154,7 @@ class Figures:
 
     def _of_pace(self) -> Iterator[Violation]:
         for number, drain in enumerate(self.drains, 1):
-            # One stream because the first ends at once, and one for the coarse clock.
+            # One, because the first stream ends at once, and one for the coarse clock.
             if drain.ahead > 2:
                 yield Violation("pace", f"old task {number}: {drain.ahead:.0f} streams ended before their turn")
             if drain.greatest > CLIFF * drain.even + CHANCE:
@@ -192,7 +192,7 @@ class Figures:
 
 
 def greatest(times: Sequence[float]) -> int:
-    """The most of these sorted times within any one second."""
+    """Return the largest number of these sorted times within any one second."""
     most = first = 0
     for number, at in enumerate(times):
         while at - times[first] >= 1:

@@ -1,4 +1,4 @@
-"""An EventSource that stays connected and obeys ``retry``; thousands of them fit into one process."""
+"""An EventSource that stays connected and obeys ``retry``. Thousands of them fit into one process."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from tests.faults.client import Block, Client
 
 FIRST_RETRY = 3.0
-"""Seconds: the default of browsers."""
+"""Seconds. This is the default of browsers."""
 
 
 @dataclass
 class EventSource(Client):
-    """One page of one user; it also records when its connections began and ended."""
+    """One page of one user. It also records when its connections began and ended."""
 
     retry: float = FIRST_RETRY
-    """Seconds: the last ``retry`` that it got."""
+    """The last ``retry`` that it got, in seconds."""
     begun: list[float] = field(default_factory=list)
     """When it connected, in monotonic seconds."""
     ended: list[float] = field(default_factory=list)
@@ -26,11 +26,11 @@ class EventSource(Client):
     away: list[float] = field(default_factory=list)
     """Seconds from each stream's end to the next ``stream.ready``."""
     turned_away: int = 0
-    """Connections that were only told to come back later."""
+    """How many connections were only told to come back later."""
     received: int = 0
-    """Events."""
+    """How many events it received."""
     faults: list[str] = field(default_factory=list)
-    """What should not happen to a client during a deploy."""
+    """Everything that should not have happened to a client during a deploy."""
     open: bool = False
     """Whether it has a stream that is ready."""
     _closed: str | None = None

@@ -14,17 +14,17 @@ from tests.integration.sqs_stub import Answer, LostReply
 from tests.integration.valkey import Valkey
 
 Fault = Callable[[Cluster, float], Awaitable[None]]
-"""Gets the cluster and how long to hold the fault, in seconds; returns when it is repaired."""
+"""Is called with the cluster and the duration of the fault in seconds. Returns when the fault is repaired."""
 
 FAULTS: dict[str, Fault] = {}
 
 LOSES_DATA = {"valkey loses its data", "flush", "some keys removed", "failover without the tail", "valkey restarted"}
-"""Faults after which a gap is right: the store's data was lost, or may have been."""
+"""Faults after which a gap is legitimate: the store's data was lost, or may have been."""
 
 LOSES_PUSHES = {"pushes swallowed"}
-"""Faults after which a gap is right for a stream that, on another channel, went past the lost event.
+"""Faults after which a gap is legitimate for a stream that passed the lost event on another channel.
 
-No network does this to a TCP connection that stays open; a broken proxy may."""
+No network does this to an open TCP connection, but a broken proxy may."""
 
 OVERLOADED = Answer(400, {"__type": "com.amazonaws.sqs#RequestThrottled", "message": "slow down"})
 
@@ -40,7 +40,7 @@ def fault(name: str) -> Callable[[Fault], Fault]:
 async def _replace(cluster: Cluster, how: signal.Signals) -> None:
     running = [task for task in cluster.tasks if task.process]
     task = cluster.random.choice(running)
-    # Like a load balancer that learns of a kill at once and of a drain before it.
+    # Like a load balancer that notices a kill at once, and is told of a drain before it starts.
     ending = asyncio.create_task(task.end(how))
     await asyncio.sleep(0)
     cluster.rebalance()
@@ -61,7 +61,7 @@ async def task_drained(cluster: Cluster, hold: float) -> None:
 
 @fault("task frozen")
 async def task_frozen(cluster: Cluster, hold: float) -> None:
-    """Freeze a task for longer than the visibility timeout: its messages go to another, and it answers too late."""
+    """Freeze a task for longer than the visibility timeout. Another task gets its messages, and it answers too late."""
     task = cluster.random.choice(cluster.tasks)
     task.signal(signal.SIGSTOP)
     await asyncio.sleep(max(hold, VISIBILITY_SECONDS + 2))
@@ -116,8 +116,8 @@ async def flush(cluster: Cluster, hold: float) -> None:
 @fault("some keys removed")
 async def some_keys(cluster: Cluster, hold: float) -> None:
     keys = sorted(await _valkey(cluster, "KEYS", "*"))
-    book = [key for key in keys if ":history:" not in key]
-    chosen = [cluster.random.choice(book)] if cluster.random.random() < 0.5 else []
+    metadata = [key for key in keys if ":history:" not in key]
+    chosen = [cluster.random.choice(metadata)] if cluster.random.random() < 0.5 else []
     chosen += cluster.random.sample(keys, min(len(keys), 3))
     await _valkey(cluster, "UNLINK", *chosen)
 
@@ -139,7 +139,7 @@ async def black_hole(cluster: Cluster, hold: float) -> None:
     proxy.mode = "black hole"
     await asyncio.sleep(hold)
     proxy.mode = "pass"
-    # Bytes were lost: no connection can go on.
+    # Bytes were lost, so no connection can continue.
     proxy.cut()
 
 
@@ -147,7 +147,7 @@ async def black_hole(cluster: Cluster, hold: float) -> None:
 async def pushes_swallowed(cluster: Cluster, hold: float) -> None:
     """Lose messages three times for less than a probe's interval, and once for longer.
 
-    Clients stay connected: one that leaves before the next probe may take along an id past the lost event.
+    Clients stay connected: one that disconnects before the next probe may already have an id after the lost event.
     """
     for client in cluster.clients:
         client.calm = True

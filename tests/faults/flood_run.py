@@ -1,4 +1,4 @@
-"""Carries out attacks on a service with bystanders, and judges the result of each."""
+"""Carries out attacks on a service with bystanders, and checks the result of each."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.faults.raw_clients import Stream, connect, request
 from tests.integration.until import until
 
 RECOVERY_SECONDS = 60.0
-"""Seconds for the service to release everything: the last bytes of a closing connection have 30 s."""
+"""Seconds for the service to release everything. The last bytes of a closing connection may take 30 s."""
 
 SPARE_DESCRIPTORS = 5
-"""For calls to SQS in progress."""
+"""Descriptors of calls to SQS in progress."""
 
 HEARTBEAT_SECONDS = 5
 
@@ -54,7 +54,7 @@ class Flood:
         self._read = 0
 
     async def calm(self, seconds: float) -> Result:
-        """Measure the baseline: nobody attacks for a while."""
+        """Measure the baseline, without an attack."""
         await self.service.metrics()
         self.bystanders.begin()
         self.service.forget_peak()
@@ -89,7 +89,7 @@ class Flood:
             assert program.stdout is not None
             async for line in program.stdout:
                 if line.startswith(b"begin "):
-                    # Until here the attack was only prepared.
+                    # Before this line, the attack was only prepared.
                     self.bystanders.begin()
                 else:
                     outcomes.append(Outcome.read(line.decode()))

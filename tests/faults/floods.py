@@ -24,7 +24,7 @@ COLUMNS = "| attack | sent | answers | p50 ms | p99 ms | max ms | silence s | pe
 
 
 def row(name: str, result: Result) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     window = result.window
     answers = [f"{count} x {answer}" for outcome in result.outcomes for answer, count in outcome.answers.most_common()]
     notes = [note for outcome in result.outcomes for note in outcome.notes]
@@ -78,13 +78,13 @@ async def floods(*, names: list[str], seconds: float, seed: int, valkey: bool) -
 
 
 def check_log(attacked: Flood) -> list[str]:
-    """What is wrong with the log of a service that had too few descriptors."""
+    """Return what is wrong with the log of a service that had too few descriptors."""
     lines = [
         line
         for line in attacked.service.process.output.splitlines()
         if "descriptors" in line.lower() or "too many open files" in line.lower()
     ]
-    # One line about the limit at start and one every ten seconds under attack are right; one per connection is not.
+    # One line about the limit at start and one every ten seconds under attack are fine. One per connection is not.
     return [] if 1 <= len(lines) < 100 else [f"{len(lines)} lines of the log are about descriptors"]
 
 

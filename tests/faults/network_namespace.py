@@ -1,4 +1,4 @@
-"""Runs programs in network namespaces that end with them, so that nothing is left to clean up."""
+"""Runs programs in network namespaces, which end with the programs and need no clean-up."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _WAYS = (("unshare", "--user", "--map-root-user", "--net"), ("unshare", "--net")
 
 
 class NotAllowedError(Exception):
-    """No namespace can be created here; the message says what to do."""
+    """No namespace can be created here. The message says what to do."""
 
 
 def inside(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module of the tests in a new namespace, where it may create more of them."""
+    """Return the command that runs a test module in a new namespace, in which it may create further namespaces."""
     if missing := [name for name in ("ip", "unshare", "nsenter") if shutil.which(name) is None]:
         raise NotAllowedError(f"{', '.join(missing)} not found: {HOW}")
     said = []

@@ -1,4 +1,4 @@
-"""A TCP proxy that fails on demand; with several upstreams it is a load balancer.
+"""A TCP proxy that fails on demand. With several upstreams it is a load balancer.
 
 As a program, ``python -m tests.faults.proxy`` prints its port and reads commands as lines of JSON (see `Balancer`).
 """
@@ -21,7 +21,7 @@ Mode = Literal["pass", "refuse", "black hole"]
 
 
 class _Pair:
-    """A client's connection and the one to the upstream."""
+    """A client's connection, and the connection to its upstream."""
 
     def __init__(self, client: asyncio.StreamWriter, upstream: asyncio.StreamWriter) -> None:
         self.client = client
@@ -35,16 +35,16 @@ class _Pair:
 
 
 class Proxy:
-    """Passes connections on 127.0.0.1 to one of ``upstreams``, in turn or to the one with the fewest connections."""
+    """Forwards connections on 127.0.0.1 to ``upstreams``, in turn or to the one with the fewest connections."""
 
     def __init__(self, *upstreams: int) -> None:
         self.upstreams = list(upstreams)
         self.mode: Mode = "pass"
-        """``refuse`` resets new connections; ``black hole`` accepts bytes and passes none on."""
+        """``refuse`` resets new connections. ``black hole`` accepts bytes and forwards none."""
         self.swallow = False
-        """Whether to drop what the server sends to subscribers."""
+        """Whether to drop the bytes that the server sends to subscribers."""
         self.swallowed = 0
-        """Dropped bytes."""
+        """How many bytes were dropped."""
         self.delay = 0.0
         """Seconds added in each direction."""
         self.port = 0
@@ -121,7 +121,7 @@ class Proxy:
 
     async def _connect(self) -> tuple[int, asyncio.StreamReader, asyncio.StreamWriter] | None:
         for port in self._order():
-            # Counted before connecting, or connections at the same time would all go to the same upstream.
+            # Count it before connecting. Otherwise simultaneous connections would all go to the same upstream.
             self.open[port] += 1
             try:
                 return port, *await asyncio.open_connection("127.0.0.1", port, limit=2**20)
@@ -131,7 +131,7 @@ class Proxy:
         return None
 
     def _order(self) -> list[int]:
-        """The upstreams to try, in order."""
+        """Return the upstreams in the order in which to try them."""
         first = next(self._turn) % max(len(self.upstreams), 1)
         turned = [*self.upstreams[first:], *self.upstreams[:first]]
         return sorted(turned, key=lambda port: self.open[port]) if self.least else turned
@@ -155,7 +155,7 @@ class Proxy:
 
 
 class Balancer:
-    """A Proxy in a process of its own, for thousands of connections."""
+    """A Proxy in a separate process, for thousands of connections."""
 
     def __init__(self, *, least: bool = False) -> None:
         self._options = ["--least"] if least else []
@@ -176,7 +176,7 @@ class Balancer:
         await self._process.wait()
 
     async def lead_to(self, *upstreams: int) -> int:
-        """Use these upstreams from now on; existing connections stay. Return how often one has refused so far."""
+        """Use these upstreams for new connections. Return how often an upstream has refused a connection so far."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(upstreams).encode() + b"\n")
         return int((await self._answer())["failed"])

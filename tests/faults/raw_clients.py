@@ -1,4 +1,4 @@
-"""Thousands of clients in one process: each is a protocol of a few hundred bytes, without a task of its own."""
+"""Thousands of clients in one process. Each is a protocol object of a few hundred bytes, without a task."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONNECTS = 500
 
 
 class Peer(asyncio.Protocol):
-    """Sends its payload when it is connected, and records the answer and how the connection ended."""
+    """Sends its payload when it is connected. Records the answer, and how the connection ended."""
 
     __slots__ = ("_ended", "_head", "end", "payload", "status", "transport")
 
@@ -32,7 +32,7 @@ class Peer(asyncio.Protocol):
 
     @property
     def answer(self) -> str:
-        """One word for what the service did."""
+        """The status of the answer, or else how the connection ended."""
         return str(self.status) if self.status else self.end or "nothing"
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio passes a Transport
@@ -60,7 +60,7 @@ class Peer(asyncio.Protocol):
             self._ended.set_result(None)
 
     async def ended(self, seconds: float) -> bool:
-        """Whether the service ends the connection within ``seconds``."""
+        """Return whether the service ends the connection within ``seconds``."""
         if not self.end:
             if self._ended is None:
                 self._ended = asyncio.get_running_loop().create_future()
@@ -69,7 +69,7 @@ class Peer(asyncio.Protocol):
         return bool(self.end)
 
     def send(self, data: bytes) -> bool:
-        """Send more, unless too much is waiting; False once the connection has ended."""
+        """Send more, unless too much is waiting. Return False if the connection has ended."""
         if self.transport is None or self.end:
             return False
         if self.transport.get_write_buffer_size() < 2**20:
@@ -101,7 +101,7 @@ class Stream(Peer):
         self.retry = 3.0
         """The reconnect delay that the service sent, in seconds."""
         self.closed = ""
-        """Data of ``stream.close``."""
+        """The data of ``stream.close``."""
 
     def body(self, data: bytes) -> None:
         self.heard = time.monotonic()
@@ -135,7 +135,7 @@ class Stream(Peer):
 
 
 def request(token: str = "", *, last_id: str = "", path: str = "/events", more: bytes = b"") -> bytes:
-    """The request for a stream; ``more`` is sent right behind it."""
+    """Return the request for a stream. ``more`` is sent directly after it."""
     lines = [f"GET {path} HTTP/1.1", "Host: push", "Accept: text/event-stream"]
     if token:
         lines.append(f"Authorization: Bearer {token}")
@@ -145,7 +145,7 @@ def request(token: str = "", *, last_id: str = "", path: str = "/events", more: 
 
 
 async def connect(port: int, peer: Peer, host: str = "127.0.0.1") -> None:
-    """Connect one peer; if that is refused, it has ended."""
+    """Connect one peer. If the connection is refused, the peer has ended."""
     try:
         await asyncio.get_running_loop().create_connection(lambda: peer, host, port)
     except OSError:

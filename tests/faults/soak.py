@@ -1,8 +1,8 @@
-"""Opens, leaves and resumes streams for hours while events flow, and watches the service's memory.
+"""Opens, closes and resumes streams for hours while events flow, and measures the service's memory.
 
 ``python -m tests.faults.soak --seconds 600`` prints samples and, at the end, figures. The exit status is 1 if
-descriptors, sockets, asyncio tasks or streams do not return to their numbers before. History and dedupe last a minute
-here, so that they reach their full size long before the second half, over which the slopes are computed.
+descriptors, sockets, asyncio tasks or streams do not return to their numbers before. History and dedupe window
+are a minute long here, so that they reach their full size long before the second half, for which slopes are computed.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ USERS = 100
 EVERY_SECONDS = 5.0
 SETTLE_SECONDS = 60.0
 SPARE = 5
-"""Descriptors and tasks of calls to SQS in progress."""
+"""How many descriptors and tasks may belong to calls to SQS in progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the service uses at one moment."""
+    """The resources that the service uses at one moment."""
 
     seconds: float
     opened: float
@@ -64,7 +64,7 @@ async def take_sample(running: Service, began: float) -> Sample:
 
 
 class Churn:
-    """Pages that open streams, leave, and resume."""
+    """Pages that open streams, disconnect and resume."""
 
     def __init__(self, running: Service, *, seed: int, opens: float, streams: int, events: float) -> None:
         self._service = running
@@ -78,7 +78,7 @@ class Churn:
         self._cursors: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Run until cancelled; then all pages leave."""
+        """Run until cancelled. Then all pages disconnect."""
         due_opens, due_events, last = 0.0, 0.0, time.monotonic()
         try:
             while True:
@@ -118,7 +118,7 @@ class Churn:
 
 
 def slope(points: list[tuple[float, float]]) -> float:
-    """The slope of the least-squares line; 0 if there is none."""
+    """Return the slope of the least-squares line; 0 if there is none."""
     if len(points) < 2:
         return 0.0
     mean_x, mean_y = (sum(values) / len(points) for values in zip(*points, strict=True))
@@ -127,7 +127,7 @@ def slope(points: list[tuple[float, float]]) -> float:
 
 
 async def settled(running: Service, baseline: Sample, began: float) -> tuple[Sample, list[str]]:
-    """The last sample, and what did not return to its number before."""
+    """Wait until the service has released everything. Return the last sample, and what was not released."""
     wrong: list[str] = []
     until = time.monotonic() + SETTLE_SECONDS
     while True:

@@ -1,4 +1,4 @@
-"""One process of the service with its settings, as the fault tests run it."""
+"""Runs one process of the service for the fault tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Task:
             "SSE_JWT_SECRET": SECRET,
             "SSE_BROKER_URL": f"redis://127.0.0.1:{valkey_port}/0",
             "SSE_DRAIN_SECONDS": "2",
-            # Large enough that no burst trims the history: each gap must have another reason.
+            # So large that no burst trims the history: a gap must not have this reason.
             "SSE_HISTORY_EVENTS": "5000",
             "SSE_ADMIN_PORT": "0",
             "SSE_LOG_FORMAT": "text",

@@ -1,4 +1,4 @@
-"""The checker finds services that break one guarantee each."""
+"""The checker detects services that break a guarantee."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No client affects another: every attack with few connections, on one service with bystanders."""
+"""No client affects another. Every attack is tried with few connections, on one service with bystanders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WAVES: Sequence[Sequence[str]] = (
     ("never read", "slow heads", "rubbish", "bodies", "churn", "bad tokens", "one user"),
     ("header bombs", "pipelined", "storm", "backlog"),
 )
-"""The attacks that are carried out together: first those that mostly wait, then the others."""
+"""Attacks that are carried out together: first those that mostly wait, then the others."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Readers that stall, crawl, pause or leave, on real sockets: each costs only what it may, and nobody else notices."""
+"""Readers that stall, read slowly, pause or disconnect, on real sockets. None of them affects other streams."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Reader:
         self.raw = b""
         self._socket = socket.socket()
         if buffer is not None:
-            # Before connecting: the window is negotiated then.
+            # Set it before connecting, because the window is negotiated then.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         host, _, port = chain.url.removeprefix("http://").partition(":")
         self._socket.settimeout(DEADLINE)
@@ -50,7 +50,7 @@ class Reader:
         )
 
     def read(self, size: int = 65536) -> bytes:
-        """Read at most ``size`` bytes; empty at the end."""
+        """Read at most ``size`` bytes. Returns no bytes at the end."""
         data = self._socket.recv(size)
         self.raw += data
         return data
@@ -60,7 +60,7 @@ class Reader:
             assert self.read(), self.raw[-500:]
 
     def cut_within(self, seconds: float) -> bool:
-        """Whether the server cuts the connection within ``seconds``. Asks the kernel and reads nothing."""
+        """Return whether the server cuts the connection within ``seconds``. It asks the kernel and reads nothing."""
         poll = select.poll()
         poll.register(self._socket, 0)  # errors and hang-ups are always reported
         return bool(poll.poll(seconds * 1000))
@@ -79,7 +79,7 @@ class Reader:
 
 
 def user() -> str:
-    """A user of no other test."""
+    """Return a user that no other test uses."""
     return uuid.uuid4().hex
 
 
@@ -106,7 +106,7 @@ def publish(chain: Chain, name: str, texts: list[str]) -> None:
 
 
 def crawl(reader: Reader, seconds: float) -> int:
-    """Read one kilobyte a second until cut; return the number of bytes."""
+    """Read one kilobyte a second until cut. Return the number of bytes."""
     start, taken = time.monotonic(), 0
     while (gone := time.monotonic() - start) < seconds and not reader.cut_within(0.05):
         if (due := int(gone * 1024) - taken) > 0:

@@ -1,4 +1,4 @@
-"""Clients that are cut off at random, again and again: together their streams hold exactly what was published."""
+"""Clients that are cut off at random, again and again, get exactly the published events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages that are lost between Valkey and a task are noticed: each way of noticing is tested alone."""
+"""Messages that are lost between Valkey and a task are noticed. Each mechanism is tested alone."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def server() -> Iterator[Valkey]:
 
 
 class Store:
-    """A broker behind a proxy, and another that publishes without one."""
+    """A broker behind a proxy, and a second broker that publishes without one."""
 
     def __init__(self, proxy: Proxy, server: Valkey) -> None:
         self.proxy = proxy
         self.news: list[str | None] = []
-        """Ids of the events handed over, and ``lost`` with the channels reported as incomplete."""
+        """The ids of received events, and ``lost`` with the channels that were reported as incomplete."""
         self.metrics = Metrics()
         self.broker = ValkeyBroker(
             url=f"redis://127.0.0.1:{proxy.port}/0", listener=self._take, on_lost=self._lost, metrics=self.metrics
@@ -59,7 +59,7 @@ async def store(server: Valkey) -> AsyncIterator[Store]:
         try:
             await until(lambda: made.broker.trouble is None and made.other.trouble is None)
             await made.broker.subscribe(["user:1"])
-            # As a stream does when it opens. From then on the broker knows what must come.
+            # As a stream does when it opens. From then on, the broker knows which events must come.
             await made.broker.replay(["user:1"], None, 10)
             await made.publish("first")
             await until(lambda: "first" in made.news)
@@ -72,7 +72,7 @@ async def store(server: Valkey) -> AsyncIterator[Store]:
 
 
 async def swallow(made: Store, *names: str) -> None:
-    """Publish, and let the proxy lose the messages."""
+    """Publish, and let the proxy drop the messages."""
     made.proxy.swallow = True
     passed = made.proxy.swallowed
     await made.publish(*names)
@@ -99,7 +99,7 @@ def test_a_lost_message_that_no_other_follows_is_noticed_by_a_probe(server: Valk
     async def test() -> None:
         async with store(server) as made:
             before = made.broker.delivered()
-            # Right after a probe, so that the next probe is not lost too.
+            # Publish right after a probe, so that the next probe is not dropped too.
             await until(lambda: made.broker.delivered() != before)
             await swallow(made, "gone")
             await until(lambda: made.news)

@@ -1,4 +1,4 @@
-"""Pipelined commands to Valkey: no caller gets the answer of another, and none waits for ever."""
+"""Pipelined commands to Valkey: no caller gets another caller's answer, and none waits for ever."""
 
 from __future__ import annotations
 

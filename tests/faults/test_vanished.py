@@ -12,12 +12,12 @@ from tests.faults import network_namespace
 from tests.integration.process import PROGRAM_DEADLINE
 
 CUT_SECONDS = 45
-"""How long a vanished peer may stay. With a heartbeat every 5 s, as here, this is true for silent streams as well."""
+"""How long a vanished peer may stay. With heartbeats every 5 s, as here, this includes silent streams."""
 
 
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Any]:
-    """What a service and its bystanders saw when forty peers vanished; half of them get events."""
+    """Let forty peers vanish, half of which get events. Returns what the service and its bystanders saw."""
     try:
         command = network_namespace.inside("tests.faults.vanishing_peers")
     except network_namespace.NotAllowedError as error:

@@ -1,6 +1,6 @@
 """Opens streams and takes their network link down, so that the peers vanish without a FIN or a reset.
 
-A program for a network namespace of its own, in which it makes another one. It prints its findings as a line of JSON.
+It runs in a separate network namespace, in which it creates a second one. It prints its findings as a line of JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.integration.chain import SECRET
 from tests.integration.until import until
 
 HEARTBEAT_SECONDS = 5
-"""The service notices a vanished peer only by unacknowledged bytes: on a silent stream those of the next heartbeat."""
+"""The service notices a vanished peer by unacknowledged bytes. On a silent stream, these are the next heartbeat's."""
 
 WATCH_SECONDS = 60.0
 
@@ -36,7 +36,7 @@ EACH = 20
 
 
 async def stay(port: int) -> None:
-    """The far side: open the streams, report it, and go on reading."""
+    """Run the far side: open the streams, report it, and continue to read."""
     tokens = TokenSigner(secret=SECRET)
     streams = [Stream(request(tokens.sign(user))) for user in USERS for _ in range(EACH)]
     await connect_all(port, streams, NEAR)
@@ -46,7 +46,7 @@ async def stay(port: int) -> None:
 
 
 async def vanish() -> dict[str, Any]:
-    """The near side: run the service and bystanders that do not use the link, and take the link down."""
+    """Run the near side: the service, and bystanders that do not use the link. Then take the link down."""
     network_namespace.ip("link", "set", "lo", "up")
     settings: dict[str, Any] = {"heartbeat_seconds": str(HEARTBEAT_SECONDS)}
     async with service(host="0.0.0.0", **settings) as running:
@@ -82,7 +82,7 @@ async def vanish() -> dict[str, Any]:
 async def _watch(running: Service, far: asyncio.subprocess.Process) -> dict[str, Any]:
     assert far.stdin is not None
     assert far.stdout is not None
-    # Once it prints anything, it has its own namespace.
+    # When it prints anything, it is in its own namespace.
     assert await far.stdout.readline() == b"here\n"
     network_namespace.ip("link", "add", "near", "type", "veth", "peer", "name", "far", "netns", str(far.pid))
     for name, address, of in (("near", NEAR, None), ("far", FAR, far.pid)):
@@ -110,7 +110,7 @@ async def _watch(running: Service, far: asyncio.subprocess.Process) -> dict[str,
 
 
 def kernel_sockets(port: int) -> int:
-    """The number of sockets between this port and the far side, in any state (proc_net_tcp(5))."""
+    """Count the sockets between this port and the far side, in any state (proc_net_tcp(5))."""
     far = bytes(map(int, reversed(FAR.split(".")))).hex().upper()
     found = 0
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
