@@ -1,8 +1,8 @@
 """Replaces three tasks one after the other, while thousands of pages are open and events flow.
 
-``python -m tests.faults.deploy --streams 2000`` prints its figures. The exit status is 1 if a guarantee was broken. Pages
-connect through a balancer, which is a separate process. It stops using the first and third task after SIGTERM, as if
-health checks told it, and the second task before SIGTERM.
+``python -m tests.faults.deploy --streams 2000`` prints its figures. The exit status is 1 if a guarantee was broken.
+Pages connect through a balancer, which is a separate process. It stops using the first and third task after SIGTERM, as
+if health checks told it, and the second task before SIGTERM.
 """
 
 from __future__ import annotations

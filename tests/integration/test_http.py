@@ -364,7 +364,7 @@ def test_no_token_cookie_or_payload_is_in_a_log_metric_error_or_process_title_at
         cookie = {"Cookie": f"sse_session={token}"}
         answers = [
             running.get("/events", headers=cookie, params={"since": canary}),
-            running.get("/events", headers=cookie, params={"types": f"{canary}\n"}),
+            running.get("/events", headers=cookie, params={"types": f"{canary}\nx"}),
             running.get("/events", headers={**cookie, "Authorization": f"Bearer {token}x"}),
             running.get("/events", headers={"Cookie": f"sse_session={token}; sse_session={token}x"}),
             running.get("/events", headers={"Authorization": f"Bearer {token}x"}),
