@@ -60,7 +60,7 @@ class RejectionReason(StrEnum):
     ID = "id"
     """The event's id is missing, of another type, or contains a control character."""
     NAMES = "names"
-    """A user or group is not a string or an integer, or there are more than 100."""
+    """A user or group is not a string or an integer, has white space around it, or there are more than 100."""
     NOT_JSON = "not_json"
     """The message names no user, group or broadcast, and its body is not JSON, so it cannot name any either."""
     OVERRIDE = "override"

@@ -17,6 +17,8 @@ MAX_NAMES = 100
 _SERVICE_ATTRIBUTES = ("user_id", "userId", "group", "broadcast", "event_type", "subject", "event_id")
 """The attributes that the service reads."""
 
+_WHITE_SPACE = "a user or group has white space around its name; send the name without it"
+
 
 class Audience(NamedTuple):
     """Users and groups as given. Only ``channels`` checks them, so values that an override replaces may be invalid."""
@@ -41,10 +43,10 @@ class Audience(NamedTuple):
         return Audience(users, groups, broadcast, from_body)
 
     def channels(self) -> tuple[str, ...]:
-        """Return the channels of all names. Raises NotUnderstood for a name of a wrong type, or for too many names."""
+        """Return the channels of all names. Raises NotUnderstood for an invalid name, or for too many names."""
         users, groups = _names(self.users), _names(self.groups)
         if len(users) + len(groups) > MAX_NAMES:
-            raise NotUnderstood(RejectionReason.NAMES)
+            raise NotUnderstood(RejectionReason.NAMES, f"the message names more than {MAX_NAMES} users and groups")
         channels = [*map(user_channel, users), *map(group_channel, groups)]
         if self.broadcast:
             channels.append(BROADCAST)
@@ -107,34 +109,31 @@ def _are_empty(values: tuple[Any, ...]) -> bool:
 
 def _is_empty(value: Any) -> bool:
     """Whether a value of any type names nobody."""
-    if value is None:
-        return True
-    if isinstance(value, str):
-        return not value or value.isspace()
-    return isinstance(value, list) and all(
-        item is None or (isinstance(item, str) and not item.strip()) for item in value
-    )
+    return value in (None, "") or (isinstance(value, list) and all(item in (None, "") for item in value))
 
 
 def _names(values: Iterable[Any]) -> list[str]:
     """Return the names in all values. A value is a string, an integer, or a list of these. Null and empty name nobody.
 
-    White space around a name is dropped: no id has any, and shells and forms easily add it.
+    White space around a name is not trimmed: an event for the user " 42" would reach the user "42".
     """
     found = []
     for value in values:
         for item in value if isinstance(value, list) else (value,):
             if isinstance(item, str):
-                if name := item.strip():
-                    if not name.isascii() and has_surrogate(name):
-                        raise NotUnderstood(ConsumerReason.ENCODING)
-                    found.append(name)
+                if not item:
+                    continue
+                if item != item.strip():
+                    raise NotUnderstood(RejectionReason.NAMES, _WHITE_SPACE)
+                if not item.isascii() and has_surrogate(item):
+                    raise NotUnderstood(ConsumerReason.ENCODING)
+                found.append(item)
             elif item is None:
                 continue
             elif isinstance(item, int) and not isinstance(item, bool):
                 found.append(str(item))
             else:
-                raise NotUnderstood(RejectionReason.NAMES)
+                raise NotUnderstood(RejectionReason.NAMES, "a user or group is neither a string nor an integer")
     return found
 
 

@@ -91,11 +91,12 @@ def _warn(envelope: Envelope, rejection: Rejection) -> None:
     record = "" if rejection.record is None else f" record {rejection.record}"
     # The publisher knows the event's id, not the message's. It may be a text of any length, so it is shortened.
     _log.warning(
-        "message %s (event %.100s)%s was not understood (reason: %s)",
+        "message %s (event %.100s)%s was not understood (reason: %s%s)",
         envelope.message_id,
         envelope.event_id,
         record,
         rejection.reason,
+        f"; {rejection.advice}" if rejection.advice else "",
     )
 
 

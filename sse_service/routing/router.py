@@ -27,6 +27,8 @@ class Rejection(NamedTuple):
     """A RejectionReason, or a ConsumerReason if the text itself is at fault."""
     record: int | None = None
     """The record's number, from 0, in a message with several records."""
+    advice: str = ""
+    """Tells an operator what is wrong, or what to do. It contains no value of the message."""
 
 
 class Routing(NamedTuple):
@@ -71,7 +73,7 @@ class Router:
                     return self._route_records(envelope, records)
             route = self._route_one(envelope)
         except NotUnderstood as error:
-            return Routing(rejections=(Rejection(error.reason),))
+            return Routing(rejections=(Rejection(error.reason, advice=error.advice),))
         return Routing((route,)) if route.channels else Routing(unrouted=1)
 
     def _route_one(self, envelope: Envelope) -> Route:
@@ -96,7 +98,7 @@ class Router:
                 route = self._route_record(envelope, record, named, f"#{number}" if several else "")
             except NotUnderstood as error:
                 # A bad record does not affect the others.
-                rejections.append(Rejection(error.reason, number if several else None))
+                rejections.append(Rejection(error.reason, number if several else None, error.advice))
             else:
                 if route.channels:
                     routes.append(route)

@@ -13,6 +13,7 @@ from sse_service.routing.fields import has_control
 EVENTBRIDGE_SOURCE = "aws.s3"
 """The ``source`` of S3's events in EventBridge."""
 
+_NO_KEY = "the record has no object key"
 _KEY_PART = re.compile(r"(\{user\}|\*)")
 
 
@@ -36,9 +37,9 @@ def record_key(record: dict[str, Any]) -> str:
     try:
         found = record["s3"]["object"]["key"]
     except (KeyError, TypeError):
-        raise NotUnderstood(RejectionReason.S3) from None
+        raise NotUnderstood(RejectionReason.S3, _NO_KEY) from None
     if not isinstance(found, str):
-        raise NotUnderstood(RejectionReason.S3)
+        raise NotUnderstood(RejectionReason.S3, _NO_KEY)
     return unquote_plus(found)
 
 

@@ -1,5 +1,6 @@
 """A message goes to the users and groups that it names, and to nobody else."""
 
+import json
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ def test_attributes_may_name_a_user_and_a_group() -> None:
     assert channels("x", user_id="42", group="ops") == [("user:42", "group:ops")]
 
 
-@pytest.mark.parametrize("body", [{}, {"user_id": ""}, {"user_id": " "}, {"broadcast": True}, [1], "text", "3"])
+@pytest.mark.parametrize("body", [{}, {"user_id": ""}, {"user_id": [""]}, {"broadcast": True}, [1], "text", "3"])
 def test_a_message_that_names_nobody_is_unrouted(body: Any) -> None:
     assert routing(body) == Routing(unrouted=1)
 
@@ -67,11 +68,28 @@ def test_a_message_may_have_at_most_a_hundred_names() -> None:
     assert refused("x", user_id=["42"] * 100, group="one more") == RejectionReason.NAMES
 
 
-@pytest.mark.parametrize("value", [" 42", "42 ", "42\n", "\t42\r\n"])
-def test_white_space_around_a_name_is_dropped(value: str) -> None:
-    assert channels("x", user_id=value) == [("user:42",)]
-    assert channels({"user_id": [value]}) == [("user:42",)]
-    assert channels("x", group=value) == [("group:42",)]
+@pytest.mark.parametrize("value", [" 42", "42 ", "42\n", "\t42\r\n", "\u00a042", "42\u3000", " "])
+def test_a_name_with_white_space_around_it_is_not_understood(value: str) -> None:
+    # Trimmed, it could be the name of another user.
+    assert refused("x", user_id=value) == RejectionReason.NAMES
+    assert refused("x", user_id=[value]) == RejectionReason.NAMES
+    assert refused("x", user_id=json.dumps([value])) == RejectionReason.NAMES
+    assert refused("x", group=value) == RejectionReason.NAMES
+    assert refused({"user_id": value}) == RejectionReason.NAMES
+    assert refused({"data": {"group": ["ops", value]}}) == RejectionReason.NAMES
+
+
+def test_a_blank_attribute_does_not_pass_the_message_to_the_user_in_the_body() -> None:
+    assert refused({"user_id": "42"}, user_id=" ") == RejectionReason.NAMES
+
+
+def test_the_advice_for_a_name_says_what_is_wrong() -> None:
+    def advice(name: Any) -> str:
+        return routing({"user_id": name}).rejections[0].advice
+
+    assert advice(" 42") == "a user or group has white space around its name; send the name without it"
+    assert advice(1.5) == "a user or group is neither a string nor an integer"
+    assert advice(list(range(101))) == "the message names more than 100 users and groups"
 
 
 def test_a_space_inside_a_name_is_kept() -> None:

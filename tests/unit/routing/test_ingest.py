@@ -71,6 +71,14 @@ def test_rejected_messages_are_counted_by_reason() -> None:
     assert setup.counted('sse_events_dropped_total{reason="unrouted"} 0.0')
 
 
+def test_the_log_says_that_a_name_has_white_space_around_it(caplog: pytest.LogCaptureFixture) -> None:
+    assert Setup().handle('{"user_id": " canary"}') == [BAD]
+    assert caplog.messages == [
+        "message 0 (event 0) was not understood (reason: names; a user or group has white space around its name; "
+        "send the name without it)"
+    ]
+
+
 def test_with_discard_a_message_that_names_nobody_is_done_and_counted() -> None:
     setup = Setup(discard=True)
     assert setup.handle(UNROUTED, BROKEN) == [DONE, BAD]
@@ -103,7 +111,10 @@ def test_good_records_beside_a_bad_one_are_stored_once_and_the_message_is_reject
     assert [entry.event.id for entry in setup.live] == ["0#0", "0#2"]
     # A message counts once for each receive, regardless of its number of records.
     assert setup.counted('sse_messages_rejected_total{reason="s3"} 2.0')
-    assert caplog.messages == ["message 0 (event 0) record 1 was not understood (reason: s3)"] * 2
+    assert (
+        caplog.messages
+        == ["message 0 (event 0) record 1 was not understood (reason: s3; the record has no object key)"] * 2
+    )
 
 
 def test_a_message_with_a_bad_record_is_held_while_its_good_ones_cannot_be_stored(
