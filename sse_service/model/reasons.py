@@ -56,7 +56,7 @@ class RejectionReason(StrEnum):
     """Why a message cannot be routed. ``consumers.errors.ConsumerReason`` has the reasons that the consumer finds."""
 
     BROADCAST = "broadcast"
-    """An override for ``broadcast`` gave neither a boolean nor a string."""
+    """The attribute ``broadcast`` is neither true nor false, or its override gave neither a boolean nor a string."""
     ID = "id"
     """The event's id is missing, of another type, or contains a control character."""
     NAMES = "names"

@@ -17,6 +17,7 @@ MAX_NAMES = 100
 _SERVICE_ATTRIBUTES = ("user_id", "userId", "group", "broadcast", "event_type", "subject", "event_id")
 """The attributes that the service reads."""
 
+_FLAGS = {"true": True, "false": False, "": False}
 _WHITE_SPACE = "a user or group has white space around its name; send the name without it"
 
 
@@ -53,10 +54,11 @@ class Audience(NamedTuple):
         return tuple(channels if len(channels) == 1 else dict.fromkeys(channels))
 
 
-def of_attributes(attributes: Mapping[str, Any]) -> Audience | None:
+def of_attributes(attributes: Mapping[str, Any], *, overrides_broadcast: bool = False) -> Audience | None:
     """Return whom the message attributes name; None if they name nobody.
 
-    Raises NotUnderstood for a Binary value in an attribute that the service reads.
+    Raises NotUnderstood for a Binary value in an attribute that the service reads, and for a ``broadcast`` that is
+    neither true nor false, unless an override decides the broadcast.
     """
     if not attributes:
         return None
@@ -65,7 +67,13 @@ def of_attributes(attributes: Mapping[str, Any]) -> Audience | None:
             raise NotUnderstood(ConsumerReason.ATTRIBUTE)
     # A body may have userId in place of user_id, so producers write it here too.
     get = attributes.get
-    user, alias, group, broadcast = get("user_id"), get("userId"), get("group"), get("broadcast") == "true"
+    user, alias, group = get("user_id"), get("userId"), get("group")
+    broadcast = False
+    if (value := get("broadcast")) is not None:
+        flag = _FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
+        if flag is None and not overrides_broadcast:
+            raise NotUnderstood(RejectionReason.BROADCAST, "the attribute broadcast must be true or false")
+        broadcast = flag is True
     users = (_parse_array(user),) if alias is None else (_parse_array(user), _parse_array(alias))
     groups = () if group is None else (_parse_array(group),)
     if _are_empty(users) and _are_empty(groups) and not broadcast:
@@ -138,7 +146,7 @@ def _names(values: Iterable[Any]) -> list[str]:
 
 
 def _flag(value: Any) -> bool:
-    """Return True for true and ``"true"``, and False for false, null and any other string."""
+    """Return True for true and the text true in any case, and False for false, null and any other string."""
     if value is not None and not isinstance(value, bool | str):
-        raise NotUnderstood(RejectionReason.BROADCAST)
-    return value in (True, "true")
+        raise NotUnderstood(RejectionReason.BROADCAST, "SSE_ROUTE_BROADCAST gave neither a boolean nor a string")
+    return value.strip().lower() == "true" if isinstance(value, str) else value is True

@@ -61,6 +61,7 @@ class Router:
         self._key_pattern = s3.key_pattern(s3_key_pattern) if s3_key_pattern is not None else None
         # None if there are no overrides, so that a plain message costs no function call.
         self._overrides = Evaluator(overrides or Overrides()) or None
+        self._overrides_broadcast = overrides is not None and overrides.broadcast is not None
 
     def route(self, envelope: Envelope) -> Routing:
         """Sort the message's events into Routes, those that name nobody, and those that are not understood."""
@@ -78,7 +79,7 @@ class Router:
 
     def _route_one(self, envelope: Envelope) -> Route:
         attributes = envelope.attributes
-        named = audience.of_attributes(attributes) or audience.of_body(envelope.body)
+        named = self._of_attributes(envelope) or audience.of_body(envelope.body)
         if envelope.source == s3.EVENTBRIDGE_SOURCE and (key := s3.eventbridge_key(envelope.body)) is not None:
             named = named or self._owner(key)
             envelope = envelope._replace(subject=s3.subject(key))
@@ -91,7 +92,7 @@ class Router:
 
     def _route_records(self, envelope: Envelope, records: list[dict[str, Any]]) -> Routing:
         routes, unrouted, rejections = [], 0, []
-        named = audience.of_attributes(envelope.attributes)
+        named = self._of_attributes(envelope)
         for number, record in enumerate(records):
             several = len(records) > 1
             try:
@@ -122,6 +123,9 @@ class Router:
             view = {**_view(envelope), "body": record, "type": kind, "subject": subject, "time": time}
             raw = raw.overridden(self._overrides.values(view))
         return raw.route(self._max_event_bytes)
+
+    def _of_attributes(self, envelope: Envelope) -> Audience | None:
+        return audience.of_attributes(envelope.attributes, overrides_broadcast=self._overrides_broadcast)
 
     def _owner(self, key: str) -> Audience | None:
         """Return the user whom an S3 key names."""

@@ -7,8 +7,9 @@ import pytest
 
 from consumers.errors import ConsumerReason
 from sse_service.model.reasons import RejectionReason
-from sse_service.routing.router import Routing
-from tests.unit.routing.messages import channels, refused, routing
+from sse_service.routing.overrides import Overrides
+from sse_service.routing.router import Router, Routing
+from tests.unit.routing.messages import channels, refused, routed, routing
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,32 @@ def test_the_body_is_ignored_if_attributes_name_anybody() -> None:
     assert channels({"user_id": "body"}, broadcast="true") == [("broadcast",)]
     assert channels({"user_id": "body"}, broadcast="false") == [("user:body",)]
     assert channels("text", group=["a", "b"]) == [("group:a", "group:b")]
+
+
+@pytest.mark.parametrize("value", ["true", "True", "TRUE", " true\n"])
+def test_broadcast_is_true_in_any_case_and_with_blanks_around_it(value: str) -> None:
+    assert channels("x", broadcast=value) == [("broadcast",)]
+    assert channels("x", broadcast=value, user_id="42") == [("user:42", "broadcast")]
+
+
+@pytest.mark.parametrize("value", ["false", "False", " FALSE ", "", " "])
+def test_broadcast_is_false_in_any_case_and_if_it_is_blank(value: str) -> None:
+    assert channels("x", broadcast=value, user_id="42") == [("user:42",)]
+    assert routing("x", broadcast=value) == Routing(unrouted=1)
+
+
+@pytest.mark.parametrize("value", ["yes", "1", "tru e", ["true"]])
+def test_another_value_of_broadcast_is_not_understood(value: Any) -> None:
+    assert refused({"user_id": "42"}, broadcast=value) == RejectionReason.BROADCAST
+    assert refused("x", broadcast=value, user_id="42") == RejectionReason.BROADCAST
+    assert routing("x", broadcast=value).rejections[0].advice == "the attribute broadcast must be true or false"
+
+
+def test_the_attribute_broadcast_is_not_checked_if_an_override_replaces_it() -> None:
+    router = Router(overrides=Overrides(broadcast="`false`"))
+    [route] = routed({"user_id": "42"}, router, broadcast="yes")
+    assert route.channels == ("user:42",)
+    assert routing("x", router, broadcast="true") == Routing(unrouted=1)
 
 
 @pytest.mark.parametrize("value", [1.5, True, {"a": 1}, [[1]]])

@@ -90,7 +90,7 @@ def test_overrides_see_the_fields_of_the_wrapper() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "everyone"), [(True, True), ("true", True), (False, False), ("x", False), (None, False)]
+    ("value", "everyone"), [(True, True), ("true", True), (" True", True), (False, False), ("x", False), (None, False)]
 )
 def test_an_override_broadcasts_by_true_or_the_string_true(value: Any, everyone: bool) -> None:
     found = overridden({"user_id": "42", "all": value}, Overrides(broadcast="body.all"))
