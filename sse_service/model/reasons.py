@@ -66,7 +66,7 @@ class RejectionReason(StrEnum):
     OVERRIDE = "override"
     """An override's expression failed on this message."""
     S3 = "s3"
-    """An S3 record has no key."""
+    """A record of an S3 notification has no key, or is not from S3."""
     SIZE = "size"
     """The encoded ``data:`` lines are longer than ``SSE_MAX_EVENT_BYTES``."""
     SUBJECT = "subject"

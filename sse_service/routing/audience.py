@@ -54,9 +54,12 @@ class Audience(NamedTuple):
         return tuple(channels if len(channels) == 1 else dict.fromkeys(channels))
 
 
-def of_attributes(attributes: Mapping[str, Any], *, overrides_broadcast: bool = False) -> Audience | None:
+def of_attributes(
+    attributes: Mapping[str, Any], *, fractions: frozenset[str] = frozenset(), overrides_broadcast: bool = False
+) -> Audience | None:
     """Return whom the message attributes name; None if they name nobody.
 
+    ``fractions`` has the names of the attributes that are numbers but not integers.
     Raises NotUnderstood for a Binary value in an attribute that the service reads, and for a ``broadcast`` that is
     neither true nor false, unless an override decides the broadcast.
     """
@@ -66,6 +69,8 @@ def of_attributes(attributes: Mapping[str, Any], *, overrides_broadcast: bool = 
         if type(value) is bytes and name in _SERVICE_ATTRIBUTES:
             raise NotUnderstood(ConsumerReason.ATTRIBUTE)
     # A body may have userId in place of user_id, so producers write it here too.
+    if fractions:
+        attributes = {name: float("nan") if name in fractions else value for name, value in attributes.items()}
     get = attributes.get
     user, alias, group = get("user_id"), get("userId"), get("group")
     broadcast = False

@@ -90,13 +90,13 @@ class Router:
             raw = raw.overridden(self._overrides.values(_view(envelope)))
         return raw.route(self._max_event_bytes)
 
-    def _route_records(self, envelope: Envelope, records: list[dict[str, Any]]) -> Routing:
+    def _route_records(self, envelope: Envelope, records: list[Any]) -> Routing:
         routes, unrouted, rejections = [], 0, []
         named = self._of_attributes(envelope)
         for number, record in enumerate(records):
             several = len(records) > 1
             try:
-                route = self._route_record(envelope, record, named, f"#{number}" if several else "")
+                route = self._route_record(envelope, s3.check_record(record), named, f"#{number}" if several else "")
             except NotUnderstood as error:
                 # A bad record does not affect the others.
                 rejections.append(Rejection(error.reason, number if several else None, error.advice))
@@ -125,7 +125,9 @@ class Router:
         return raw.route(self._max_event_bytes)
 
     def _of_attributes(self, envelope: Envelope) -> Audience | None:
-        return audience.of_attributes(envelope.attributes, overrides_broadcast=self._overrides_broadcast)
+        return audience.of_attributes(
+            envelope.attributes, fractions=envelope.fractions, overrides_broadcast=self._overrides_broadcast
+        )
 
     def _owner(self, key: str) -> Audience | None:
         """Return the user whom an S3 key names."""

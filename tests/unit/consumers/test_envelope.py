@@ -154,6 +154,24 @@ def test_base64_data_that_cannot_be_decoded_is_not_understood(fields: dict[str, 
     assert caught.value.reason == reason
 
 
+def test_an_envelope_lists_its_number_attributes_that_are_not_integers() -> None:
+    envelope = unwrapped(
+        "x",
+        a={"DataType": "Number", "StringValue": "42"},
+        b={"DataType": "Number", "StringValue": "42.0"},
+        c={"DataType": "Number.float", "StringValue": "-1e3"},
+        d={"DataType": "String", "StringValue": "42.0"},
+        e={"DataType": "Number", "StringValue": "-7"},
+    )
+    assert envelope.fractions == {"b", "c"}
+    assert envelope.attributes["b"] == "42.0"
+    wrapped = sns(MessageAttributes={"b": {"Type": "Number", "Value": "42.0"}, "d": {"Type": "String", "Value": "1.5"}})
+    assert unwrapped(wrapped).fractions == {"b"}
+    bridge = json.dumps({"detail-type": "Done", "source": "app", "detail": {}})
+    assert unwrapped(bridge, b={"DataType": "Number", "StringValue": "42.0"}).fractions == {"b"}
+    assert unwrapped("x").fractions == frozenset()
+
+
 def test_a_binary_attribute_of_sqs_or_sns_is_bytes() -> None:
     assert unwrapped("x", blob={"DataType": "Binary", "BinaryValue": "NDI="}).attributes == {"blob": b"42"}
     assert unwrapped("x", blob={"DataType": "Binary.png", "BinaryValue": "NDI="}).attributes == {"blob": b"42"}

@@ -9,7 +9,7 @@ from consumers.errors import ConsumerReason
 from sse_service.model.reasons import RejectionReason
 from sse_service.routing.overrides import Overrides
 from sse_service.routing.router import Router, Routing
-from tests.unit.routing.messages import channels, refused, routed, routing
+from tests.unit.routing.messages import Number, channels, refused, routed, routing
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,21 @@ def test_the_attribute_broadcast_is_not_checked_if_an_override_replaces_it() -> 
 @pytest.mark.parametrize("value", [1.5, True, {"a": 1}, [[1]]])
 def test_a_name_of_a_wrong_type_is_not_understood(value: Any) -> None:
     assert refused({"user_id": value}) == RejectionReason.NAMES
+
+
+@pytest.mark.parametrize("name", ["user_id", "userId", "group"])
+def test_a_number_attribute_is_a_name_only_if_it_is_an_integer(name: str) -> None:
+    [(channel,)] = channels("x", None, **{name: Number("042")})
+    assert channel.endswith(":042")
+    for text in ("42.0", "4e1", "NaN"):
+        assert refused("x", None, **{name: Number(text)}) == RejectionReason.NAMES
+
+
+def test_other_number_attributes_may_be_fractions() -> None:
+    [route] = routed("x", user_id="42", price=Number("9.90"), event_id=Number("1.50"))
+    assert route.event.id == "1.50"
+    shown = Router(overrides=Overrides(data="attributes.price"))
+    assert routed("x", shown, user_id="42", price=Number("9.90"))[0].event.data == "9.90"
 
 
 def test_a_message_may_have_at_most_a_hundred_names() -> None:

@@ -60,7 +60,8 @@ def test_a_record_without_a_key_is_not_understood(s3: Any) -> None:
 
 
 def test_records_of_other_sources_are_a_plain_body() -> None:
-    assert channels({"Records": [{"eventSource": "aws:sqs"}], "user_id": "42"}) == [("user:42",)]
+    for records in ([{"eventSource": "aws:sqs"}], [7], [], 7):
+        assert channels({"Records": records, "user_id": "42"}) == [("user:42",)]
 
 
 @pytest.mark.parametrize("pattern", ["", "users/*", "{user}/{user}"])
@@ -79,6 +80,13 @@ def test_a_bad_record_does_not_affect_the_others() -> None:
     found = routing({"Records": [s3_record("users/1/a"), bad, s3_record("users/3/c")]}, KEYS)
     assert [(r.channels, r.event.id) for r in found.routes] == [(("user:1",), "m#0"), (("user:3",), "m#2")]
     assert found.rejections == (Rejection(RejectionReason.S3, record=1, advice="the record has no object key"),)
+
+
+@pytest.mark.parametrize("odd", [7, None, [], {}, {"eventSource": "aws:sqs"}])
+def test_a_record_that_is_not_from_s3_does_not_affect_the_s3_records(odd: Any) -> None:
+    found = routing({"Records": [odd, s3_record("users/42/a")]}, KEYS)
+    assert [(r.channels, r.event.id) for r in found.routes] == [(("user:42",), "m#1")]
+    assert found.rejections == (Rejection(RejectionReason.S3, record=0, advice="the record is not from S3"),)
 
 
 def test_a_key_with_a_control_character_gives_no_subject() -> None:
