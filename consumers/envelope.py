@@ -60,7 +60,7 @@ def unwrap(
         value = parse(body)
     elif attributes:
         read_attributes = {
-            name: attribute_value(a.get("DataType"), a.get("StringValue") or a.get("BinaryValue"))
+            name: attribute_value(name, a.get("DataType"), a.get("StringValue") or a.get("BinaryValue"))
             for name, a in attributes.items()
         }
         fractions = frozenset(

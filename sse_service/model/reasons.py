@@ -62,7 +62,7 @@ class RejectionReason(StrEnum):
     NAMES = "names"
     """A user or group is not a string or an integer, has white space around it, or there are more than 100."""
     NOT_JSON = "not_json"
-    """The message names no user, group or broadcast, and its body is not JSON, so it cannot name any either."""
+    """The message names no user, group or broadcast: it has no message attributes, and its body is not JSON."""
     OVERRIDE = "override"
     """An override's expression failed on this message."""
     S3 = "s3"

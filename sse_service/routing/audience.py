@@ -67,7 +67,9 @@ def of_attributes(
         return None
     for name, value in attributes.items():
         if type(value) is bytes and name in _SERVICE_ATTRIBUTES:
-            raise NotUnderstood(ConsumerReason.ATTRIBUTE)
+            raise NotUnderstood(
+                ConsumerReason.ATTRIBUTE, f"the message attribute {name} is Binary; send it as a String"
+            )
     # A body may have userId in place of user_id, so producers write it here too.
     if fractions:
         attributes = {name: float("nan") if name in fractions else value for name, value in attributes.items()}

@@ -172,6 +172,8 @@ def test_the_attribute_user_id_may_be_spelled_userid() -> None:
 @pytest.mark.parametrize("name", ["user_id", "userId", "group", "broadcast", "event_type", "subject", "event_id"])
 def test_a_binary_value_in_an_attribute_that_the_service_reads_is_not_understood(name: str) -> None:
     assert refused({"user_id": "body"}, None, **{name: b"NDI="}) == ConsumerReason.ATTRIBUTE
+    [rejection] = routing({"user_id": "body"}, None, **{name: b"NDI="}).rejections
+    assert rejection.advice == f"the message attribute {name} is Binary; send it as a String"
 
 
 def test_other_attributes_may_be_binary() -> None:
