@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from consumers.errors import ConsumerReason, NotUnderstood
 from consumers.event_formats import extract_content
-from consumers.sns import attribute_value, is_truncated_notification, read_notification
+from consumers.sns import attribute_value, is_fraction, is_truncated_notification, read_notification
 from consumers.text import NOT_JSON, check_unicode, parse
 
 
@@ -32,6 +32,8 @@ class Envelope(NamedTuple):
     subject: str | None = None
     wrapper: Mapping[str, Any] | None = None
     """The whole EventBridge event or CloudEvent that contained ``body``."""
+    fractions: frozenset[str] = frozenset()
+    """The names of the attributes of type ``Number`` that are not integers. All numbers are texts in ``attributes``."""
 
 
 def unwrap(
@@ -52,14 +54,18 @@ def unwrap(
     if value is NOT_JSON and is_truncated_notification(body):
         raise NotUnderstood(ConsumerReason.ENVELOPE)
     event_id, source, subject, time = message_id, None, None, None
+    fractions: frozenset[str] = frozenset()
     if isinstance(value, dict) and "TopicArn" in value and (wrapped := read_notification(value)) is not None:
-        event_id, source, body, subject, time, read_attributes = wrapped
+        event_id, source, body, subject, time, read_attributes, fractions = wrapped
         value = parse(body)
     elif attributes:
         read_attributes = {
-            name: attribute_value(a.get("DataType"), a.get("StringValue") or a.get("BinaryValue"))
+            name: attribute_value(name, a.get("DataType"), a.get("StringValue") or a.get("BinaryValue"))
             for name, a in attributes.items()
         }
+        fractions = frozenset(
+            name for name, a in attributes.items() if is_fraction(a.get("DataType"), a.get("StringValue"))
+        )
     else:
         read_attributes = {}
     if "\0" in body:
@@ -69,7 +75,9 @@ def unwrap(
     content = extract_content(value) if isinstance(value, dict) else None
     if content is None:
         parsed = body if value is NOT_JSON else value
-        return Envelope(message_id, event_id, parsed, body, read_attributes, time, source, None, subject)
+        return Envelope(
+            message_id, event_id, parsed, body, read_attributes, time, source, None, subject, None, fractions
+        )
     return Envelope(
         message_id=message_id,
         event_id=content.id if isinstance(content.id, str) and content.id else event_id,
@@ -81,6 +89,7 @@ def unwrap(
         type=content.type,
         subject=_string(content.subject) or subject,
         wrapper=value,
+        fractions=fractions,
     )
 
 

@@ -35,7 +35,8 @@ class ConsumerError(Exception):
 class NotUnderstood(ConsumerError):  # noqa: N818  the vocabulary's word for the outcome
     """A message that cannot be understood, so that no retry can help.
 
-    ``reason`` is a metric's label. ``advice`` tells an operator what to do. Neither contains text of the message.
+    ``reason`` is a metric's label. ``advice`` tells an operator what to do. Neither contains text of the message,
+    except that the advice may have the names of its attributes, made harmless by ``text.loggable_name``.
     """
 
     def __init__(self, reason: StrEnum, advice: str = "") -> None:

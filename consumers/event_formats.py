@@ -63,7 +63,7 @@ def _cloudevents(value: dict[str, Any]) -> Content | None:
         text = _to_text(body)
     elif body is not None:
         # An event must not have both (CloudEvents JSON format, §3.1.1), and nothing tells which one is meant.
-        raise NotUnderstood(ConsumerReason.DATA)
+        raise NotUnderstood(ConsumerReason.DATA, "the CloudEvent has both data and data_base64; send one of them")
     else:
         text = _decode(encoded)
         body = _parse(text, value.get("datacontenttype"))

@@ -9,9 +9,10 @@ import re
 from typing import Any, NamedTuple
 
 from consumers.errors import ConsumerReason, NotUnderstood
-from consumers.text import NOT_JSON, decode_base64, parse
+from consumers.text import NOT_JSON, decode_base64, loggable_name, parse
 
 _NOTIFICATION_START = re.compile(r'\s*\{\s*"Type"\s*:\s*"Notification"')
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 _TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_.-]{1,256}", re.ASCII)
 # SNS sends these if someone other than the queue's owner created the subscription.
 _CONFIRMATIONS = {
@@ -31,6 +32,7 @@ class Notification(NamedTuple):
     subject: str | None
     time: str | None
     attributes: dict[str, Any]
+    fractions: frozenset[str]
 
 
 def is_truncated_notification(text: str) -> bool:
@@ -56,24 +58,37 @@ def read_notification(value: dict[str, Any]) -> Notification | None:
         raise NotUnderstood(ConsumerReason.ENVELOPE)
     raw = value.get("MessageAttributes") or {}
     try:
-        attributes = {name: attribute_value(a.get("Type"), a.get("Value")) for name, a in raw.items()}
+        attributes = {name: attribute_value(name, a.get("Type"), a.get("Value")) for name, a in raw.items()}
+        fractions = frozenset(name for name, a in raw.items() if is_fraction(a.get("Type"), a.get("Value")))
     except AttributeError:
         raise NotUnderstood(ConsumerReason.ENVELOPE) from None
-    return Notification(message_id, topic, message, subject, time, attributes)
+    return Notification(message_id, topic, message, subject, time, attributes, fractions)
 
 
-def attribute_value(kind: Any, value: Any) -> Any:
+def attribute_value(name: str, kind: Any, value: Any) -> Any:
     """Return an attribute's value: a list for ``String.Array``, bytes for ``Binary``, otherwise the value unchanged."""
     if kind == "String" or not isinstance(kind, str) or not isinstance(value, str):
         return value
     if kind.startswith("Binary"):
-        return decode_base64(value, ConsumerReason.ATTRIBUTE)
+        return decode_base64(
+            value, ConsumerReason.ATTRIBUTE, f"the message attribute {loggable_name(name)} is Binary, but not Base64"
+        )
     if kind != "String.Array":
         return value
     parsed = parse(value)
     if parsed is NOT_JSON or not isinstance(parsed, list):
-        raise NotUnderstood(ConsumerReason.ATTRIBUTE)
+        raise NotUnderstood(
+            ConsumerReason.ATTRIBUTE,
+            f"the message attribute {loggable_name(name)} is a String.Array, but not a JSON array",
+        )
     return parsed
+
+
+def is_fraction(kind: Any, value: Any) -> bool:
+    """Whether an attribute has the type ``Number``, and a value that is not an integer."""
+    if kind == "String" or not isinstance(kind, str) or not kind.startswith("Number"):
+        return False
+    return not (isinstance(value, str) and _INTEGER.fullmatch(value))
 
 
 def _loggable(topic: Any) -> str:

@@ -31,13 +31,21 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def decode_base64(value: Any, reason: ConsumerReason) -> bytes:
+def decode_base64(value: Any, reason: ConsumerReason, advice: str = "") -> bytes:
     """Decode a Base64 text. Raises NotUnderstood with the given reason for anything else."""
     try:
         # Without validate, characters outside the alphabet are skipped. RFC 4648 §3.3 requires that they are rejected.
         return b64decode(value, validate=True)
     except (TypeError, ValueError):
-        raise NotUnderstood(reason) from None
+        raise NotUnderstood(reason, advice) from None
+
+
+def loggable_name(name: str) -> str:
+    """Shorten the name of a message attribute for the log, and replace blanks and all that is not printable.
+
+    Anyone who may send to the queue can choose the name, and could inject text into the log (CWE-117).
+    """
+    return "".join(character if character.isprintable() and character != " " else "?" for character in name[:64])
 
 
 def check_unicode(text: str) -> None:

@@ -17,6 +17,9 @@ MAX_NAMES = 100
 _SERVICE_ATTRIBUTES = ("user_id", "userId", "group", "broadcast", "event_type", "subject", "event_id")
 """The attributes that the service reads."""
 
+_FLAGS = {"true": True, "false": False, "": False}
+_WHITE_SPACE = "a user or group has white space around its name; send the name without it"
+
 
 class Audience(NamedTuple):
     """Users and groups as given. Only ``channels`` checks them, so values that an override replaces may be invalid."""
@@ -41,29 +44,43 @@ class Audience(NamedTuple):
         return Audience(users, groups, broadcast, from_body)
 
     def channels(self) -> tuple[str, ...]:
-        """Return the channels of all names. Raises NotUnderstood for a name of a wrong type, or for too many names."""
+        """Return the channels of all names. Raises NotUnderstood for an invalid name, or for too many names."""
         users, groups = _names(self.users), _names(self.groups)
         if len(users) + len(groups) > MAX_NAMES:
-            raise NotUnderstood(RejectionReason.NAMES)
+            raise NotUnderstood(RejectionReason.NAMES, f"the message names more than {MAX_NAMES} users and groups")
         channels = [*map(user_channel, users), *map(group_channel, groups)]
         if self.broadcast:
             channels.append(BROADCAST)
         return tuple(channels if len(channels) == 1 else dict.fromkeys(channels))
 
 
-def of_attributes(attributes: Mapping[str, Any]) -> Audience | None:
+def of_attributes(
+    attributes: Mapping[str, Any], *, fractions: frozenset[str] = frozenset(), overrides_broadcast: bool = False
+) -> Audience | None:
     """Return whom the message attributes name; None if they name nobody.
 
-    Raises NotUnderstood for a Binary value in an attribute that the service reads.
+    ``fractions`` has the names of the attributes that are numbers but not integers.
+    Raises NotUnderstood for a Binary value in an attribute that the service reads, and for a ``broadcast`` that is
+    neither true nor false, unless an override decides the broadcast.
     """
     if not attributes:
         return None
     for name, value in attributes.items():
         if type(value) is bytes and name in _SERVICE_ATTRIBUTES:
-            raise NotUnderstood(ConsumerReason.ATTRIBUTE)
+            raise NotUnderstood(
+                ConsumerReason.ATTRIBUTE, f"the message attribute {name} is Binary; send it as a String"
+            )
     # A body may have userId in place of user_id, so producers write it here too.
+    if fractions:
+        attributes = {name: float("nan") if name in fractions else value for name, value in attributes.items()}
     get = attributes.get
-    user, alias, group, broadcast = get("user_id"), get("userId"), get("group"), get("broadcast") == "true"
+    user, alias, group = get("user_id"), get("userId"), get("group")
+    broadcast = False
+    if (value := get("broadcast")) is not None:
+        flag = _FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
+        if flag is None and not overrides_broadcast:
+            raise NotUnderstood(RejectionReason.BROADCAST, "the attribute broadcast must be true or false")
+        broadcast = flag is True
     users = (_parse_array(user),) if alias is None else (_parse_array(user), _parse_array(alias))
     groups = () if group is None else (_parse_array(group),)
     if _are_empty(users) and _are_empty(groups) and not broadcast:
@@ -107,39 +124,36 @@ def _are_empty(values: tuple[Any, ...]) -> bool:
 
 def _is_empty(value: Any) -> bool:
     """Whether a value of any type names nobody."""
-    if value is None:
-        return True
-    if isinstance(value, str):
-        return not value or value.isspace()
-    return isinstance(value, list) and all(
-        item is None or (isinstance(item, str) and not item.strip()) for item in value
-    )
+    return value in (None, "") or (isinstance(value, list) and all(item in (None, "") for item in value))
 
 
 def _names(values: Iterable[Any]) -> list[str]:
     """Return the names in all values. A value is a string, an integer, or a list of these. Null and empty name nobody.
 
-    White space around a name is dropped: no id has any, and shells and forms easily add it.
+    White space around a name is not trimmed: an event for the user " 42" would reach the user "42".
     """
     found = []
     for value in values:
         for item in value if isinstance(value, list) else (value,):
             if isinstance(item, str):
-                if name := item.strip():
-                    if not name.isascii() and has_surrogate(name):
-                        raise NotUnderstood(ConsumerReason.ENCODING)
-                    found.append(name)
+                if not item:
+                    continue
+                if item != item.strip():
+                    raise NotUnderstood(RejectionReason.NAMES, _WHITE_SPACE)
+                if not item.isascii() and has_surrogate(item):
+                    raise NotUnderstood(ConsumerReason.ENCODING)
+                found.append(item)
             elif item is None:
                 continue
             elif isinstance(item, int) and not isinstance(item, bool):
                 found.append(str(item))
             else:
-                raise NotUnderstood(RejectionReason.NAMES)
+                raise NotUnderstood(RejectionReason.NAMES, "a user or group is neither a string nor an integer")
     return found
 
 
 def _flag(value: Any) -> bool:
-    """Return True for true and ``"true"``, and False for false, null and any other string."""
+    """Return True for true and the text true in any case, and False for false, null and any other string."""
     if value is not None and not isinstance(value, bool | str):
-        raise NotUnderstood(RejectionReason.BROADCAST)
-    return value in (True, "true")
+        raise NotUnderstood(RejectionReason.BROADCAST, "SSE_ROUTE_BROADCAST gave neither a boolean nor a string")
+    return value.strip().lower() == "true" if isinstance(value, str) else value is True

@@ -13,7 +13,8 @@ from sse_service.model.reasons import RejectionReason
 LINE_BYTES = len("data: \n")
 """Bytes that an event stream needs for each line of the data, in addition to its text."""
 
-_ID = RejectionReason.ID  # the lookup in the enum takes longer than the check
+# The lookup in the enum takes longer than the check.
+_ID, _TYPE = RejectionReason.ID, RejectionReason.TYPE
 
 # JSON's escapes can write a lone surrogate, UTF-8 cannot.
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -32,6 +33,12 @@ def one_line(value: Any, reason: StrEnum) -> str | None:
     if not isinstance(value, str) or not (value.isprintable() or not has_control(value)):
         raise NotUnderstood(reason)
     return value
+
+
+def event_type(value: Any) -> str | None:
+    """Check a type, as ``one_line`` does. Blanks around it are dropped, as in the filter ``types`` of a stream."""
+    found = one_line(value, _TYPE)
+    return found.strip(" ") or None if found else None
 
 
 def event_id(value: Any) -> str:

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from consumers.base import Outcome
+from consumers.text import loggable_name
 from sse_service.model.errors import Unavailable
 from sse_service.model.reasons import DropReason, RejectionReason
 from sse_service.routing.router import Rejection, Routing
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from sse_service.model.events import Route
     from sse_service.routing.router import Router
     from sse_service.telemetry.metrics import Metrics
+
+MAX_LOGGED_NAMES = 10
 
 _log = logging.getLogger(__name__)
 
@@ -41,9 +44,7 @@ class Ingest:
     def _route(self, envelope: Envelope) -> Routing:
         routing = self._router.route(envelope)
         if routing.unrouted and not (routing.routes or routing.rejections or self._discard_unrouted):
-            is_json = envelope.body != envelope.text
-            reason = RejectionReason.UNROUTED if is_json else RejectionReason.NOT_JSON
-            return routing._replace(rejections=(Rejection(reason),))
+            return routing._replace(rejections=(_names_nobody(envelope),))
         if not self._warned_of_comma and _has_comma(routing):
             self._warned_of_comma = True
             _log.warning(
@@ -79,6 +80,20 @@ class Ingest:
         return Outcome.DONE
 
 
+def _names_nobody(envelope: Envelope) -> Rejection:
+    """Say what the message has in place of a name. Values of attributes may be secret, so only their names are told."""
+    is_json, names = envelope.body != envelope.text, list(envelope.attributes)
+    found = "it has no message attributes"
+    if names:
+        more = f" and {len(names) - MAX_LOGGED_NAMES} more" if len(names) > MAX_LOGGED_NAMES else ""
+        found = f"its message attributes are {', '.join(map(loggable_name, names[:MAX_LOGGED_NAMES]))}{more}"
+    if not is_json:
+        found += ", and its body is not JSON"
+    # If there are attributes, one of them is probably misspelled. That the body is a text is then no fault.
+    reason = RejectionReason.UNROUTED if is_json or names else RejectionReason.NOT_JSON
+    return Rejection(reason, advice=f"the message names nobody: {found}; expected: user_id, group or broadcast=true")
+
+
 def _has_comma(routing: Routing) -> bool:
     for route in routing.routes:
         for channel in route.channels:
@@ -91,11 +106,12 @@ def _warn(envelope: Envelope, rejection: Rejection) -> None:
     record = "" if rejection.record is None else f" record {rejection.record}"
     # The publisher knows the event's id, not the message's. It may be a text of any length, so it is shortened.
     _log.warning(
-        "message %s (event %.100s)%s was not understood (reason: %s)",
+        "message %s (event %.100s)%s was not understood (reason: %s%s)",
         envelope.message_id,
         envelope.event_id,
         record,
         rejection.reason,
+        f"; {rejection.advice}" if rejection.advice else "",
     )
 
 

@@ -9,10 +9,10 @@ from consumers.errors import NotUnderstood
 from sse_service.model.events import Event, Route
 from sse_service.model.reasons import RejectionReason
 from sse_service.routing.audience import Audience
-from sse_service.routing.fields import data_text, event_id, exceeds, one_line
+from sse_service.routing.fields import data_text, event_id, event_type, exceeds, one_line
 
 # The lookup in the enum takes longer than the check.
-_TYPE, _SUBJECT = RejectionReason.TYPE, RejectionReason.SUBJECT
+_SUBJECT = RejectionReason.SUBJECT
 
 
 class RawEvent(NamedTuple):
@@ -37,7 +37,7 @@ class RawEvent(NamedTuple):
         event = Event(
             event_id(self.id) + self.suffix,
             data_text(self.data),
-            one_line(self.type, _TYPE),
+            event_type(self.type),
             one_line(self.subject, _SUBJECT),
             self.time,
         )

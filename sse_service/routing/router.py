@@ -27,6 +27,8 @@ class Rejection(NamedTuple):
     """A RejectionReason, or a ConsumerReason if the text itself is at fault."""
     record: int | None = None
     """The record's number, from 0, in a message with several records."""
+    advice: str = ""
+    """Tells an operator what is wrong, or what to do. It contains no value of the message."""
 
 
 class Routing(NamedTuple):
@@ -59,6 +61,7 @@ class Router:
         self._key_pattern = s3.key_pattern(s3_key_pattern) if s3_key_pattern is not None else None
         # None if there are no overrides, so that a plain message costs no function call.
         self._overrides = Evaluator(overrides or Overrides()) or None
+        self._overrides_broadcast = overrides is not None and overrides.broadcast is not None
 
     def route(self, envelope: Envelope) -> Routing:
         """Sort the message's events into Routes, those that name nobody, and those that are not understood."""
@@ -71,12 +74,12 @@ class Router:
                     return self._route_records(envelope, records)
             route = self._route_one(envelope)
         except NotUnderstood as error:
-            return Routing(rejections=(Rejection(error.reason),))
+            return Routing(rejections=(Rejection(error.reason, advice=error.advice),))
         return Routing((route,)) if route.channels else Routing(unrouted=1)
 
     def _route_one(self, envelope: Envelope) -> Route:
         attributes = envelope.attributes
-        named = audience.of_attributes(attributes) or audience.of_body(envelope.body)
+        named = self._of_attributes(envelope) or audience.of_body(envelope.body)
         if envelope.source == s3.EVENTBRIDGE_SOURCE and (key := s3.eventbridge_key(envelope.body)) is not None:
             named = named or self._owner(key)
             envelope = envelope._replace(subject=s3.subject(key))
@@ -87,16 +90,16 @@ class Router:
             raw = raw.overridden(self._overrides.values(_view(envelope)))
         return raw.route(self._max_event_bytes)
 
-    def _route_records(self, envelope: Envelope, records: list[dict[str, Any]]) -> Routing:
+    def _route_records(self, envelope: Envelope, records: list[Any]) -> Routing:
         routes, unrouted, rejections = [], 0, []
-        named = audience.of_attributes(envelope.attributes)
+        named = self._of_attributes(envelope)
         for number, record in enumerate(records):
             several = len(records) > 1
             try:
-                route = self._route_record(envelope, record, named, f"#{number}" if several else "")
+                route = self._route_record(envelope, s3.check_record(record), named, f"#{number}" if several else "")
             except NotUnderstood as error:
                 # A bad record does not affect the others.
-                rejections.append(Rejection(error.reason, number if several else None))
+                rejections.append(Rejection(error.reason, number if several else None, error.advice))
             else:
                 if route.channels:
                     routes.append(route)
@@ -120,6 +123,11 @@ class Router:
             view = {**_view(envelope), "body": record, "type": kind, "subject": subject, "time": time}
             raw = raw.overridden(self._overrides.values(view))
         return raw.route(self._max_event_bytes)
+
+    def _of_attributes(self, envelope: Envelope) -> Audience | None:
+        return audience.of_attributes(
+            envelope.attributes, fractions=envelope.fractions, overrides_broadcast=self._overrides_broadcast
+        )
 
     def _owner(self, key: str) -> Audience | None:
         """Return the user whom an S3 key names."""

@@ -13,6 +13,7 @@ from sse_service.routing.fields import has_control
 EVENTBRIDGE_SOURCE = "aws.s3"
 """The ``source`` of S3's events in EventBridge."""
 
+_NO_KEY = "the record has no object key"
 _KEY_PART = re.compile(r"(\{user\}|\*)")
 
 
@@ -21,14 +22,22 @@ def is_test_event(body: dict[str, Any]) -> bool:
     return body.get("Service") == "Amazon S3" and body.get("Event") == "s3:TestEvent"
 
 
-def records(body: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """Return the records of a notification; None for any other body."""
+def records(body: dict[str, Any]) -> list[Any] | None:
+    """Return all records of a body in which at least one is from S3; None for any other body."""
     found = body.get("Records")
-    if not isinstance(found, list) or not found:
-        return None
-    if not all(isinstance(r, dict) and r.get("eventSource") == "aws:s3" for r in found):
-        return None
+    return found if isinstance(found, list) and any(map(_is_from_s3, found)) else None
+
+
+def check_record(record: Any) -> dict[str, Any]:
+    """Return a record that is from S3. Raises NotUnderstood for any other value."""
+    if not _is_from_s3(record):
+        raise NotUnderstood(RejectionReason.S3, "the record is not from S3")
+    found: dict[str, Any] = record
     return found
+
+
+def _is_from_s3(record: Any) -> bool:
+    return isinstance(record, dict) and record.get("eventSource") == "aws:s3"
 
 
 def record_key(record: dict[str, Any]) -> str:
@@ -36,9 +45,9 @@ def record_key(record: dict[str, Any]) -> str:
     try:
         found = record["s3"]["object"]["key"]
     except (KeyError, TypeError):
-        raise NotUnderstood(RejectionReason.S3) from None
+        raise NotUnderstood(RejectionReason.S3, _NO_KEY) from None
     if not isinstance(found, str):
-        raise NotUnderstood(RejectionReason.S3)
+        raise NotUnderstood(RejectionReason.S3, _NO_KEY)
     return unquote_plus(found)
 
 

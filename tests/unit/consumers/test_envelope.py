@@ -154,11 +154,48 @@ def test_base64_data_that_cannot_be_decoded_is_not_understood(fields: dict[str, 
     assert caught.value.reason == reason
 
 
+def test_an_envelope_lists_its_number_attributes_that_are_not_integers() -> None:
+    envelope = unwrapped(
+        "x",
+        a={"DataType": "Number", "StringValue": "42"},
+        b={"DataType": "Number", "StringValue": "42.0"},
+        c={"DataType": "Number.float", "StringValue": "-1e3"},
+        d={"DataType": "String", "StringValue": "42.0"},
+        e={"DataType": "Number", "StringValue": "-7"},
+    )
+    assert envelope.fractions == {"b", "c"}
+    assert envelope.attributes["b"] == "42.0"
+    wrapped = sns(MessageAttributes={"b": {"Type": "Number", "Value": "42.0"}, "d": {"Type": "String", "Value": "1.5"}})
+    assert unwrapped(wrapped).fractions == {"b"}
+    bridge = json.dumps({"detail-type": "Done", "source": "app", "detail": {}})
+    assert unwrapped(bridge, b={"DataType": "Number", "StringValue": "42.0"}).fractions == {"b"}
+    assert unwrapped("x").fractions == frozenset()
+
+
 def test_a_binary_attribute_of_sqs_or_sns_is_bytes() -> None:
     assert unwrapped("x", blob={"DataType": "Binary", "BinaryValue": "NDI="}).attributes == {"blob": b"42"}
     assert unwrapped("x", blob={"DataType": "Binary.png", "BinaryValue": "NDI="}).attributes == {"blob": b"42"}
     wrapped = sns(MessageAttributes={"blob": {"Type": "Binary", "Value": "NDI="}})
     assert unwrapped(wrapped).attributes == {"blob": b"42"}
+
+
+def test_the_advice_for_an_attribute_names_it_but_not_its_value() -> None:
+    def advice(kind: str, value: str, name: str = "group") -> str:
+        with pytest.raises(NotUnderstood) as caught:
+            unwrapped(sns(MessageAttributes={name: {"Type": kind, "Value": value}}))
+        assert caught.value.reason == "attribute"
+        return caught.value.advice
+
+    assert advice("String.Array", "canary") == "the message attribute group is a String.Array, but not a JSON array"
+    assert advice("String.Array", "{}") == "the message attribute group is a String.Array, but not a JSON array"
+    assert advice("Binary", "canary!") == "the message attribute group is Binary, but not Base64"
+    assert advice("Binary", "canary!", "a\nb" + "x" * 99).startswith(f"the message attribute a?b{'x' * 61} is")
+
+
+def test_the_advice_for_a_cloudevent_with_both_kinds_of_data_says_so() -> None:
+    with pytest.raises(NotUnderstood) as caught:
+        cloudevent(data_base64="e30=", data={})
+    assert caught.value.advice == "the CloudEvent has both data and data_base64; send one of them"
 
 
 def test_a_binary_attribute_that_is_not_base64_is_not_understood() -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from consumers.envelope import unwrap
 from sse_service.model.events import Route
 from sse_service.routing.overrides import Overrides
 from sse_service.routing.router import Router, Routing
+
+
+class Number(NamedTuple):
+    """The value of an attribute of type Number."""
+
+    text: str
 
 
 def routing(body: Any, router: Router | None = None, **attributes: Any) -> Routing:
@@ -37,8 +43,8 @@ def overridden(body: Any, overrides: Overrides, **attributes: Any) -> Route:
     return routed(body, Router(overrides=overrides), **attributes)[0]
 
 
-def channels(body: Any, **attributes: Any) -> list[tuple[str, ...]]:
-    return [route.channels for route in routed(body, **attributes)]
+def channels(body: Any, router: Router | None = None, **attributes: Any) -> list[tuple[str, ...]]:
+    return [route.channels for route in routed(body, router, **attributes)]
 
 
 def s3_record(key: str) -> dict[str, Any]:
@@ -48,6 +54,8 @@ def s3_record(key: str) -> dict[str, Any]:
 def _attribute(value: Any) -> dict[str, str]:
     if isinstance(value, bytes):
         return {"DataType": "Binary", "BinaryValue": value.decode()}
+    if isinstance(value, Number):
+        return {"DataType": "Number", "StringValue": value.text}
     if isinstance(value, list):
         return {"DataType": "String.Array", "StringValue": json.dumps(value)}
     return {"DataType": "String", "StringValue": value}

@@ -19,6 +19,10 @@ from sse_service.telemetry.metrics import Metrics
 
 GOOD, UNROUTED, BROKEN = '{"user_id": "42"}', "{}", '{"user_id": 1.5}'
 NOT_JSON = '{"user_id": "42", "ratio": NaN}'
+NAMES_NOBODY = (
+    "(reason: unrouted; the message names nobody: it has no message attributes; "
+    "expected: user_id, group or broadcast=true)"
+)
 S3_TEST = '{"Service": "Amazon S3", "Event": "s3:TestEvent"}'
 
 
@@ -71,6 +75,14 @@ def test_rejected_messages_are_counted_by_reason() -> None:
     assert setup.counted('sse_events_dropped_total{reason="unrouted"} 0.0')
 
 
+def test_the_log_says_that_a_name_has_white_space_around_it(caplog: pytest.LogCaptureFixture) -> None:
+    assert Setup().handle('{"user_id": " canary"}') == [BAD]
+    assert caplog.messages == [
+        "message 0 (event 0) was not understood (reason: names; a user or group has white space around its name; "
+        "send the name without it)"
+    ]
+
+
 def test_with_discard_a_message_that_names_nobody_is_done_and_counted() -> None:
     setup = Setup(discard=True)
     assert setup.handle(UNROUTED, BROKEN) == [DONE, BAD]
@@ -103,7 +115,10 @@ def test_good_records_beside_a_bad_one_are_stored_once_and_the_message_is_reject
     assert [entry.event.id for entry in setup.live] == ["0#0", "0#2"]
     # A message counts once for each receive, regardless of its number of records.
     assert setup.counted('sse_messages_rejected_total{reason="s3"} 2.0')
-    assert caplog.messages == ["message 0 (event 0) record 1 was not understood (reason: s3)"] * 2
+    assert (
+        caplog.messages
+        == ["message 0 (event 0) record 1 was not understood (reason: s3; the record has no object key)"] * 2
+    )
 
 
 def test_a_message_with_a_bad_record_is_held_while_its_good_ones_cannot_be_stored(
@@ -126,14 +141,44 @@ def test_a_message_that_is_not_json_and_names_nobody_has_the_reason_not_json(
 ) -> None:
     setup = Setup()
     assert setup.handle(body) == [BAD]
-    assert caplog.messages == ["message 0 (event 0) was not understood (reason: not_json)"]
+    assert caplog.messages == [
+        "message 0 (event 0) was not understood (reason: not_json; the message names nobody: it has no message "
+        "attributes, and its body is not JSON; expected: user_id, group or broadcast=true)"
+    ]
     assert Setup(discard=True).handle(body) == [DONE]
 
 
 @pytest.mark.parametrize("body", ['"a text in JSON"', "[]", "null", '"42"'])
 def test_json_that_names_nobody_has_the_reason_unrouted(body: str, caplog: pytest.LogCaptureFixture) -> None:
     assert Setup().handle(body) == [BAD]
-    assert caplog.messages == ["message 0 (event 0) was not understood (reason: unrouted)"]
+    assert caplog.messages == ["message 0 (event 0) was not understood " + NAMES_NOBODY]
+
+
+def attributes_in_log(body: str, caplog: pytest.LogCaptureFixture, *names: str) -> str:
+    """Handle one message with these attributes, and return its line in the log."""
+    attributes = {name: {"DataType": "String", "StringValue": "canary"} for name in names}
+    envelope = unwrap(message_id="0", body=body, attributes=attributes)
+    caplog.clear()
+    assert asyncio.run(Setup().handler([envelope])) == [BAD]
+    [line] = caplog.messages
+    assert "canary" not in line
+    return line
+
+
+@pytest.mark.parametrize("name", ["UserId", "groups"])
+def test_a_misspelled_attribute_is_named_in_the_log(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert attributes_in_log("hi", caplog, name) == (
+        f"message 0 (event 0) was not understood (reason: unrouted; the message names nobody: its message attributes "
+        f"are {name}, and its body is not JSON; expected: user_id, group or broadcast=true)"
+    )
+    assert f"attributes are {name}; expected: user_id" in attributes_in_log("{}", caplog, name)
+
+
+def test_the_log_names_at_most_ten_attributes_shortened_and_printable(caplog: pytest.LogCaptureFixture) -> None:
+    line = attributes_in_log("{}", caplog, *(f"a{n}" for n in range(12)))
+    assert "attributes are a0, a1, a2, a3, a4, a5, a6, a7, a8, a9 and 2 more; expected" in line
+    assert f"attributes are {'x' * 64}; expected" in attributes_in_log("{}", caplog, "x" * 65)
+    assert "attributes are a?b?c?; expected" in attributes_in_log("{}", caplog, "a\nb c\u202e")
 
 
 def test_a_comma_in_a_name_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -159,6 +204,6 @@ def test_at_debug_each_stored_event_has_one_line_with_its_ids_and_no_payload(
         Setup(discard=True).handle(UNROUTED)
     assert [record.getMessage() for record in caplog.records] == [
         "message 0: stored event 0 for 2 channels",
-        "message 1 (event 1) was not understood (reason: unrouted)",
+        "message 1 (event 1) was not understood " + NAMES_NOBODY,
         "message 0: 1 events name nobody",
     ]

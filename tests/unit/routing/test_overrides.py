@@ -60,6 +60,10 @@ def test_an_overridden_field_has_no_fallback() -> None:
     assert routing({"user_id": "default"}, Router(overrides=Overrides(user="body.owner.id"))) == Routing(unrouted=1)
 
 
+def test_an_override_that_gives_a_name_with_white_space_around_it_is_not_understood() -> None:
+    assert refused({"n": " 42"}, Router(overrides=Overrides(user="body.n"))) == "names"
+
+
 def test_an_override_leaves_the_other_fields_unchanged() -> None:
     assert overridden({"user_id": "42", "n": 7}, Overrides(group="body.n")).channels == ("user:42", "group:7")
     both = overridden("x", Overrides(user="attributes.user_id"), user_id="42", group="ops")
@@ -86,7 +90,7 @@ def test_overrides_see_the_fields_of_the_wrapper() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "everyone"), [(True, True), ("true", True), (False, False), ("x", False), (None, False)]
+    ("value", "everyone"), [(True, True), ("true", True), (" True", True), (False, False), ("x", False), (None, False)]
 )
 def test_an_override_broadcasts_by_true_or_the_string_true(value: Any, everyone: bool) -> None:
     found = overridden({"user_id": "42", "all": value}, Overrides(broadcast="body.all"))

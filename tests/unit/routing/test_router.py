@@ -4,6 +4,7 @@ import pytest
 
 from consumers.errors import ConsumerReason
 from sse_service.model.reasons import RejectionReason
+from sse_service.routing.overrides import Overrides
 from sse_service.routing.router import Router
 from tests.unit.routing.messages import refused, routed
 
@@ -11,6 +12,14 @@ from tests.unit.routing.messages import refused, routed
 def test_attributes_give_type_subject_and_id() -> None:
     event = routed("x", user_id="42", event_type="t", subject="job", event_id="e")[0].event
     assert (event.id, event.type, event.subject, event.data) == ("e", "t", "job", "x")
+
+
+def test_blanks_around_the_type_are_dropped_because_a_filter_drops_them_too() -> None:
+    assert routed("x", user_id="42", event_type=" a b ")[0].event.type == "a b"
+    assert routed("x", user_id="42", event_type=" ")[0].event.type is None
+    event = {"specversion": "1.0", "id": "7", "source": "/a", "type": " t", "data": {"user_id": "42"}}
+    assert routed(event)[0].event.type == "t"
+    assert routed(event, Router(overrides=Overrides(type="' o '")))[0].event.type == "o"
 
 
 def test_a_body_never_chooses_its_own_event_id() -> None:

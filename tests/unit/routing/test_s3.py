@@ -37,6 +37,14 @@ def test_each_record_is_an_event_for_the_user_in_its_key() -> None:
     assert routing(body, KEYS).unrouted == 1
 
 
+@pytest.mark.parametrize("key", ["users/+42/a", "users/%2042/x", "users/42%C2%A0/x"])
+def test_a_key_with_white_space_around_the_user_is_not_understood(key: str) -> None:
+    found = routing({"Records": [s3_record(key), s3_record("users/43/a")]}, KEYS)
+    assert [route.channels for route in found.routes] == [("user:43",)]
+    assert [(r.reason, r.record) for r in found.rejections] == [(RejectionReason.NAMES, 0)]
+    assert refused(eventbridge_event("users/ 42/a"), KEYS) == RejectionReason.NAMES
+
+
 def test_without_a_pattern_s3_names_nobody() -> None:
     assert channels({"Records": [s3_record("users/u1/a")]}) == []
     assert channels(eventbridge_event("users/u1/a")) == []
@@ -52,7 +60,8 @@ def test_a_record_without_a_key_is_not_understood(s3: Any) -> None:
 
 
 def test_records_of_other_sources_are_a_plain_body() -> None:
-    assert channels({"Records": [{"eventSource": "aws:sqs"}], "user_id": "42"}) == [("user:42",)]
+    for records in ([{"eventSource": "aws:sqs"}], [7], [], 7):
+        assert channels({"Records": records, "user_id": "42"}) == [("user:42",)]
 
 
 @pytest.mark.parametrize("pattern", ["", "users/*", "{user}/{user}"])
@@ -70,7 +79,14 @@ def test_a_bad_record_does_not_affect_the_others() -> None:
     bad = {"eventSource": "aws:s3"}
     found = routing({"Records": [s3_record("users/1/a"), bad, s3_record("users/3/c")]}, KEYS)
     assert [(r.channels, r.event.id) for r in found.routes] == [(("user:1",), "m#0"), (("user:3",), "m#2")]
-    assert found.rejections == (Rejection(RejectionReason.S3, record=1),)
+    assert found.rejections == (Rejection(RejectionReason.S3, record=1, advice="the record has no object key"),)
+
+
+@pytest.mark.parametrize("odd", [7, None, [], {}, {"eventSource": "aws:sqs"}])
+def test_a_record_that_is_not_from_s3_does_not_affect_the_s3_records(odd: Any) -> None:
+    found = routing({"Records": [odd, s3_record("users/42/a")]}, KEYS)
+    assert [(r.channels, r.event.id) for r in found.routes] == [(("user:42",), "m#1")]
+    assert found.rejections == (Rejection(RejectionReason.S3, record=0, advice="the record is not from S3"),)
 
 
 def test_a_key_with_a_control_character_gives_no_subject() -> None:
