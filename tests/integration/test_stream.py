@@ -247,7 +247,7 @@ def test_an_event_that_names_a_user_is_not_shown_to_the_group_beside_it(chain: C
     body = json.dumps({"user_id": name, "group": "g-" + other, "balance": 1})
     with chain.stream(name) as stream, chain.stream(other, groups=["g-" + other]) as bystander:
         chain.put(body)
-        chain.put("last", user_id=f'["{name}", " {other}"]')
+        chain.put("last", user_id=f'["{name}", "{other}"]')
         stream.wait_for("last")
         bystander.wait_for("last")
         assert stream.data == [body, "last"]
