@@ -31,6 +31,9 @@ SERVING = {
 }
 
 
+TOPIC = "arn:aws:sns:us-east-1:123456789012:events"
+
+
 def command(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("SSE_", "AWS_"))}
     return subprocess.run(
@@ -129,16 +132,20 @@ def test_token_prints_a_valid_token_and_nothing_else(groups: str) -> None:
     "arguments",
     [
         *([], ["nothing"], ["serve", "--port", "x"], ["token"], ["token", "42", "--groups", "a,b\x01"]),
+        ["token", "42", "--groups", ",".join(map(str, range(101)))],
+        *(["token", name] for name in ("", " ", "42 ", " 42", "42\u00a0")),
+        *(["publish", option, " 42", "x"] for option in ("--user", "--group")),
         *(["token", "42", "--ttl", ttl] for ttl in ("soon", "0s", "36501d", "999999999d")),
     ],
 )
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
-    assert command(*arguments, SSE_JWT_SECRET=SECRET).returncode == 2
+    ended = command(*arguments, **{**SERVING, "SSE_TOPIC_ARN": TOPIC})
+    assert ended.returncode == 2
+    assert ended.stderr
 
 
 def test_a_failed_publish_prints_one_line_and_exits_with_1() -> None:
-    topic = "arn:aws:sns:us-east-1:123456789012:events"
-    ended = command("publish", "x", **{**SERVING, "SSE_TOPIC_ARN": topic})
+    ended = command("publish", "--user", "42", "x", **{**SERVING, "SSE_TOPIC_ARN": TOPIC})
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert "not published" in ended.stderr
