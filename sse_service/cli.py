@@ -111,6 +111,7 @@ def _check_serving(settings: Settings) -> None:
 
 
 def _dev(arguments: argparse.Namespace, settings: Settings) -> int:
+    settings.check_for_dev()
     given = settings.model_fields_set
     logs.configure(settings.log_level, settings.log_format if "log_format" in given else "text")
     admin_port = settings.admin_port if "admin_port" in given else 0

@@ -89,6 +89,22 @@ def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(changed: di
     assert SECRET not in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("SSE_COOKIE_NAME", name) for name in ("__Host-session", "__Secure-session", "__secure-x", "__Http-x")),
+        ("SSE_COOKIE_SAMESITE", "none"),
+        ("SSE_COOKIE_DOMAIN", "example.com"),
+    ],
+)
+def test_dev_refuses_a_cookie_that_browsers_would_drop(name: str, value: str) -> None:
+    ended = command("dev", "--port", "0", **{name: value})
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith(f"sse-service: {name}: must ")
+    assert "browsers" in ended.stderr
+
+
 def test_an_unknown_variable_with_the_prefix_gets_a_warning() -> None:
     ended = command("token", "42", SSE_JWT_SECRET=SECRET, SSE_HEARTBEAT="3")
     assert ended.returncode == 0
