@@ -165,6 +165,22 @@ def test_a_failed_publish_prints_one_line_and_exits_with_1() -> None:
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert "not published" in ended.stderr
+    assert f"SSE_TOPIC_ARN ({TOPIC})" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"AWS_DEFAULT_REGION": ""}, "AWS_REGION: must be set"),
+        ({"AWS_PROFILE": "nobody"}, "AWS_PROFILE: "),
+        ({"SSE_TOPIC_ARN": ""}, "SSE_TOPIC_ARN: must be set"),
+    ],
+)
+def test_publish_names_the_variable_that_is_missing_or_wrong(changed: dict[str, str], named: str) -> None:
+    ended = command("publish", "--user", "42", "x", **{**SERVING, "SSE_TOPIC_ARN": TOPIC, **changed})
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith(f"sse-service: {named}")
 
 
 def test_serve_waits_for_an_unreachable_queue_and_logs_it() -> None:
@@ -195,9 +211,16 @@ def test_dev_accepts_tokens_signed_with_sse_jwt_secret() -> None:
 def test_publish_prints_the_id_that_the_log_shows(tmp_path: Path) -> None:
     with Process("sse_service", "dev", "--port", "0", env={"SSE_LOG_LEVEL": "debug"}) as process:
         line = process.wait_for(r"(?m)^(SSE_TOPIC_ARN=.* publish .*)$")[1]
-        for words, said in (
-            (line, "stored event {} for 1 channels"),
-            (line.replace("--user demo", ""), r"\(event {}\) was not understood"),
+        for words, said, warned in (
+            (line, "stored event {} for 1 channels", False),
+            (line.replace("--user demo", ""), r"\(event {}\) was not understood", True),
         ):
             ended = subprocess.run(words, shell=True, check=True, cwd=tmp_path, capture_output=True, text=True)
             process.wait_for(said.format(ended.stdout.strip()))
+            assert ("the data must say whom the event is for" in ended.stderr) == warned
+            assert ended.stderr.count("\n") == warned
+        absent = line.replace(":demo-events", ":absent")
+        ended = subprocess.run(absent, shell=True, check=False, cwd=tmp_path, capture_output=True, text=True)
+        assert ended.returncode == 1
+        assert ended.stderr.count("\n") == 1
+        assert "SSE_TOPIC_ARN (arn:aws:sns:us-east-1:123456789012:absent)" in ended.stderr
