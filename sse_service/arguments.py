@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from urllib.parse import urlsplit
 
+from sse_service.auth.claims import MAX_GROUPS
 from sse_service.model import durations
 
 MAX_TTL_DAYS = 36_500
@@ -25,14 +26,14 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--port", type=_port, default=8000, help="port to listen on; 0 picks a free one [8000]")
 
     token = commands.add_parser("token", help="print a token signed with the first SSE_JWT_SECRET")
-    token.add_argument("user", type=_name, metavar="USER")
-    token.add_argument("--groups", type=_names, default=[], help="the user's groups, separated by commas")
+    token.add_argument("user", type=_recipient, metavar="USER")
+    token.add_argument("--groups", type=_groups, default=[], help="the user's groups, separated by commas")
     token.add_argument("--ttl", type=_ttl, default=3600, help="how long it is valid, such as 30s, 10m, 1h or 1d [1h]")
 
     publish = commands.add_parser("publish", help="send one event to SSE_TOPIC_ARN")
     recipients = publish.add_mutually_exclusive_group()
-    recipients.add_argument("--user", type=_name, help="send it to this user")
-    recipients.add_argument("--group", type=_name, help="send it to this group")
+    recipients.add_argument("--user", type=_recipient, help="send it to this user")
+    recipients.add_argument("--group", type=_recipient, help="send it to this group")
     recipients.add_argument("--broadcast", action="store_true", help="send it to everyone")
     publish.add_argument("--type", type=_name, help="the event's name in the browser")
     publish.add_argument("--subject", type=_name, help="the upload or job that the event is about")
@@ -63,8 +64,18 @@ def _name(text: str) -> str:
     return text
 
 
-def _names(text: str) -> list[str]:
-    return [_name(name.strip()) for name in text.split(",") if name.strip()]
+def _recipient(text: str) -> str:
+    """Check the name of a user or group. The service refuses tokens and messages that have white space around one."""
+    if text != text.strip():
+        raise argparse.ArgumentTypeError("must not have white space around it")
+    return _name(text)
+
+
+def _groups(text: str) -> list[str]:
+    groups = [_name(name.strip()) for name in text.split(",") if name.strip()]
+    if len(groups) > MAX_GROUPS:
+        raise argparse.ArgumentTypeError(f"must be at most {MAX_GROUPS} groups")
+    return groups
 
 
 def _ttl(text: str) -> int:

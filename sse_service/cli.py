@@ -98,11 +98,7 @@ def _check_serving(settings: Settings) -> None:
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"):
         if not urlsplit(os.environ.get(name) or "http://host").netloc:
             raise InvalidSettings(f"{name}: must be an address such as http://127.0.0.1:5000")
-    try:
-        if aws.region() is None:
-            raise InvalidSettings("AWS_REGION: must be set")
-    except BotoCoreError as error:
-        raise InvalidSettings(f"AWS_PROFILE: {error}") from None
+    _check_region()
     if settings.max_streams_per_address is not None and not settings.trusted_proxies:
         _log.warning(
             "SSE_MAX_STREAMS_PER_ADDRESS is set and SSE_TRUSTED_PROXIES is not: behind a load balancer all clients "
@@ -110,7 +106,16 @@ def _check_serving(settings: Settings) -> None:
         )
 
 
+def _check_region() -> None:
+    try:
+        if aws.region() is None:
+            raise InvalidSettings("AWS_REGION: must be set")
+    except BotoCoreError as error:
+        raise InvalidSettings(f"AWS_PROFILE: {error}") from None
+
+
 def _dev(arguments: argparse.Namespace, settings: Settings) -> int:
+    settings.check_for_dev()
     given = settings.model_fields_set
     logs.configure(settings.log_level, settings.log_format if "log_format" in given else "text")
     admin_port = settings.admin_port if "admin_port" in given else 0
@@ -179,6 +184,13 @@ def _token(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _publish(arguments: argparse.Namespace, settings: Settings) -> int:
     settings.require("topic_arn")
+    _check_region()
+    if not (arguments.user or arguments.group or arguments.broadcast):
+        print(
+            "sse-service: without --user, --group or --broadcast the data must say whom the event is for, or nobody "
+            "receives it",
+            file=sys.stderr,
+        )
     named = {
         "user_id": arguments.user,
         "group": arguments.group,
@@ -192,7 +204,7 @@ def _publish(arguments: argparse.Namespace, settings: Settings) -> int:
         print(asyncio.run(aws.publish(settings.topic_arn, arguments.data, attributes)))
     except (*AWS_ERRORS, ValueError) as error:
         # botocore raises a plain ValueError for a malformed endpoint or key.
-        return _fail(f"not published: {error}", 1)
+        return _fail(f"not published to SSE_TOPIC_ARN ({settings.topic_arn}): {error}", 1)
     return 0
 
 

@@ -8,14 +8,14 @@ export const TYPES = ["job.working", "job.done"]; // EventSource calls a listene
 export async function session() {
   const minted = await fetch("/my/token", { method: "POST" });
   if (minted.status === 401) return null; // signed out
-  if (!minted.ok) throw new Error(minted.status);
+  if (!minted.ok) throw new Error(`token: ${minted.status}`);
   const { token, user, expires_in } = await minted.json();
   const made = await fetch(`${PUSH}/session`, {
     method: "POST",
     headers: { Authorization: `Bearer ${token}` },
     credentials: "include", // without it the browser drops the cookie of another origin
   });
-  if (!made.ok) throw new Error(made.status);
+  if (!made.ok) throw new Error(`session: ${made.status} ${await made.text()}`); // push.js logs it to the console
   return { user, expires_in };
 }
 

@@ -46,9 +46,14 @@ class ClaimsReader:
         return Principal(self._user(claims), self._groups(claims), expires)
 
     def _user(self, claims: Mapping[str, Any]) -> str:
-        user = _name(claims.get(self._user_claim))
+        given = claims.get(self._user_claim)
+        if given is None:
+            raise InvalidToken(f"the token has no {self._user_claim} claim")
+        user = _name(given)
         if user is None:
             raise InvalidToken(f"the token's {self._user_claim} claim must be the user: a string or an integer")
+        if not _is_trimmed(user):
+            raise InvalidToken(f"the token's {self._user_claim} claim must not be empty, or have white space around it")
         return user
 
     def _groups(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
@@ -57,6 +62,10 @@ class ClaimsReader:
         names = tuple(dict.fromkeys(group for group in groups if group is not None))
         if None in groups:
             raise InvalidToken(f"the token's {self._groups_claim} claim must be a list of strings or integers")
+        if not all(map(_is_trimmed, names)):
+            raise InvalidToken(
+                f"a group in the token's {self._groups_claim} claim must not be empty, or have white space around it"
+            )
         if len(groups) > MAX_GROUPS:
             raise Forbidden(f"the token has more than {MAX_GROUPS} groups")
         return names
@@ -73,7 +82,12 @@ def _name(value: object) -> str | None:
     """Return a user or group as a string; None if it cannot be one."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if not isinstance(value, str) or value == "":
+    if not isinstance(value, str):
         return None
     # JSON may contain half of a surrogate pair. UTF-8 cannot, so the name could not be sent to a client.
     return value if value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value) else None
+
+
+def _is_trimmed(name: str) -> bool:
+    """Whether a name has no white space around it. People cannot tell ``"42 "`` from the user ``"42"``."""
+    return name != "" and name == name.strip()

@@ -62,6 +62,12 @@ class Session:
             return unauthorized(error)
         except Forbidden as error:
             return problem(403, str(error))
+        if self._domain and not _is_inside(self._domain, request.headers.get("host", "")):
+            return problem(
+                400,
+                f"the request's Host is not {self._domain} or a host inside it, so browsers drop the cookie: correct "
+                "SSE_COOKIE_DOMAIN, or unset it; a proxy in between must forward the browser's Host unchanged",
+            )
         response = _no_content()
         if cookie_values(request, self._cookie_name):
             self._expire(response, [domain for domain in self._domains(request) if domain != self._domain])
@@ -112,10 +118,26 @@ class Session:
         )
 
 
+def _is_inside(domain: str, host: str) -> bool:
+    """Whether a browser accepts the domain from this host (RFC 6265 section 5.1.3). A port does not count.
+
+    A host with a dot at its end is outside: Chromium drops its cookie.
+    """
+    name = _name_of(host)
+    # A part of an IPv4 address is no domain.
+    return name == domain or (name.endswith(f".{domain}") and not name[-1].isdigit())
+
+
+def _name_of(host: str) -> str:
+    """Return the name in a Host header, in lower case. Empty if it has no dot inside, or is not a name."""
+    match = _HOST.fullmatch(host) if len(host) <= MAX_HOST_LENGTH else None
+    return match[1].lower() if match else ""
+
+
 def _domains_of(host: str) -> list[str]:
     """List a host's name and its parent domains, down to two labels. An IP address has none."""
-    match = _HOST.fullmatch(host) if len(host) <= MAX_HOST_LENGTH else None
-    labels = match[1].lower().split(".") if match else []
+    name = _name_of(host)
+    labels = name.split(".") if name else []
     # A name whose last label is a number is an IPv4 address (URL Standard).
     if not labels or labels[-1].isdigit():
         return []

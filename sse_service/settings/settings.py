@@ -74,9 +74,9 @@ class Settings(BaseSettings):
     cookie_samesite: Annotated[Literal["lax", "strict", "none"], BeforeValidator(validators.lower_case)] = "lax"
     """`SameSite` attribute of the cookie: `lax`, `strict` or `none`. Browsers accept `none` only over HTTPS."""
     cookie_domain: (
-        Annotated[str, validators.matches(validators.DOMAIN, "a host's name, such as example.com")] | None
+        Annotated[str, validators.matches(validators.DOMAIN, "a name with a dot inside, such as example.com")] | None
     ) = None
-    """`Domain` attribute of the cookie. If unset, browsers send the cookie to this service's host only."""
+    """`Domain` attribute of the cookie, such as `example.com`. If unset, the cookie is for this service's host only."""
     s3_key_pattern: Annotated[str, AfterValidator(validators.key_pattern)] | None = None
     """Where the user's id is in an S3 key, such as `users/{user}/*`. If unset, S3 notifications reach nobody."""
     cors_origins: Annotated[
@@ -179,7 +179,7 @@ class Settings(BaseSettings):
             raise ValueError("SSE_HISTORY_BYTES: must be at least SSE_MAX_EVENT_BYTES, or it cannot keep a large event")
         if self.broker_password is not None and (self.in_memory or urlsplit(self._broker_url).password):
             raise ValueError("SSE_BROKER_PASSWORD: must be unset unless SSE_BROKER_URL is a server without password")
-        if self.cookie_name.startswith("__Host-") and self.cookie_domain is not None:
+        if self.cookie_name.lower().startswith("__host-") and self.cookie_domain is not None:
             raise ValueError("SSE_COOKIE_DOMAIN: must be unset, as browsers refuse a __Host- cookie with a domain")
         return self
 
@@ -214,6 +214,25 @@ class Settings(BaseSettings):
             raise InvalidSettings(
                 "SSE_SINGLE_TASK: must be true with SSE_BROKER_URL=memory://. Set it only if no second task reads the "
                 "queue, not even during a deploy: it would take events that the streams here never see"
+            )
+
+    def check_for_dev(self) -> None:
+        """Raise InvalidSettings if browsers would drop the session cookie of `dev`, which is not ``Secure``."""
+        # Browsers ignore the case of these prefixes (RFC 6265bis section 4.1.3).
+        if self.cookie_name.lower().startswith(("__host-", "__secure-", "__http-")):
+            raise InvalidSettings(
+                "SSE_COOKIE_NAME: must not start with __Host-, __Secure- or __Http- with dev: browsers accept such a "
+                "cookie only over HTTPS, and dev uses plain HTTP"
+            )
+        if self.cookie_samesite == "none":
+            raise InvalidSettings(
+                "SSE_COOKIE_SAMESITE: must not be none with dev: browsers accept such a cookie only over HTTPS, and "
+                "dev uses plain HTTP"
+            )
+        if self.cookie_domain is not None:
+            raise InvalidSettings(
+                "SSE_COOKIE_DOMAIN: must be unset with dev: its pages are on this machine's own address, for which "
+                "browsers drop a cookie with a domain"
             )
 
 

@@ -3,6 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from playwright.sync_api import Page, Route
 from sse_service.dev.assets import PAGE
 from tests.e2e.conftest import NewPage
 
+EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
 ORIGIN = "http://app.test"
 HTML = '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/app.js"></script>'
 APP = """
@@ -20,7 +22,7 @@ const note = (...said) => window.seen.push(said.join(" "));
 const ask = async (path) => {
   const answer = await fetch(path);
   if (answer.status === 401) return null;
-  if (!answer.ok) throw new Error(answer.status);
+  if (!answer.ok) throw new Error(`${path} is ${answer.status}`);
   return answer.json();
 };
 window.push = follow({
@@ -145,6 +147,49 @@ def test_a_refused_stream_is_reopened_with_a_new_token(service: Service) -> None
 def test_an_unavailable_back_end_is_asked_again(service: Service) -> None:
     service.start(token=[(503, ""), (200, json.dumps({"user": "ann", "expires_in": 900}))])
     service.saw("connecting", "reconnecting", "live")
+
+
+def console_errors(service: Service) -> list[str]:
+    """Collect what the page writes with console.error from now on."""
+    errors: list[str] = []
+    service.page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    return errors
+
+
+def test_why_a_session_failed_is_in_the_console(service: Service) -> None:
+    errors = console_errors(service)
+    service.start(token=[(400, ""), (200, json.dumps({"user": "ann", "expires_in": 900}))])
+    service.saw("connecting", "reconnecting", "live")
+    assert sum("/token is 400" in text for text in errors) == 1
+
+
+def test_the_example_pages_session_throws_the_reason_that_the_service_gives(service: Service) -> None:
+    problem = {"title": "Bad Request", "status": 400, "detail": "the token makes a cookie of 5000 bytes"}
+    service.answers |= {
+        "/jobs.js": deque([(200, (EXAMPLES / "jobs.js").read_text())]),
+        "/my/token": deque([(200, json.dumps({"token": "t", "user": "ann", "expires_in": 900}))]),
+        "/session": deque([(400, json.dumps(problem))]),
+    }
+    service.start()
+    thrown = service.page.evaluate("import('/jobs.js').then((jobs) => jobs.session()).catch((error) => error.message)")
+    assert problem["detail"] in thrown
+
+
+def test_why_a_session_could_not_be_renewed_is_in_the_console(service: Service) -> None:
+    service.page.clock.install()
+    errors = console_errors(service)
+    service.start(token=[(200, json.dumps({"user": "ann", "expires_in": 900})), (400, "")])
+    service.saw("live")
+    with service.page.expect_console_message(lambda message: "/token is 400" in message.text):
+        service.page.clock.run_for(720_000)
+    assert sum("/token is 400" in text for text in errors) == 1
+
+
+def test_why_the_state_could_not_be_fetched_is_in_the_console(service: Service) -> None:
+    errors = console_errors(service)
+    service.start(state=[(500, ""), (200, '"late"')])
+    service.saw("load late")
+    assert sum("/state is 500" in text for text in errors) == 1
 
 
 def test_a_stream_of_another_user_is_closed(service: Service) -> None:

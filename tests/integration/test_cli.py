@@ -31,6 +31,9 @@ SERVING = {
 }
 
 
+TOPIC = "arn:aws:sns:us-east-1:123456789012:events"
+
+
 def command(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("SSE_", "AWS_"))}
     return subprocess.run(
@@ -86,6 +89,22 @@ def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(changed: di
     assert SECRET not in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("SSE_COOKIE_NAME", name) for name in ("__Host-session", "__Secure-session", "__secure-x", "__Http-x")),
+        ("SSE_COOKIE_SAMESITE", "none"),
+        ("SSE_COOKIE_DOMAIN", "example.com"),
+    ],
+)
+def test_dev_refuses_a_cookie_that_browsers_would_drop(name: str, value: str) -> None:
+    ended = command("dev", "--port", "0", **{name: value})
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith(f"sse-service: {name}: must ")
+    assert "browsers" in ended.stderr
+
+
 def test_an_unknown_variable_with_the_prefix_gets_a_warning() -> None:
     ended = command("token", "42", SSE_JWT_SECRET=SECRET, SSE_HEARTBEAT="3")
     assert ended.returncode == 0
@@ -129,19 +148,39 @@ def test_token_prints_a_valid_token_and_nothing_else(groups: str) -> None:
     "arguments",
     [
         *([], ["nothing"], ["serve", "--port", "x"], ["token"], ["token", "42", "--groups", "a,b\x01"]),
+        ["token", "42", "--groups", ",".join(map(str, range(101)))],
+        *(["token", name] for name in ("", " ", "42 ", " 42", "42\u00a0")),
+        *(["publish", option, " 42", "x"] for option in ("--user", "--group")),
         *(["token", "42", "--ttl", ttl] for ttl in ("soon", "0s", "36501d", "999999999d")),
     ],
 )
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
-    assert command(*arguments, SSE_JWT_SECRET=SECRET).returncode == 2
+    ended = command(*arguments, **{**SERVING, "SSE_TOPIC_ARN": TOPIC})
+    assert ended.returncode == 2
+    assert ended.stderr
 
 
 def test_a_failed_publish_prints_one_line_and_exits_with_1() -> None:
-    topic = "arn:aws:sns:us-east-1:123456789012:events"
-    ended = command("publish", "x", **{**SERVING, "SSE_TOPIC_ARN": topic})
+    ended = command("publish", "--user", "42", "x", **{**SERVING, "SSE_TOPIC_ARN": TOPIC})
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert "not published" in ended.stderr
+    assert f"SSE_TOPIC_ARN ({TOPIC})" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"AWS_DEFAULT_REGION": ""}, "AWS_REGION: must be set"),
+        ({"AWS_PROFILE": "nobody"}, "AWS_PROFILE: "),
+        ({"SSE_TOPIC_ARN": ""}, "SSE_TOPIC_ARN: must be set"),
+    ],
+)
+def test_publish_names_the_variable_that_is_missing_or_wrong(changed: dict[str, str], named: str) -> None:
+    ended = command("publish", "--user", "42", "x", **{**SERVING, "SSE_TOPIC_ARN": TOPIC, **changed})
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith(f"sse-service: {named}")
 
 
 def test_serve_waits_for_an_unreachable_queue_and_logs_it() -> None:
@@ -172,9 +211,16 @@ def test_dev_accepts_tokens_signed_with_sse_jwt_secret() -> None:
 def test_publish_prints_the_id_that_the_log_shows(tmp_path: Path) -> None:
     with Process("sse_service", "dev", "--port", "0", env={"SSE_LOG_LEVEL": "debug"}) as process:
         line = process.wait_for(r"(?m)^(SSE_TOPIC_ARN=.* publish .*)$")[1]
-        for words, said in (
-            (line, "stored event {} for 1 channels"),
-            (line.replace("--user demo", ""), r"\(event {}\) was not understood"),
+        for words, said, warned in (
+            (line, "stored event {} for 1 channels", False),
+            (line.replace("--user demo", ""), r"\(event {}\) was not understood", True),
         ):
             ended = subprocess.run(words, shell=True, check=True, cwd=tmp_path, capture_output=True, text=True)
             process.wait_for(said.format(ended.stdout.strip()))
+            assert ("the data must say whom the event is for" in ended.stderr) == warned
+            assert ended.stderr.count("\n") == warned
+        absent = line.replace(":demo-events", ":absent")
+        ended = subprocess.run(absent, shell=True, check=False, cwd=tmp_path, capture_output=True, text=True)
+        assert ended.returncode == 1
+        assert ended.stderr.count("\n") == 1
+        assert "SSE_TOPIC_ARN (arn:aws:sns:us-east-1:123456789012:absent)" in ended.stderr

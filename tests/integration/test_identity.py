@@ -220,6 +220,40 @@ def test_making_a_session_leaves_exactly_one_cookie_that_works(moved: Chain, bro
     assert opened(moved, *browser.headers().items()) == 200
 
 
+def made_by(moved: Chain, host: str) -> httpx.Response:
+    """Make a session with a request to this host."""
+    return moved.client.post(f"{moved.url}/session", headers={**bearer(), "Host": host})
+
+
+@pytest.mark.parametrize("moved", ["example.com"], indirect=True)
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("push.other.org", "com", "notexample.com", "example.com.evil.org", "localhost:8000", "127.0.0.1", "[::1]:80"),
+        *("push.example.com.", "", "a b.example.com", f"{'a.' * 150}example.com"),
+    ],
+)
+def test_a_session_for_a_host_outside_the_cookies_domain_is_refused(moved: Chain, host: str) -> None:
+    response = made_by(moved, host)
+    assert response.status_code == 400
+    assert "set-cookie" not in response.headers
+    assert "SSE_COOKIE_DOMAIN" in problem(response)
+    assert "example.com" in problem(response)
+
+
+@pytest.mark.parametrize("moved", ["example.com", ".Example.com"], indirect=True)
+@pytest.mark.parametrize("host", ["example.com", "push.example.com", "a.b.example.com:8443", "PUSH.Example.COM:443"])
+def test_a_session_for_a_host_inside_the_cookies_domain_is_made(moved: Chain, host: str) -> None:
+    response = made_by(moved, host)
+    assert response.status_code == 204
+    assert "Domain=example.com" in response.headers["set-cookie"]
+
+
+@pytest.mark.parametrize("moved", ["0.0.1"], indirect=True)
+def test_a_part_of_an_ip_address_is_no_domain(moved: Chain) -> None:
+    assert made_by(moved, "127.0.0.1").status_code == 400
+
+
 def test_a_first_session_sets_one_cookie_and_expires_none(chain: Chain) -> None:
     response = chain.client.post(f"{chain.url}/session", headers={**bearer(), "Host": "push.example.com"})
     assert len(response.headers.get_list("set-cookie")) == 1

@@ -28,7 +28,7 @@ async function session() {
   if (!minted.ok) throw new Error(`token: ${minted.status}`);
   const { token, ...answer } = await minted.json();
   const opened = await fetch("/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
-  if (!opened.ok) throw new Error(`session: ${opened.status}`);
+  if (!opened.ok) throw new Error(`session: ${opened.status} ${await opened.text()}`);
   return answer;
 }
 

@@ -23,10 +23,10 @@ export function follow({ url = "/events", types, session, load, apply, status, u
   async function renew() {
     const answer = await session();
     if (!ended && answer?.user !== (user ??= answer?.user ?? null)) return stop(), userChanged(answer?.user ?? null);
-    if (!ended) later("renew", Math.min((answer.expires_in || 300) * 800, 2 ** 31 - 1), () => renew().catch(() => {}));
+    if (!ended) later("renew", Math.min((answer.expires_in || 300) * 800, 2 ** 31 - 1), () => renew().catch(console.error));
   }
   async function open() {
-    if (!(await renew().then(() => !ended, reopen))) return;
+    if (!(await renew().then(() => !ended, (error) => (console.error(error), reopen())))) return;
     source?.close();
     // withCredentials: send the cookie to another origin of the same site. SSE_CORS_ORIGINS must name this page's.
     source = new EventSource(lastId ? `${url}?lastEventId=${encodeURIComponent(lastId)}` : url, { withCredentials: true });
@@ -65,8 +65,8 @@ export function follow({ url = "/events", types, session, load, apply, status, u
       try {
         // Fetch one after the other. An older answer must not overwrite a newer one.
         await (loading = loading.then(load, load));
-      } catch {
-        return mine === turn && !ended && refresh(backoff());
+      } catch (error) {
+        return console.error(error), mine === turn && !ended && refresh(backoff());
       }
       if (mine !== turn || ended) return;
       const events = held;

@@ -119,6 +119,8 @@ UNSIGNED = {
     },
 }
 
+PADDED = ("", " ", "42 ", " 42", "42\n", "\t42", "42\u00a0", "\u3000")
+
 WRONG_CLAIMS = [
     ("no exp claim", {"exp": None}),
     *(("expired (exp", {"exp": exp}) for exp in (NOW - 1, NOW, True, 0, -1)),
@@ -128,9 +130,12 @@ WRONG_CLAIMS = [
     *(("nbf claim must be a number", {"nbf": nbf}) for nbf in (None, "x", [], float("inf"))),
     *(("SSE_JWT_AUDIENCE is not set", {"aud": aud}) for aud in ("a", 1, ["a"], {"a": 1})),
     *(("jti", {"jti": jti}) for jti in (None, 1, [], True)),
-    *(("sub claim", {"sub": sub}) for sub in (None, "", True, 1.5, [], {}, float("nan"), "\ud83d")),
-    *(("groups claim", {"groups": groups}) for groups in ("ops", 7, {"a": 1}, True)),
-    *(("groups claim", {"groups": ["ops", group]}) for group in ("", None, True, 7.5, [], "\udfff")),
+    ("has no sub claim", {"sub": None}),
+    *(("sub claim must be the user", {"sub": sub}) for sub in (True, 1.5, [], {}, float("nan"), "\ud83d")),
+    *(("sub claim must not be empty", {"sub": sub}) for sub in PADDED),
+    *(("groups claim must be a list", {"groups": groups}) for groups in ("ops", 7, {"a": 1}, True)),
+    *(("groups claim must be a list", {"groups": ["ops", group]}) for group in (None, True, 7.5, [], "\udfff")),
+    *(("a group in the token's groups claim must not be empty", {"groups": ["ops", group]}) for group in PADDED),
 ]
 
 
@@ -185,6 +190,14 @@ def test_user_and_groups_may_be_in_other_claims_which_refusals_name() -> None:
     assert verify(token(uid="7", roles=["ops"]), **names) == Principal("7", ("ops",), NOW + 3600)
     assert "uid claim" in refused(token(), **names)
     assert "roles claim" in refused(token(uid="7", roles="ops"), **names)
+
+
+def test_a_token_without_the_users_claim_is_told_so() -> None:
+    assert refused(token(), user_claim="uid") == "the token has no uid claim"
+
+
+def test_white_space_inside_a_name_is_kept() -> None:
+    assert verify(token(sub="Ann B", groups=["on call"])) == Principal("Ann B", ("on call",), NOW + 3600)
 
 
 def test_users_and_groups_may_be_integers() -> None:

@@ -189,7 +189,7 @@ def test_the_length_of_a_secret_is_counted_in_bytes() -> None:
         ("emf_namespace", "a b"),
         ("cookie_name", "a b"),
         ("cookie_samesite", "sometimes"),
-        ("cookie_domain", "example.com; Path=/"),
+        *(("cookie_domain", domain) for domain in ("example.com; Path=/", "com", ".com", "localhost", "example.com.")),
         ("s3_key_pattern", "users/*"),
         *(
             ("cors_origins", origin)
@@ -236,7 +236,8 @@ def test_a_history_smaller_than_the_largest_event_is_refused() -> None:
 
 
 def test_a_host_cookie_with_a_domain_is_refused() -> None:
-    assert refused(cookie_name="__Host-session", cookie_domain="example.com").startswith("SSE_COOKIE_DOMAIN: ")
+    for name in ("__Host-session", "__host-session"):
+        assert refused(cookie_name=name, cookie_domain="example.com").startswith("SSE_COOKIE_DOMAIN: ")
 
 
 def test_the_memory_broker_serves_a_single_task_only() -> None:
