@@ -169,12 +169,9 @@ def test_a_server_that_is_reached_only_after_a_failed_attempt_is_logged_as_back(
             server.start()
             await until(lambda: store.trouble is None)
 
-    server = Valkey()
-    with caplog.at_level("INFO"):
-        try:
-            asyncio.run(test(server))
-        finally:
-            server.kill()
+    with caplog.at_level("INFO"), Valkey() as server:
+        server.kill()
+        asyncio.run(test(server))
     assert "Valkey is back, after" in caplog.text
     assert "connected to Valkey" not in caplog.text
 
