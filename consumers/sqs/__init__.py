@@ -1,4 +1,4 @@
 """Reads a standard SQS queue: long polling, batched deletes, and visibility extension for messages that are held.
 
-It works with any Handler. ``fast`` makes the two most frequent calls with less CPU.
+It does not know what a message means: any Handler can use it.
 """

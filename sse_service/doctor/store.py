@@ -104,7 +104,8 @@ def explain_error(error: BaseException, *, tls: bool) -> Finding:
     if any(isinstance(each, ssl.SSLCertVerificationError) for each in chain):
         fix = "name the CA in the URL (?ssl_ca_certs=/path/ca.pem), and use the host name that the certificate has"
         return fail("store", "TLS: the server's certificate is not trusted", fix)
-    if any(isinstance(each, ssl.SSLError) for each in chain):
+    # A handshake that takes too long is a ConnectionAbortedError.
+    if any(isinstance(each, ssl.SSLError | ConnectionAbortedError) for each in chain):
         return fail("store", "TLS: the handshake failed", "use redis:// if the server has no TLS")
     if any(isinstance(each, NoPermissionError) for each in chain):
         return fail("store", "AUTH: the user lacks a permission", f"give it these with ACL SETUSER: {ACL_RULES}")

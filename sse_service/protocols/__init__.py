@@ -1,1 +1,4 @@
-"""What clients speak. Each protocol is a package that translates between requests and streams."""
+"""What clients speak: each protocol is a package that translates between requests and streams.
+
+Who gets which event, and when, is decided in ``streams``.
+"""

@@ -1,4 +1,4 @@
 """What a task reports about itself: metrics, logs, health.
 
-Nothing in here changes what the task does. The operator's page, which shows these values, is in ``operator``.
+Nothing here changes what the task does, and the page that shows these values is in ``operator``.
 """

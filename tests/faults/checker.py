@@ -49,10 +49,10 @@ def check(
     for client in clients:
         found += _order(client)
         found += _complete(client, published, set(acknowledged), places)
-        told = [block for block in client.seen if block.type == "stream.gap"]
+        gaps = [block for block in client.seen if block.type == "stream.gap"]
         found += [
             Violation("gap", f"{client.name} got {block.data} at {block.id}")
-            for block in told
+            for block in gaps
             if json.loads(block.data)["reason"] not in gaps_allowed
         ]
     return found

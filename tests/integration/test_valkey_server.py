@@ -81,12 +81,99 @@ def test_a_certificate_of_an_unknown_authority_is_refused(
     async def test(port: int) -> None:
         url = f"rediss://:{PASSWORD}@localhost:{port}/0"
         async with broker(url + query.format(other=other)) as store:
-            await until(lambda: store.trouble == "no connection")
+            await until(lambda: store.trouble == "the server's TLS certificate is not trusted")
 
     with caplog.at_level("DEBUG"), tls_proxy(locked.port, server_file) as port:
         asyncio.run(test(port))
     assert "CERTIFICATE_VERIFY_FAILED" in caplog.text
     assert PASSWORD not in caplog.text
+
+
+def test_tls_to_a_server_without_tls_is_reported_with_the_scheme_that_it_needs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pipeline, "HANDSHAKE_SECONDS", 0.2)
+    expected = "the TLS handshake did not complete: a server without TLS needs redis://"
+
+    async def test(server: Valkey) -> None:
+        async with broker(f"rediss://127.0.0.1:{server.port}/0") as store:
+            await store.check()
+            assert store.trouble == expected
+            await until(lambda: f"Valkey is away: {expected}" in caplog.text)
+            assert store.trouble == expected
+
+    with Valkey() as server:
+        asyncio.run(test(server))
+    assert "CancelledError" not in caplog.text
+
+
+def test_tls_to_a_server_that_answers_in_clear_text_is_reported_in_the_same_way() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(2**16)
+        writer.write(b"-ERR unknown command\r\n")
+        writer.close()
+
+    async def test() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with broker(f"rediss://127.0.0.1:{port}/0") as store:
+                await until(lambda: str(store.trouble).startswith("the TLS handshake did not complete"))
+
+    asyncio.run(test())
+
+
+def test_a_tls_connection_that_is_refused_is_not_blamed_on_the_handshake() -> None:
+    async def test() -> None:
+        async with broker(f"rediss://127.0.0.1:{free_port()}/0") as store:
+            await until(lambda: store.trouble == "no connection")
+
+    asyncio.run(test())
+
+
+def test_a_database_number_that_the_server_does_not_have_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    expected = "the server refuses the database number in SSE_BROKER_URL"
+
+    async def test(server: Valkey) -> None:
+        async with broker(server.url.removesuffix("/0") + "/99") as store:
+            await until(lambda: store.trouble == expected)
+
+    with Valkey() as server:
+        asyncio.run(test(server))
+    assert f"Valkey is away: {expected}: DB index is out of range" in caplog.text
+
+
+def test_the_first_connection_is_not_logged_as_a_return(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(server: Valkey) -> None:
+        async with broker(server.url) as store:
+            await store.check()
+            await until(lambda: store.trouble is None)
+            assert "connected to Valkey" in caplog.text
+            assert "Valkey is back" not in caplog.text
+            server.kill()
+            await until(lambda: store.trouble is not None)
+            server.start()
+            await until(lambda: store.trouble is None)
+            assert "Valkey is back, after" in caplog.text
+            assert caplog.text.count("connected to Valkey") == 1
+
+    with caplog.at_level("INFO"), Valkey() as server:
+        asyncio.run(test(server))
+
+
+def test_a_server_that_is_reached_only_after_a_failed_attempt_is_logged_as_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test(server: Valkey) -> None:
+        async with broker(server.url) as store:
+            await until(lambda: store.trouble == "no connection")
+            server.start()
+            await until(lambda: store.trouble is None)
+
+    with caplog.at_level("INFO"), Valkey() as server:
+        server.kill()
+        asyncio.run(test(server))
+    assert "Valkey is back, after" in caplog.text
+    assert "connected to Valkey" not in caplog.text
 
 
 @pytest.mark.parametrize("userinfo", ["", ":wrong@", "nobody:wrong@"])

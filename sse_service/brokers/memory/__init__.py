@@ -1,1 +1,4 @@
-"""The broker for a single task. Its History lives in this process and ends with it."""
+"""The broker for a single task: order and History are in this process.
+
+Nothing is written to a disk or shared with another task, so History ends with the process.
+"""

@@ -1,1 +1,4 @@
-"""The broker for any number of tasks. One Valkey or Redis server keeps order and History, by means of Lua scripts."""
+"""The broker for any number of tasks: one Valkey or Redis server keeps order and History, by means of Lua scripts.
+
+It refuses a server in cluster mode, and keeps no event in the task.
+"""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 0.5
 """Pause before the next connection attempt, with jitter."""
 
+NOT_CONNECTED = "not connected yet"
+
 OPERATION_TROUBLE_SECONDS = 30.0
 """How long a failed operation is reported as trouble. Callers retry sooner than this."""
 
@@ -50,7 +52,8 @@ class Connections:
         self._reading: Pipeline | None = None
         self.run_id = ""
         """The ``run_id`` of the server that the connections lead to."""
-        self._away: str | None = "not connected yet"
+        self._away: str | None = NOT_CONNECTED
+        self._logged: str | None = None
         self._away_since = time.monotonic()
         # Operation -> why it failed last, and when.
         self._failed_operations: dict[str, tuple[str, float]] = {}
@@ -79,6 +82,7 @@ class Connections:
             async with connect(self._url) as connection:
                 await run_id(connection)
         except (Unavailable, *CONNECTION_ERRORS) as error:
+            self._away = _reason(error)
             _log.warning("Valkey cannot be used yet; the service starts anyway and retries: %s", _details(error))
 
     async def run(self) -> None:
@@ -118,16 +122,20 @@ class Connections:
             _log.error("unexpected error in the connections to Valkey; reconnecting", exc_info=error)
         if self._away is None:
             self._away_since = time.monotonic()
-        if self._away != (reason := _reason(error)):
+        self._away = _reason(error)
+        if self._logged != self._away:
             _log.error("Valkey is away: %s", _details(error))
-        self._away = reason
+        self._logged = self._away
 
     def _probe_answered(self) -> None:
         """Note that the server answered a probe. The first answer on new connections ends an outage."""
         if self._away is None:
             return
-        _log.info("Valkey is back, after %.1f s", time.monotonic() - self._away_since)
-        self._away = None
+        if self._away == NOT_CONNECTED:
+            _log.info("connected to Valkey")
+        else:
+            _log.info("Valkey is back, after %.1f s", time.monotonic() - self._away_since)
+        self._away = self._logged = None
         self._failed_operations.clear()
         self._metrics.broker_connections.inc()
 
@@ -169,6 +177,9 @@ def _reason(error: BaseException) -> str:
 
 def _details(error: BaseException) -> str:
     """Return the details for the log."""
+    if isinstance(error, TimeoutError):
+        # Its text is empty, and its cause is the cancellation that ended the wait.
+        return "no answer in time"
     found = [each for each in (error, error.__cause__) if each is not None]
     text = ": ".join(str(each) or type(each).__name__ for each in found)
     if any(lacks_permission(each) for each in found):

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio.connection import ConnectionPool, parse_url
+from redis.asyncio.connection import ConnectionPool, SSLConnection, parse_url
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from sse_service.model.errors import Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from redis.asyncio.connection import AbstractConnection
 
 CALL_SECONDS = 3.0
 """Timeout of a call or connection attempt. After that, the server counts as unavailable."""
+
+HANDSHAKE_SECONDS = 2.5
+"""Timeout of a TLS handshake. It is shorter than CALL_SECONDS, so that it ends before the attempt as a whole does."""
+
+NO_HANDSHAKE = "the TLS handshake did not complete: a server without TLS needs redis://"
+NOT_TRUSTED = "the server's TLS certificate is not trusted"
+NO_DATABASE = "the server refuses the database number in SSE_BROKER_URL"
 
 BROKEN = "the connection broke"
 """Used instead of the library's message, which contains the server's address and becomes the exception's cause."""
@@ -27,9 +38,16 @@ CONNECTION_ERRORS = (RedisError, OSError, TimeoutError)
 """Exceptions of redis-py and of the network that a connection may raise."""
 
 
+class _TLSConnection(SSLConnection):
+    """Limits the handshake by itself. A server without TLS waits for the rest of a command, and never answers it."""
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        return {**super()._connection_arguments(), "ssl_handshake_timeout": HANDSHAKE_SECONDS}
+
+
 @asynccontextmanager
 async def connect(url: str) -> AsyncIterator[AbstractConnection]:
-    """Connect, and disconnect at the end of the block. Raises one of CONNECTION_ERRORS.
+    """Connect, and disconnect at the end of the block. Raises Unavailable, and one of CONNECTION_ERRORS.
 
     The library's retries, health checks and reconnects are off, because they would hide possible losses.
     """
@@ -41,14 +59,32 @@ async def connect(url: str) -> AsyncIterator[AbstractConnection]:
         health_check_interval=0,
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
+    if pool.connection_class is SSLConnection:
+        pool.connection_class = _TLSConnection
     connection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's has no types
     try:
         async with asyncio.timeout(CALL_SECONDS):
-            await connection.connect_check_health(check_health=False, retry_socket_connect=False)
+            try:
+                await connection.connect_check_health(check_health=False, retry_socket_connect=False)
+            except (RedisConnectionError, ResponseError) as error:
+                if reason := _refusal(error):
+                    raise Unavailable(reason) from error
+                raise
         yield connection
     finally:
         # Do not wait for the server: it may be gone.
         await connection.disconnect(nowait=True)
+
+
+def _refusal(error: RedisError) -> str | None:
+    """Return why the server cannot be used as the URL says; None if the error has another cause."""
+    if isinstance(error, ResponseError):
+        return NO_DATABASE if "DB index" in str(error) else None
+    cause = error.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return NOT_TRUSTED
+    # A handshake that takes too long is a ConnectionAbortedError.
+    return NO_HANDSHAKE if isinstance(cause, ssl.SSLError | ConnectionAbortedError) else None
 
 
 async def send(connection: AbstractConnection, *arguments: str | bytes | int) -> None:

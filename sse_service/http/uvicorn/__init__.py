@@ -1,1 +1,4 @@
-"""Everything that depends on uvicorn's internals. No other package uses undocumented parts of uvicorn."""
+"""Everything that depends on uvicorn's internals.
+
+It has no routes and no application: those are in ``http``.
+"""
