@@ -28,6 +28,19 @@ class TokenVerifier(Protocol):
         ...
 
 
+class _PayloadError(jwt.DecodeError):
+    """The signature is good, and the payload is not a JSON object."""
+
+
+class _Decoder(jwt.PyJWT):
+    def _decode_payload(self, decoded: dict[str, Any]) -> dict[str, Any]:
+        """Override PyJWT's hook. It is called only for a good signature."""
+        try:
+            return super()._decode_payload(decoded)
+        except jwt.DecodeError as error:
+            raise _PayloadError from error
+
+
 class HS256Verifier:
     """Implements ``TokenVerifier`` with shared secrets. PyJWT checks every token."""
 
@@ -47,6 +60,7 @@ class HS256Verifier:
         if not secrets:
             raise ValueError("a secret is needed")
         self._keys = [hs256_key(secret) for secret in secrets]
+        self._decoder = _Decoder()
         self._issuer = issuer
         self._audience = audience
         self._claims = ClaimsReader(user_claim=user_claim, groups_claim=groups_claim)
@@ -60,7 +74,7 @@ class HS256Verifier:
             try:
                 # The service chooses the algorithm, never the token: this rules out "none" and key confusion
                 # (RFC 8725 section 3.1). ClaimsReader checks exp and nbf: PyJWT has one leeway for both.
-                return jwt.decode(
+                return self._decoder.decode(
                     token,
                     key,
                     algorithms=["HS256"],
@@ -82,6 +96,8 @@ class HS256Verifier:
 
     def _reason(self, error: Exception) -> str:
         """Name the invalid claim. Empty if the signature is bad: PyJWT checks claims only after the signature."""
+        if isinstance(error, _PayloadError):
+            return "the token's payload is not a JSON object"
         if isinstance(error, jwt.MissingRequiredClaimError):
             return f"the token has no {error.claim} claim"
         if isinstance(error, jwt.InvalidIssuerError):

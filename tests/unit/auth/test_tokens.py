@@ -93,17 +93,10 @@ UNSIGNED = {
     "padded twice": f"{GOOD}==",
     "padded header": f"{_HEADER}=.{PAYLOAD}.{SIGNATURE}",
     "signature with bits left over": f"{_HEADER}.{PAYLOAD}.{SIGNATURE[:-1]}{chr(ord(SIGNATURE[-1]) + 1)}",
-    "payload with bits left over": signed(b64(b'{"exp":%d,"sub":"4"}  ' % (NOW + 99))[:-1] + "B"),
     "payload of the other alphabet": signed(base64.b64encode(f'{{"exp":{NOW + 99},"s":"??>>"}}'.encode()).decode()),
     "payload with a space": signed(PAYLOAD[:8] + " " + PAYLOAD[8:]),
     "payload with a line end": signed(PAYLOAD[:8] + "\n" + PAYLOAD[8:]),
     "payload one character short": signed(PAYLOAD[:-1]),
-    "empty payload": signed(""),
-    "payload, a list": signed(b64("[]")),
-    "payload, no JSON": signed(b64("{")),
-    "payload, no UTF-8": signed(b64(b'{"sub":"\xff","exp":%d}' % (NOW + 99))),
-    "payload, too deep": signed(b64("[" * 100_000)),
-    "payload, too many digits": signed(b64(f'{{"sub":{"9" * 5000},"exp":{NOW + 99}}}')),
     "another secret": signed(PAYLOAD, secret=OTHER),
     "another secret, expired": jwt.encode({**CLAIMS, "exp": 1}, OTHER, algorithm="HS256"),
     "another hash": signed(PAYLOAD, digest="sha512"),
@@ -117,6 +110,16 @@ UNSIGNED = {
             *('{"alg":"HS256","kid":1}', "", "[]"),
         )
     },
+}
+
+NO_OBJECT = {
+    "bits left over": signed(b64(b'{"exp":%d,"sub":"4"}  ' % (NOW + 99))[:-1] + "B"),
+    "empty": signed(""),
+    "a list": signed(b64("[]")),
+    "no JSON": signed(b64("{")),
+    "no UTF-8": signed(b64(b'{"sub":"\xff","exp":%d}' % (NOW + 99))),
+    "too deep": signed(b64("[" * 100_000)),
+    "too many digits": signed(b64(f'{{"sub":{"9" * 5000},"exp":{NOW + 99}}}')),
 }
 
 PADDED = ("", " ", "42 ", " 42", "42\n", "\t42", "42\u00a0", "\u3000")
@@ -147,6 +150,13 @@ def test_a_valid_token_is_accepted(name: str) -> None:
 @pytest.mark.parametrize("name", UNSIGNED)
 def test_a_token_without_a_good_signature_is_refused_without_a_reason(name: str) -> None:
     assert refused(UNSIGNED[name]) == ""
+
+
+@pytest.mark.parametrize("name", NO_OBJECT)
+def test_a_signed_payload_that_is_no_json_object_is_named(name: str) -> None:
+    text = NO_OBJECT[name]
+    assert refused(text) == "the token's payload is not a JSON object"
+    assert refused(text, secrets=[OTHER]) == ""
 
 
 @pytest.mark.parametrize(
