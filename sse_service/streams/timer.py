@@ -82,9 +82,10 @@ class Timer:
                 subscription.close(CloseReason.MAX_AGE, retry_ms=random.randint(1000, 5000))  # noqa: S311  spreads load
             elif subscription.idle and here.offset - subscription.last_id > self._stale_us:
                 subscription.write_position(position)
-            elif subscription.silent_seconds + TICK_SECONDS >= self._heartbeat:
+            elif subscription.silent_seconds + TICK_SECONDS * 1.5 > self._heartbeat:
                 # The next tick would be too late: a write is noticed only at the tick after it, so the silence may be
-                # a tick longer than counted. A heartbeat is written at a tick, so its count starts a tick lower.
+                # a tick longer than counted. A heartbeat is written at a tick, so its count starts a tick lower. Half a
+                # tick more, because a timer may fire a millisecond early.
                 subscription.heartbeat(silent_seconds=-TICK_SECONDS)
                 # A heartbeat is acknowledged whole or not at all. While it is pending, nothing was acknowledged since.
                 self._watched.setdefault(subscription, _Acknowledged(since=self._seconds))

@@ -45,6 +45,22 @@ def test_a_silent_stream_gets_a_heartbeat_at_the_interval() -> None:
     task.run(body)
 
 
+def test_a_tick_that_comes_a_little_early_does_not_delay_the_heartbeat_by_a_tick() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        with task.open(sink) as subscription:
+            await wait_until(lambda: subscription.live)
+            timer = make_timer(task)
+            await run_ticks(timer, 15)
+            sink.written = b""
+            for _ in range(15):
+                await timer.tick(0.999)
+            assert sink.written == HEARTBEAT
+
+    task.run(body)
+
+
 def test_a_late_tick_counts_the_time_that_has_passed() -> None:
     task, sink = Task(), MemorySink()
 
