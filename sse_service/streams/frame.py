@@ -25,13 +25,13 @@ class Frame:
     """The type as delivered; ``message`` for an Event without one."""
     subject: str | None
     event: Event
-    encodings: dict[str, bytes] = field(default_factory=dict, hash=False, compare=False)
+    encodings: dict[str, bytes] = field(hash=False, compare=False)
     """Protocol name -> bytes. Each protocol encodes a Frame only once."""
 
 
 def make_frame(event: Event, cursor: Cursor) -> Frame:
     """Make the Frame of an Event."""
-    return Frame(cursor, cursor.offset, delivered_type(event.type) or "message", event.subject, event)
+    return Frame(cursor, cursor.offset, delivered_type(event.type) or "message", event.subject, event, {})
 
 
 def delivered_type(name: str | None) -> str | None:

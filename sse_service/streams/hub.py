@@ -25,6 +25,10 @@ class Subscriber(Protocol):
         """Take one Frame. With ``later``, it may be kept until ``flush``; True means that it was kept."""
         ...
 
+    def prepare(self, frame: Frame, /) -> None:
+        """Encode a Frame that will be offered next. One that was not prepared is encoded when it is written."""
+        ...
+
     def flush(self) -> None:
         """Write the Frame that ``offer`` kept. Must be called after ``offer`` returned True."""
         ...
@@ -91,18 +95,20 @@ class Hub:
 
         Subscribers may join and leave while this runs.
         """
-        delivered = 0
+        # Everything is encoded before the first write: a write through the kernel evicts Python's data from the caches.
+        frames = []
         for entry in entries:
-            subscribers = self._subscribers(entry.channels)
-            if not subscribers:
-                continue
-            frame = make_frame(entry.event, entry.cursor)
+            if subscribers := self._subscribers(entry.channels):
+                frame = make_frame(entry.event, entry.cursor)
+                subscribers[0].prepare(frame)
+                frames.append((frame, subscribers, entry.event.time))
+        delivered = 0
+        for frame, subscribers, published in frames:
             for subscriber in subscribers if len(subscribers) <= IMMEDIATE_WRITES else subscribers[:IMMEDIATE_WRITES]:
                 subscriber.offer(frame)
             if len(subscribers) > IMMEDIATE_WRITES:
                 self._offer_to_crowd(subscribers[IMMEDIATE_WRITES:], frame)
             delivered += len(subscribers)
-            published = entry.event.time
             if published is not None and (age := _age_seconds(published)) is not None:
                 self._metrics.publish_to_write_seconds.observe(age)
         self._metrics.events_delivered.inc(delivered)

@@ -124,6 +124,10 @@ class Subscription:
                 self.paused = True
         return False
 
+    def prepare(self, frame: Frame) -> None:
+        """Let the Sink encode a Frame that is about to be offered."""
+        self.sink.size(frame)
+
     def flush(self) -> None:
         """Write the Frame that ``offer`` kept, then the backlog. Never waits and never raises."""
         if self.paused:
@@ -155,7 +159,7 @@ class Subscription:
             self._newest_offered = None
             self._request_catchup()
 
-    # What the catch-up calls
+    # What the catch-up and the timer call
 
     def replay_from(self, cursor: Cursor) -> None:
         """Set where the replay begins, after the greeting or after a gap."""
@@ -212,8 +216,6 @@ class Subscription:
         if not self.sink.write_service_event(event):
             self.paused = True
 
-    # What the timer calls
-
     def tick(self, seconds: float) -> bool:
         """Add to the time of silence. Returns True if something was written since the last call, which resets it."""
         if self._wrote_since_tick:
@@ -233,8 +235,6 @@ class Subscription:
         if not self.paused and not self.sink.heartbeat():
             self.paused = True
         self.silent_seconds = silent_seconds
-
-    # How it ends
 
     def close(self, reason: CloseReason, *, reconnect: bool = True, retry_ms: int | None = None) -> None:
         """End the stream with ``stream.close``. The client gets queued events when it resumes. Idempotent."""

@@ -25,11 +25,12 @@ def encode(frame: Frame) -> bytes:
 
     The id comes last. So a client that is cut off within the block cannot remember the id of an event it did not get.
     """
-    cursor, kind = frame.cursor, frame.type
-    head = f"event: {kind}\n" if kind != "message" or frame.event.type is not None else ""
-    # Formatting the cursor's fields here is faster: its __str__ takes as long as the rest of this function.
-    block = f"{head}{_data(frame.event.data)}id: {cursor.epoch}.{cursor.offset}.{cursor.digest}\n\n".encode()
-    coded = frame.encodings[ENCODING_KEY] = chunk(block)
+    cursor, event = frame.cursor, frame.event
+    head = f"event: {frame.type}\n" if event.type is not None else ""
+    # The cursor's fields are formatted here and the chunk is made here, because this runs for every event: the
+    # cursor's __str__ takes as long as the rest.
+    text = f"{head}{_data(event.data)}id: {cursor.epoch}.{cursor.offset}.{cursor.digest}\n\n".encode()
+    coded = frame.encodings[ENCODING_KEY] = b"%x\r\n%b\r\n" % (len(text), text)
     return coded
 
 

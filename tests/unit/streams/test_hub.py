@@ -23,6 +23,9 @@ class Client:
             self.leaves.leave(self, ["user:1"])
         return False
 
+    def prepare(self, frame: Frame) -> None:
+        """Nothing to encode."""
+
     def flush(self) -> None:
         self.got.append("flushed")
 
