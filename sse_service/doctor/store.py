@@ -106,7 +106,7 @@ def explain_error(error: BaseException, *, tls: bool) -> Finding:
         return fail("store", "TLS: the server's certificate is not trusted", fix)
     # A handshake that takes too long is a ConnectionAbortedError.
     if any(isinstance(each, ssl.SSLError | ConnectionAbortedError) for each in chain):
-        return fail("store", "TLS: the handshake failed", "use redis:// if the server has no TLS")
+        return fail("store", "TLS: the handshake failed", "a server without TLS needs redis://")
     if any(isinstance(each, NoPermissionError) for each in chain):
         return fail("store", "AUTH: the user lacks a permission", f"give it these with ACL SETUSER: {ACL_RULES}")
     if any(isinstance(each, AuthenticationError) or "NOAUTH" in str(each) for each in chain):

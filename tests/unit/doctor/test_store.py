@@ -72,7 +72,7 @@ def caused_by(error: Exception) -> RedisError:
         (NoPermissionError("NOPERM"), "lacks a permission"),
         (ResponseError("DB index is out of range"), "database"),
         (caused_by(ssl.SSLCertVerificationError()), "not trusted"),
-        (caused_by(ssl.SSLError()), "redis:// if the server has no TLS"),
+        (caused_by(ssl.SSLError()), "a server without TLS needs redis://"),
         (caused_by(ConnectionRefusedError()), "ConnectionRefusedError"),
         (TimeoutError(), "TimeoutError"),
     ],
