@@ -195,12 +195,19 @@ def service(queue: str, **settings: str) -> Iterator[Chain]:
         "SSE_LOG_FORMAT": "text",
         **{f"SSE_{name.upper()}": value for name, value in settings.items()},
     }
+    with serve(queue, env) as chain:
+        wait_until_ready(chain)
+        yield chain
+
+
+@contextmanager
+def serve(queue: str, env: dict[str, str]) -> Iterator[Chain]:
+    """Run ``sse-service serve``, ready or not."""
     with Process("sse_service", "serve", "--port", "0", env=env) as process:
         url = process.wait_for(r"listening on (http://[^\s,]+)")[1]
         admin = process.wait_for(r"metrics on (http://\S+)/metrics")[1]
         chain = Chain(queue=queue, url=url, admin=admin, process=process)
         with chain.client:
-            wait_until_ready(chain)
             yield chain
 
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.integration.chain import AWS, SECRET, Chain, service
-from tests.integration.process import DEADLINE, Process
+from tests.integration.chain import AWS, SECRET, Chain, serve, service
+from tests.integration.process import DEADLINE
 
 
 @contextmanager
@@ -23,12 +23,8 @@ def unready(queue: str) -> Iterator[Chain]:
         "SSE_ADMIN_PORT": "0",
         "SSE_LOG_FORMAT": "text",
     }
-    with Process("sse_service", "serve", "--port", "0", env=env) as process:
-        url = process.wait_for(r"listening on (http://[^\s,]+)")[1]
-        admin = process.wait_for(r"metrics on (http://\S+)/metrics")[1]
-        chain = Chain(queue=queue, url=url, admin=admin, process=process)
-        with chain.client:
-            yield chain
+    with serve(queue, env) as chain:
+        yield chain
 
 
 def test_readyz_says_that_the_queue_does_not_exist_and_the_log_says_so_once(queue: str) -> None:
