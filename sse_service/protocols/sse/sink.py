@@ -47,6 +47,7 @@ class EventStreamSink:
 
     def begin(self) -> None:
         """Write the kept bytes after the head. From now on, bytes are sent at once."""
+        was_full = self._is_full()
         kept, self._kept = [_HEARTBEAT, *self._kept], []
         if self._transport.chunked:
             self._send = self._transport.write
@@ -54,7 +55,7 @@ class EventStreamSink:
             self._send = self._send_unchunked
             kept = [unchunk(coded) for coded in kept]
         self._transport.write(b"".join(kept))
-        if sum(map(len, kept)) >= MAX_KEPT_BYTES and self.on_writable is not None:
+        if was_full and self.on_writable is not None:
             self.on_writable()
 
     def write(self, frame: Frame) -> bool:
@@ -88,7 +89,10 @@ class EventStreamSink:
     def _keep(self, coded: bytes) -> bool:
         self._kept.append(coded)
         self._transport.wake()
-        return sum(map(len, self._kept)) < MAX_KEPT_BYTES
+        return not self._is_full()
+
+    def _is_full(self) -> bool:
+        return sum(map(len, self._kept)) >= MAX_KEPT_BYTES
 
     def _send_unchunked(self, coded: bytes) -> bool:
         return self._transport.write(unchunk(coded))
