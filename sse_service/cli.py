@@ -24,9 +24,11 @@ from sse_service import aws
 from sse_service.arguments import parser
 from sse_service.doctor.run import run_checks
 from sse_service.http.sockets import listen, listen_for_admin, url
+from sse_service.identity import signer_of
 from sse_service.model.errors import InvalidSettings
-from sse_service.settings.settings import Settings, unknown_variables
-from sse_service.task import run, signer_of
+from sse_service.settings.names import unknown_variables
+from sse_service.settings.settings import Settings
+from sse_service.task import run
 from sse_service.telemetry import logs
 from sse_service.telemetry.metrics import Metrics
 

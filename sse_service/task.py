@@ -1,4 +1,4 @@
-"""Builds one task. The only file that names concrete brokers, consumers, protocols and authenticators."""
+"""Builds one task. The only file that names concrete brokers, consumers and protocols."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ from typing import TYPE_CHECKING
 
 from consumers.sqs.consumer import SQSConsumer
 from sse_service import aws
-from sse_service.auth.authenticator import AuthenticatorChain
-from sse_service.auth.bearer import BearerAuthenticator
-from sse_service.auth.cookie import CookieAuthenticator
-from sse_service.auth.signing import TokenSigner
-from sse_service.auth.tokens import HS256Verifier
 from sse_service.brokers.memory.broker import MemoryBroker
 from sse_service.http import descriptors
 from sse_service.http.admin import create_admin_app
@@ -21,6 +16,7 @@ from sse_service.http.session import Session
 from sse_service.http.sockets import with_ipv4_mapped
 from sse_service.http.uvicorn.connection_limit import ConnectionLimit
 from sse_service.http.uvicorn.server import DrainingServer, SecondaryServer, make_config
+from sse_service.identity import identity_of
 from sse_service.model.errors import InvalidSettings
 from sse_service.operator.overview import Inspector
 from sse_service.operator.recent_warnings import RecentWarnings
@@ -48,8 +44,8 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp
 
-    from sse_service.auth.tokens import TokenVerifier
     from sse_service.brokers.base import Broker
+    from sse_service.identity import Identity
     from sse_service.settings.settings import Settings
 
 
@@ -70,11 +66,13 @@ async def run(
     """
     connections = descriptors.connections_within(descriptors.raise_limit())
     metrics = Metrics()
+    identity = identity_of(settings)
     health = Health(
         dependencies={
             "consumer": lambda: consumer.trouble,
             "broker": lambda: broker.trouble,
-        }
+        },
+        for_identity=identity.dependencies,
     )
     # From the queue to the streams.
     hub = Hub(metrics=metrics)
@@ -92,7 +90,7 @@ async def run(
     # The public port.
     app = _public_app(
         settings,
-        verifier=verifier_of(settings),
+        identity=identity,
         streams=streams,
         metrics=metrics,
         health=health,
@@ -129,7 +127,7 @@ async def run(
         )
     )
 
-    work = [broker.run(), streams.run(), timer.run(), samples.run()]
+    work = [broker.run(), streams.run(), timer.run(), samples.run(), *(run() for run in identity.work)]
     if settings.emf_namespace is not None:
         emf = EmbeddedMetrics(metrics=metrics, health=health, namespace=settings.emf_namespace, write=_print)
         work.append(emf.run())
@@ -202,23 +200,18 @@ def _streams(
 def _public_app(
     settings: Settings,
     *,
-    verifier: TokenVerifier,
+    identity: Identity,
     streams: StreamRegistry,
     metrics: Metrics,
     health: Health,
     extra_routes: Sequence[BaseRoute],
     secure_cookie: bool,
 ) -> ASGIApp:
-    # The first authenticator that finds a credential decides.
-    auth = AuthenticatorChain(
-        BearerAuthenticator(verifier),
-        CookieAuthenticator(verifier, name=settings.cookie_name, allowed_origins=settings.cors_origins),
-    )
-    admission = Admission(auth=auth, streams=streams, metrics=metrics)
+    admission = Admission(auth=identity.authenticators, streams=streams, metrics=metrics)
     return create_app(
         streams={"/events": EventsEndpoint(admission=admission, streams=streams)},
         session=Session(
-            verifier=verifier,
+            verifier=identity.verifier,
             allowed_origins=settings.cors_origins,
             cookie_name=settings.cookie_name,
             same_site=settings.cookie_samesite,
@@ -260,25 +253,3 @@ def _broker(settings: Settings, *, hub: Hub, metrics: Metrics) -> Broker:
 def _print(line: str) -> None:
     # Flush, or a pipe's buffer would hold the line back for an hour.
     print(line, end="", flush=True)
-
-
-def verifier_of(settings: Settings) -> TokenVerifier:
-    """Make the token verifier that these settings describe."""
-    return HS256Verifier(
-        secrets=[secret.get_secret_value() for secret in settings.jwt_secret],
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
-        user_claim=settings.user_claim,
-        groups_claim=settings.groups_claim,
-    )
-
-
-def signer_of(settings: Settings) -> TokenSigner:
-    """Make a signer whose tokens the verifier of ``verifier_of`` accepts."""
-    return TokenSigner(
-        secret=settings.jwt_secret[0].get_secret_value(),
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
-        user_claim=settings.user_claim,
-        groups_claim=settings.groups_claim,
-    )

@@ -20,6 +20,8 @@ class Authenticator(Protocol):
 
         Raises InvalidToken for a bad credential (401), and Forbidden for a good one that may not be used here (403).
         The text of both is sent to the client. Neither the texts nor the log may contain the credential.
+        Raises Overloaded with ``RefusalReason.IDENTITY`` if the credential cannot be judged now, because something that
+        is needed for it is unavailable. An EventSource gives up for good on a 401, so an outage must not become one.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sse_service.model.errors import Forbidden, InvalidToken
@@ -16,25 +16,32 @@ NBF_LEEWAY_SECONDS = 60
 """How far the signer's clock may be ahead. Without it, one second is enough for a 401, after which an EventSource never
 reconnects."""
 
+_OTHER_USES = ("id", "refresh", "offline", "logout")
+"""What the claims ``token_use`` (Cognito) and ``typ`` (Keycloak) say, in lower case, if a token is no access token."""
+
 YEAR_3000 = 32_503_680_000
 """Seconds since 1970. A time in milliseconds lies beyond it, and would make a token valid for 56,000 years."""
 
 
 class ClaimsReader:
-    """Checks the times, and reads the user and the groups.
+    """Checks the audience and the times, and reads the user and the groups.
 
-    ``exp`` has no leeway. ``iat`` is ignored: it tells a token's age, not whether it is valid (RFC 7519 section 4.1.6).
+    ``exp`` has no leeway. ``iat`` decides nothing here: it tells a token's age, not whether it is valid (RFC 7519
+    section 4.1.6). Only a revocation compares it.
     """
 
-    def __init__(self, *, user_claim: str, groups_claim: str) -> None:
+    def __init__(self, *, audiences: Sequence[str] = (), user_claim: str = "sub", groups_claim: str = "groups") -> None:
+        self._audiences = frozenset(audiences)
         self._user_claim = user_claim
         self._groups_claim = groups_claim
 
-    def principal(self, claims: Mapping[str, Any]) -> Principal:
-        """Return the user.
+    def principal(self, claims: Mapping[str, Any], credential: bytes = b"") -> Principal:
+        """Return the user. ``credential`` is the digest of the token.
 
         Raises InvalidToken with a text that names the invalid claim, and Forbidden for too many groups.
         """
+        self._check_use(claims)
+        self._check_audience(claims)
         now = time.time()
         expires = _seconds(claims, "exp")
         if expires <= now:
@@ -43,7 +50,31 @@ class ClaimsReader:
             raise InvalidToken("the token's exp claim is beyond the year 3000: it must be in seconds, not milliseconds")
         if "nbf" in claims and _seconds(claims, "nbf") > now + NBF_LEEWAY_SECONDS:
             raise InvalidToken(f"the token's nbf claim is more than {NBF_LEEWAY_SECONDS} s in the future")
-        return Principal(self._user(claims), self._groups(claims), expires)
+        return Principal(self._user(claims), self._groups(claims), expires, _issued(claims), credential)
+
+    def _check_use(self, claims: Mapping[str, Any]) -> None:
+        """Refuse ID tokens and refresh tokens, where they say what they are."""
+        for name in ("token_use", "typ"):
+            use = claims.get(name)
+            if isinstance(use, str) and use.lower() in _OTHER_USES:
+                raise InvalidToken(f"the token's {name} claim says that it is no access token: send the access token")
+
+    def _check_audience(self, claims: Mapping[str, Any]) -> None:
+        name, given = "aud", claims.get("aud") or None
+        if given is None and self._audiences:
+            # Cognito's access tokens have no ``aud``, and name the application in ``client_id``.
+            name, given = "client_id", claims.get("client_id") or None
+            if given is None:
+                raise InvalidToken("the token has no aud claim")
+        if given is None:
+            return
+        if not self._audiences:
+            raise InvalidToken(
+                "the token has an aud claim, and SSE_JWT_AUDIENCE is not set: set it to the token's audience"
+            )
+        named = given if isinstance(given, list) else [given]
+        if not all(isinstance(each, str) for each in named) or self._audiences.isdisjoint(named):
+            raise InvalidToken(f"the token's {name} claim does not contain an audience that SSE_JWT_AUDIENCE names")
 
     def _user(self, claims: Mapping[str, Any]) -> str:
         given = claims.get(self._user_claim)
@@ -69,6 +100,12 @@ class ClaimsReader:
         if len(groups) > MAX_GROUPS:
             raise Forbidden(f"the token has more than {MAX_GROUPS} groups")
         return names
+
+
+def _issued(claims: Mapping[str, Any]) -> float | None:
+    """Return when the token was issued; None if it does not say."""
+    issued = claims.get("iat")
+    return issued if isinstance(issued, int | float) and not isinstance(issued, bool) else None
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> int:

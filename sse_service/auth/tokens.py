@@ -1,19 +1,22 @@
-"""Verify tokens: the contract, and its implementation for HS256 tokens."""
+"""Verify tokens: the contract of a verifier, and the check of a signature that all verifiers share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 import jwt
 from jwt.exceptions import InvalidJTIError
 
-from sse_service.auth.claims import ClaimsReader
-from sse_service.auth.shared_secrets import hs256_key
 from sse_service.model.errors import InvalidToken
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sse_service.model.principal import Principal
+
+CREDENTIAL_BYTES = 16
+"""Size of the digest that identifies a token. Nobody finds a second token with the same 128 bits."""
 
 
 class TokenVerifier(Protocol):
@@ -23,7 +26,8 @@ class TokenVerifier(Protocol):
         """Return the token's user.
 
         Raises InvalidToken for a token that is not valid, and Forbidden for a valid one with too many groups. The text
-        names a claim only if the signature is good, so that an attacker learns nothing about the claims.
+        names a claim only if the signature is good, so that an attacker learns nothing about the claims. Raises
+        Overloaded if the token cannot be judged now, because the keys of its issuer are unavailable.
         """
         ...
 
@@ -41,71 +45,69 @@ class _Decoder(jwt.PyJWT):
             raise _PayloadError from error
 
 
-class HS256Verifier:
-    """Implements ``TokenVerifier`` with shared secrets. PyJWT checks every token."""
+_DECODER = _Decoder()
 
-    def __init__(
-        self,
-        *,
-        secrets: Sequence[str],
-        issuer: str | None = None,
-        audience: str | None = None,
-        user_claim: str = "sub",
-        groups_claim: str = "groups",
-    ) -> None:
-        """Accept tokens signed with any of the secrets, so that a secret can be replaced while its tokens are in use.
 
-        Raises ValueError if there is no secret, or one that ``check_secret`` refuses.
-        """
-        if not secrets:
-            raise ValueError("a secret is needed")
-        self._keys = [hs256_key(secret) for secret in secrets]
-        self._decoder = _Decoder()
-        self._issuer = issuer
-        self._audience = audience
-        self._claims = ClaimsReader(user_claim=user_claim, groups_claim=groups_claim)
+def verified_claims(
+    token: str, keys: Sequence[jwt.PyJWK], *, issuer: str | None, issuer_setting: str
+) -> dict[str, Any]:
+    """Return the claims of a token that one of the keys has signed. PyJWT checks every token.
 
-    async def verify(self, token: str) -> Principal:
-        """Implement ``TokenVerifier``."""
-        return self._claims.principal(self._verified_claims(token))
+    Each key is used with its own algorithm, and never with the one that the token names: this rules out ``none`` and
+    key confusion (RFC 8725 section 3.1). ``iss`` must be ``issuer``, unless that is None. ``issuer_setting`` is the
+    setting that names the issuer. ClaimsReader checks the times, the audience and the user.
 
-    def _verified_claims(self, token: str) -> dict[str, Any]:
-        for key in self._keys:
-            try:
-                # The service chooses the algorithm, never the token: this rules out "none" and key confusion
-                # (RFC 8725 section 3.1). ClaimsReader checks exp and nbf: PyJWT has one leeway for both.
-                return self._decoder.decode(
-                    token,
-                    key,
-                    algorithms=["HS256"],
-                    issuer=self._issuer,
-                    audience=self._audience,
-                    options={
-                        "require": ["exp"],
-                        "verify_exp": False,
-                        "verify_nbf": False,
-                        "verify_sub": False,
-                        "verify_iat": False,
-                    },
-                )
-            except jwt.InvalidSignatureError:
-                continue
-            except (jwt.InvalidTokenError, ValueError) as error:
-                raise InvalidToken(self._reason(error)) from None
-        raise InvalidToken
+    Raises InvalidToken.
+    """
+    for key in keys:
+        try:
+            return _DECODER.decode(
+                token,
+                key,
+                algorithms=[key.algorithm_name],
+                issuer=issuer,
+                # PyJWT has one leeway for exp and nbf, and does not know ``client_id``.
+                options={
+                    "require": ["exp"],
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_aud": False,
+                    "verify_sub": False,
+                    "verify_iat": False,
+                },
+            )
+        except jwt.InvalidSignatureError:
+            continue
+        except (jwt.InvalidTokenError, ValueError) as error:
+            raise InvalidToken(_reason(error, issuer_setting), internal_reason=_internal_reason(error)) from None
+    raise InvalidToken(internal_reason="the signature is not valid: the token was signed with another key")
 
-    def _reason(self, error: Exception) -> str:
-        """Name the invalid claim. Empty if the signature is bad: PyJWT checks claims only after the signature."""
-        if isinstance(error, _PayloadError):
-            return "the token's payload is not a JSON object"
-        if isinstance(error, jwt.MissingRequiredClaimError):
-            return f"the token has no {error.claim} claim"
-        if isinstance(error, jwt.InvalidIssuerError):
-            return "the token's iss claim is not the issuer that SSE_JWT_ISSUER names"
-        if isinstance(error, jwt.InvalidAudienceError):
-            if self._audience is None:
-                return "the token has an aud claim, and SSE_JWT_AUDIENCE is not set: set it to the token's audience"
-            return "the token's aud claim does not contain the audience that SSE_JWT_AUDIENCE names"
-        if isinstance(error, InvalidJTIError):
-            return "the token's jti claim must be a string"
-        return ""
+
+def credential(token: str) -> bytes:
+    """Return the digest that identifies a token.
+
+    It is made from the part that is signed. The signature may have several valid forms: an ECDSA signature can be
+    changed into a second valid one, and base64 may be padded.
+    """
+    signed, _, _ = token.rpartition(".")
+    return hashlib.blake2b(signed.encode(), digest_size=CREDENTIAL_BYTES).digest()
+
+
+def _reason(error: Exception, issuer_setting: str) -> str:
+    """Name the invalid claim. Empty if the signature is bad: PyJWT checks claims only after the signature."""
+    if isinstance(error, _PayloadError):
+        return "the token's payload is not a JSON object"
+    if isinstance(error, jwt.MissingRequiredClaimError):
+        return f"the token has no {error.claim} claim"
+    if isinstance(error, jwt.InvalidIssuerError):
+        return f"the token's iss claim is not the issuer that {issuer_setting} names"
+    if isinstance(error, InvalidJTIError):
+        return "the token's jti claim must be a string"
+    return ""
+
+
+def _internal_reason(error: Exception) -> str:
+    """Say what is wrong with a token whose signature was not verified; empty if it was."""
+    if isinstance(error, jwt.InvalidAlgorithmError):
+        return "the token's alg is not the algorithm of the key"
+    return "" if _reason(error, "") else "the token is malformed"

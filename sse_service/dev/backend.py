@@ -11,8 +11,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from consumers.sqs.failures import AWS_ERRORS
+from sse_service.auth.claims import ClaimsReader
+from sse_service.auth.hs256 import HS256Verifier
 from sse_service.auth.signing import TokenSigner
-from sse_service.auth.tokens import HS256Verifier
 from sse_service.dev.assets import page_routes
 from sse_service.dev.guard import Refused, guarded, read_json
 from sse_service.dev.jobs import Job
@@ -48,7 +49,7 @@ class Backend:
         # Separate from the push service's secret and audience, so that neither accepts the other's tokens.
         secret = secrets.token_urlsafe(32)
         self._session_signer = TokenSigner(secret=secret, audience="demo")
-        self._session_verifier = HS256Verifier(secrets=[secret], audience="demo")
+        self._session_verifier = HS256Verifier(secrets=[secret], claims=ClaimsReader(audiences=["demo"]))
         self._jobs = jobs
         self._s3 = s3
         self._bucket = bucket

@@ -14,7 +14,7 @@ from sse_service import aws
 from sse_service.doctor.aws_calls import fault
 from sse_service.doctor.report import Finding, fail, ok, skip
 from sse_service.doctor.stream import Stream
-from sse_service.task import signer_of
+from sse_service.identity import signer_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from collections.abc import Collection
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from sse_service.auth.bearer import bearer_token
 from sse_service.auth.cookie import check_origin, cookie_values
 from sse_service.http.problems import problem, unauthorized
-from sse_service.model.errors import Forbidden, InvalidToken, MissingToken
+from sse_service.model.errors import Forbidden, InvalidToken, MissingToken, Overloaded
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -37,13 +38,14 @@ class Session:
     def __init__(
         self,
         *,
-        verifier: TokenVerifier,
+        verifier: TokenVerifier | None,
         allowed_origins: Collection[str],
         cookie_name: str,
         same_site: Literal["lax", "strict", "none"],
         domain: str | None,
         secure: bool,
     ) -> None:
+        """``verifier`` is None if the settings allow no tokens. Then no session can be made."""
         self._verifier = verifier
         self._allowed_origins = frozenset(allowed_origins)
         self._cookie_name = cookie_name
@@ -53,6 +55,8 @@ class Session:
 
     async def create(self, request: Request) -> Response:
         """Set the cookie to the token of the ``Authorization`` header. Any cookie that was sent is replaced."""
+        if self._verifier is None:
+            return problem(404, "this service accepts no tokens: open the stream without a session")
         try:
             token = bearer_token(request)
             if token is None:
@@ -62,6 +66,9 @@ class Session:
             return unauthorized(error)
         except Forbidden as error:
             return problem(403, str(error))
+        except Overloaded:
+            retry_after = str(random.randint(1, 10))  # noqa: S311  spreads load
+            return problem(503, "the token cannot be checked now: try again", headers={"Retry-After": retry_after})
         if self._domain and not _is_inside(self._domain, request.headers.get("host", "")):
             return problem(
                 400,

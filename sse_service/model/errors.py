@@ -6,7 +6,7 @@ ServiceError
 ├── InvalidToken      the credential is invalid: 401
 │   └── MissingToken  the request has no credential: 401
 ├── Forbidden         the credential is valid, but not allowed here: 403
-└── Overloaded        no stream can be opened now
+└── Overloaded        the request cannot be decided now, or no stream can be opened now
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ class InvalidSettings(ServiceError):  # noqa: N818  named as its siblings are
 class InvalidToken(ServiceError):  # noqa: N818  RFC 6750's word
     """The credential is invalid. The text is shown to the client, and empty if the client must not learn the reason."""
 
+    def __init__(self, text: str = "", *, internal_reason: str = "") -> None:
+        """``internal_reason`` is for the operator's own terminal. It may be based on unverified parts of a token."""
+        super().__init__(text)
+        self.internal_reason = internal_reason or text
+
 
 class MissingToken(InvalidToken):
     """The request has no credential. Its 401 carries no error code (RFC 6750 section 3.1)."""
@@ -42,7 +47,7 @@ class Forbidden(ServiceError):  # noqa: N818  RFC 9110's word
 
 
 class Overloaded(ServiceError):  # noqa: N818  named as its siblings are
-    """No stream can be opened now."""
+    """The request cannot be decided now, or no stream can be opened now. The client should try again."""
 
     def __init__(self, reason: RefusalReason) -> None:
         super().__init__(reason)

@@ -13,3 +13,7 @@ class Principal:
     groups: tuple[str, ...]
     expires: int
     """When the credential expires, in seconds since 1970. Streams that were opened with it end then."""
+    issued: float | None = None
+    """When the credential was issued, in seconds since 1970; None if it does not say. Revocation compares it."""
+    credential: bytes = b""
+    """A digest that identifies the credential, and from which it cannot be computed; empty if it has none."""

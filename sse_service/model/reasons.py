@@ -29,6 +29,7 @@ class CloseReason(StrEnum):
     LIMIT = "limit"
     MAX_AGE = "max_age"
     ERROR = "error"
+    REVOKED = "revoked"
 
 
 class RefusalReason(StrEnum):
@@ -50,6 +51,8 @@ class RefusalReason(StrEnum):
     """Overload: streams are being opened too fast."""
     DRAIN = "drain"
     """Overload: the task is ending."""
+    IDENTITY = "identity"
+    """Overload: the credential cannot be checked now, because the provider's keys or the authorizer are unavailable."""
 
 
 class RejectionReason(StrEnum):

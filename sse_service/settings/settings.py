@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
@@ -21,6 +20,11 @@ from sse_service.model.errors import InvalidSettings
 from sse_service.settings import validators
 
 PREFIX = "SSE_"
+
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+IDENTITY = ("jwt_secret", "oidc_issuers", "jwks_url", "alb_arn", "authorizer_url", "authorizer")
+"""Fields that each switch on a way to authenticate. ``serve`` needs one."""
 
 SECRETS = ("jwt_secret", "broker_password")
 """Fields from whose values no white space is dropped."""
@@ -62,13 +66,45 @@ class Settings(BaseSettings):
     ] = ()
     """Secrets for HS256 tokens, separated by commas, each at least 32 bytes. The first signs, all verify."""
     jwt_issuer: str | None = None
-    """Required value of a token's `iss` claim. If unset, any is accepted."""
-    jwt_audience: str | None = None
-    """Audience that a token's `aud` claim must contain. If unset, tokens with `aud` are refused."""
+    """Required `iss` claim of HS256 tokens, and of tokens that keys of `SSE_JWKS_URL` signed. If unset, any."""
+    jwt_audience: Annotated[tuple[str, ...], NoDecode, BeforeValidator(validators.split)] = ()
+    """Audiences, by commas. A token's `aud`, else `client_id`, must name one. If unset, `aud` is refused."""
+    oidc_issuers: Annotated[
+        tuple[Annotated[str, AfterValidator(validators.issuer)], ...], NoDecode, BeforeValidator(validators.split)
+    ] = ()
+    """OpenID providers whose access tokens are accepted, by commas, each exactly as in its tokens' `iss` claim."""
+    jwks_url: Annotated[str, AfterValidator(validators.keys_url)] | None = None
+    """URL of the keys (JWK set) of the issuer in `SSE_JWT_ISSUER`, if it has no OpenID discovery."""
+    jwt_algorithms: Annotated[
+        tuple[Algorithm, ...],
+        NoDecode,
+        BeforeValidator(validators.split),
+    ] = ("RS256", "ES256")
+    """Algorithms of tokens that are signed with a provider's key."""
     user_claim: str = "sub"
-    """Claim of the token that holds the user's id, a string or an integer."""
+    """Claim of the token that holds the user's id, a string or an integer, or JMESPath to it."""
     groups_claim: str = "groups"
-    """Claim of the token that holds the list of the user's groups."""
+    """Claim that lists the user's groups, such as `cognito:groups`, or JMESPath, such as `realm_access.roles`."""
+    alb_arn: (
+        Annotated[
+            str,
+            validators.matches(
+                validators.ALB,
+                "a load balancer's ARN, such as "
+                "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/push/0123456789abcdef",
+            ),
+        ]
+        | None
+    ) = None
+    """ARN of the Application Load Balancer that signs users in: its `x-amzn-oidc-data` header names the user."""
+    authorizer_url: Annotated[str, AfterValidator(validators.authorizer_url)] | None = None
+    """URL of your own back end that says who is behind a request's `Cookie` and `Authorization` headers."""
+    authorizer: (
+        Annotated[str, validators.matches(validators.CALLABLE, "module:callable, such as myapp.push:authorize")] | None
+    ) = None
+    """`module:callable` of your own code that says who is behind a request."""
+    revoked_seconds: Annotated[int, Field(ge=1, le=400 * 86_400)] = 86_400
+    """Seconds for which a revoked user's older tokens are refused. At least the longest life of a token."""
     cookie_name: Annotated[str, validators.matches(validators.COOKIE, "letters, digits, - and _")] = "sse_session"
     """Name of the session cookie."""
     cookie_samesite: Annotated[Literal["lax", "strict", "none"], BeforeValidator(validators.lower_case)] = "lax"
@@ -181,7 +217,21 @@ class Settings(BaseSettings):
             raise ValueError("SSE_BROKER_PASSWORD: must be unset unless SSE_BROKER_URL is a server without password")
         if self.cookie_name.lower().startswith("__host-") and self.cookie_domain is not None:
             raise ValueError("SSE_COOKIE_DOMAIN: must be unset, as browsers refuse a __Host- cookie with a domain")
+        if self.jwks_url is not None and self.jwt_issuer is None:
+            raise ValueError("SSE_JWT_ISSUER: must be set with SSE_JWKS_URL, to the iss claim of the tokens")
+        if self.has_provider and not self.jwt_audience:
+            raise ValueError(
+                "SSE_JWT_AUDIENCE: must be set with SSE_OIDC_ISSUERS and SSE_JWKS_URL, or tokens that the provider "
+                "made for other applications would be accepted"
+            )
+        if self.authorizer is not None and self.authorizer_url is not None:
+            raise ValueError("SSE_AUTHORIZER: must be unset with SSE_AUTHORIZER_URL")
         return self
+
+    @property
+    def has_provider(self) -> bool:
+        """Whether tokens of an identity provider are accepted."""
+        return bool(self.oidc_issuers) or self.jwks_url is not None
 
     @property
     def in_memory(self) -> bool:
@@ -209,7 +259,12 @@ class Settings(BaseSettings):
 
     def check_for_serving(self) -> None:
         """Raise InvalidSettings if `serve` could not keep its guarantees with these settings."""
-        self.require("queue_url", "jwt_secret")
+        missing = [] if self.queue_url else [f"{PREFIX}QUEUE_URL: must be set"]
+        if not any(getattr(self, name) for name in IDENTITY):
+            variables = ", ".join(PREFIX + name.upper() for name in IDENTITY)
+            missing.append(f"{variables}: one of them must be set, or nobody could open a stream")
+        if missing:
+            raise InvalidSettings("; ".join(missing))
         if self.in_memory and not self.single_task:
             raise InvalidSettings(
                 "SSE_SINGLE_TASK: must be true with SSE_BROKER_URL=memory://. Set it only if no second task reads the "
@@ -234,28 +289,6 @@ class Settings(BaseSettings):
                 "SSE_COOKIE_DOMAIN: must be unset with dev: its pages are on this machine's own address, for which "
                 "browsers drop a cookie with a domain"
             )
-
-
-def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """List the variables in the environment that start with SSE_ and are not settings."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    return sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)
-
-
-def table() -> list[tuple[str, str, str]]:
-    """List the settings: the variable, its default (empty if there is none), and its meaning."""
-    return [
-        (PREFIX + name.upper(), _default(field.default), field.description or "")
-        for name, field in Settings.model_fields.items()
-    ]
-
-
-def _default(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    return "" if value in (None, ()) else str(value)
 
 
 def _messages(error: ValidationError) -> list[str]:

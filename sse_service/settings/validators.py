@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import AfterValidator, SecretStr
 
 from sse_service.auth.shared_secrets import check_secret
+from sse_service.auth.urls import is_loopback
 from sse_service.routing.overrides import compiled
 from sse_service.routing.s3 import key_pattern as compiled_key_pattern
 
@@ -23,6 +24,8 @@ MAX_HEARTBEAT_SECONDS = 50
 COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 6265 section 4.1.1: an HTTP token
 DOMAIN = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")  # browsers drop a cookie for com or localhost
 TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_.-]+")
+ALB = re.compile(r"arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:\d{12}:loadbalancer/app/[A-Za-z0-9-]+/[0-9a-f]+")
+CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 NAMESPACE = re.compile(r"(?!AWS/)[A-Za-z0-9.\-_/#:]{1,255}")  # names that begin with AWS/ are CloudWatch's own
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")  # RFC 3986 section 3.1
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
@@ -137,6 +140,37 @@ def broker(secret: SecretStr) -> SecretStr:
         if not Path(values[-1]).is_file():
             raise ValueError(f"must name an existing file in {name}")
     return secret
+
+
+def issuer(value: str) -> str:
+    """Check the issuer of an OpenID provider (OpenID Connect Discovery 1.0 section 2). It is kept to the letter."""
+    return _checked_url(value, example="https://login.example.com", query=False)
+
+
+def keys_url(value: str) -> str:
+    """Check the URL of a provider's keys."""
+    return _checked_url(value, example="https://login.example.com/keys")
+
+
+def authorizer_url(value: str) -> str:
+    """Check the URL of the authorizer. It is the operator's own back end, so plain HTTP is allowed."""
+    return _checked_url(value, example="http://backend.internal/push-user", plain_http=True)
+
+
+def _checked_url(value: str, *, example: str, query: bool = True, plain_http: bool = False) -> str:
+    """Check an HTTPS URL. HTTP is allowed to this machine, where nobody is on the way, or with ``plain_http``."""
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(f"must be a URL, such as {example}") from None
+    if parts.scheme not in ("https", "http") or not host or _has_gap(value):
+        raise ValueError(f"must be a URL, such as {example}")
+    if parts.scheme == "http" and not plain_http and not is_loopback(host):
+        raise ValueError(f"must use https, such as {example}")
+    if parts.username is not None or parts.fragment or (parts.query and not query):
+        raise ValueError(f"must have no {'user or' if query else 'user, query or'} fragment")
+    return value
 
 
 def expression(value: str) -> str:

@@ -8,9 +8,19 @@ from collections.abc import Callable, Mapping
 class Health:
     """The one source of the task's health for probes, metrics, streams and connections."""
 
-    def __init__(self, *, dependencies: Mapping[str, Callable[[], str | None]]) -> None:
-        """``dependencies`` maps each name to a function that returns what is wrong, or None if nothing is."""
+    def __init__(
+        self,
+        *,
+        dependencies: Mapping[str, Callable[[], str | None]],
+        for_identity: Mapping[str, Callable[[], str | None]] | None = None,
+    ) -> None:
+        """``dependencies`` maps each name to a function that returns what is wrong, or None if nothing is.
+
+        ``for_identity`` are the dependencies that only tell who a client is. A task whose identity provider is away
+        is not ready, but the load balancer should keep it: it serves all clients that it can identify.
+        """
         self._dependencies = dependencies
+        self._for_identity = for_identity or {}
         self._was_ready = False
         self._draining = False
 
@@ -27,7 +37,7 @@ class Health:
         """Return what is wrong with each dependency, by name; None for one that works."""
         found = {name: probe() for name, probe in self._dependencies.items()}
         self._was_ready = self._was_ready or not any(found.values())
-        return found
+        return found | {name: probe() for name, probe in self._for_identity.items()}
 
     def ready(self) -> bool:
         """Whether every dependency works and the task is not ending."""
@@ -39,4 +49,6 @@ class Health:
         After a task was ready once, an unavailable dependency is no reason to replace it. Its streams would be lost,
         and the next task could not reach the dependency either.
         """
-        return self._was_ready or not any(self.troubles().values())
+        if not self._was_ready:
+            self.troubles()
+        return self._was_ready

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sse_service.settings.settings import Settings, unknown_variables
+from sse_service.settings.names import unknown_variables
+from sse_service.settings.settings import Settings
 from sse_service.telemetry import emf
 from tests.deploy.template import ALL, MEMORY, PATH, VALKEY, Template
 

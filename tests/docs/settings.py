@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sse_service.settings import settings
+from sse_service.settings import names
+from sse_service.settings.settings import PREFIX
 
 PAGE = Path(__file__).parents[2] / "deploy" / "settings.md"
 
 GROUPS = (
     ("Queue and topic", r"QUEUE_|TOPIC_ARN|SINGLE_TASK|SQS_"),
     ("History", r"BROKER_|HISTORY_|DEDUPE_|MAX_EVENT_"),
-    ("Tokens and cookies", r"JWT_|USER_CLAIM|GROUPS_CLAIM|COOKIE_"),
+    ("Identity", r"JWT_|OIDC_|JWKS_|USER_CLAIM|GROUPS_CLAIM|ALB_|AUTHORIZER|REVOKED_"),
+    ("Session cookie", r"COOKIE_"),
     ("Other origins and proxies", r"CORS_|TRUSTED_"),
     ("Streams", r"HEARTBEAT_|STREAM_|MAX_STREAMS|OPENS_|DRAIN_"),
     ("Routing", r"ROUTE_|S3_|UNROUTED"),
@@ -31,8 +33,8 @@ BEGIN, END = "<!-- tables: python -m tests.docs.settings -->", "<!-- end of tabl
 def tables() -> str:
     """Give all tables. Raises ValueError for a setting that belongs to no group, or to several."""
     rows: dict[str, list[str]] = {heading: [] for heading, _ in GROUPS}
-    for name, default, meaning in settings.table():
-        fitting = [heading for heading, names in GROUPS if re.match(names, name.removeprefix(settings.PREFIX))]
+    for name, default, meaning in names.table():
+        fitting = [heading for heading, begin in GROUPS if re.match(begin, name.removeprefix(PREFIX))]
         if len(fitting) != 1:
             raise ValueError(f"{name} belongs to {len(fitting)} groups of {__name__}")
         rows[fitting[0]].append(f"| `{name}` | {f'`{default}`' if default else ''} | {meaning} |")

@@ -10,7 +10,7 @@ import pytest
 from sse_service.brokers.valkey.requirements import ACL_RULES
 from sse_service.dev.assets import PAGE
 from sse_service.model.reasons import CloseReason, GapReason, RefusalReason
-from sse_service.settings import settings
+from sse_service.settings import names
 from sse_service.telemetry.metrics import Metrics
 from tests.docs.markdown import pages
 from tests.docs.settings import tables
@@ -61,7 +61,7 @@ def test_the_tables_of_settings_are_as_the_settings_say() -> None:
 
 
 def test_no_page_names_a_setting_that_there_is_not() -> None:
-    known = {name for name, _, _ in settings.table()}
+    known = {name for name, _, _ in names.table()}
     for page in pages():
         named = set(re.findall(r"\bSSE_[A-Z0-9]+(?:_[A-Z0-9]+)*\b(?!_|…)", page.read_text()))
         # An example of a name.

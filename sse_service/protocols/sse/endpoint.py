@@ -32,6 +32,7 @@ _ADVICE = {
     RefusalReason.ADDRESS: "this address holds as many streams as one address may: close a page",
     RefusalReason.RATE: "too many streams are being opened at once: try again",
     RefusalReason.DRAIN: "this task is ending: try again",
+    RefusalReason.IDENTITY: "the credential cannot be checked now: try again",
 }
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from sse_service.model.errors import InvalidSettings
-from sse_service.settings.settings import Settings, table, unknown_variables
+from sse_service.settings.names import table, unknown_variables
+from sse_service.settings.settings import Settings
 
 SECRET = "s" * 32
 SERVING = {"queue_url": "http://sqs/1/q", "jwt_secret": SECRET, "single_task": True}
@@ -28,7 +29,7 @@ def refused(**values: Any) -> str:
 def test_settings_may_be_unset_until_they_are_required() -> None:
     settings = Settings()
     assert (settings.in_memory, settings.heartbeat_seconds, settings.log_format) == (True, 15, "json")
-    with pytest.raises(InvalidSettings, match=r"^SSE_QUEUE_URL: must be set; SSE_JWT_SECRET: must be set$"):
+    with pytest.raises(InvalidSettings, match=r"^SSE_QUEUE_URL: must be set; SSE_JWT_SECRET, .*one of them"):
         settings.check_for_serving()
     with pytest.raises(InvalidSettings, match=r"^SSE_TOPIC_ARN: must be set$"):
         settings.require("topic_arn")
@@ -83,6 +84,12 @@ PADDED = {
     "broker_url": "redis://host:6379",
     "jwt_issuer": "https://issuer.example.com",
     "jwt_audience": "push",
+    "oidc_issuers": "https://login.example.com/",
+    "jwks_url": "https://login.example.com/keys",
+    "jwt_algorithms": "RS256,ES256",
+    "alb_arn": "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/push/0123456789abcdef",
+    "authorizer_url": "http://backend.internal/push",
+    "authorizer": "myapp.push:authorize",
     "user_claim": "uid",
     "groups_claim": "roles",
     "cookie_name": "__Host-session",
@@ -102,6 +109,11 @@ PADDED = {
     "max_streams_per_address": "5",
     "history_bytes": "1000000",
 }
+NEEDED = {
+    "oidc_issuers": {"jwt_audience": "push"},
+    "jwks_url": {"jwt_audience": "push", "jwt_issuer": "https://login.example.com"},
+}
+"""Other settings without which one is refused."""
 SECRETS = {"jwt_secret": SECRET, "broker_password": "password"}
 
 
@@ -112,6 +124,8 @@ def test_the_tests_of_white_space_include_every_setting() -> None:
 @pytest.mark.parametrize("name", PADDED)
 @pytest.mark.parametrize("padded", ["{}\n", "{}\r\n", " {} ", "\t{}"])
 def test_white_space_around_a_value_is_dropped(name: str, padded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for other, value in NEEDED.get(name, {}).items():
+        monkeypatch.setenv(f"SSE_{other.upper()}", value)
     expected = getattr(Settings(**{name: PADDED[name]}), name)
     monkeypatch.setenv(f"SSE_{name.upper()}", padded.format(PADDED[name]))
     assert getattr(Settings(), name) == expected

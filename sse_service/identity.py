@@ -1,0 +1,75 @@
+"""Puts together the ways to authenticate that the settings switch on. Each way is a file in ``auth``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sse_service.auth.authenticator import AuthenticatorChain
+from sse_service.auth.bearer import BearerAuthenticator
+from sse_service.auth.claims import ClaimsReader
+from sse_service.auth.cookie import CookieAuthenticator
+from sse_service.auth.hs256 import HS256Verifier
+from sse_service.auth.signing import TokenSigner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+    from sse_service.auth.authenticator import Authenticator
+    from sse_service.auth.tokens import TokenVerifier
+    from sse_service.settings.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Finds out who is behind a request."""
+
+    authenticators: AuthenticatorChain
+    """The first that finds a credential decides."""
+    verifier: TokenVerifier | None
+    """Verifies bearer tokens and session cookies; None if the settings allow no tokens."""
+    work: Sequence[Callable[[], Coroutine[None, None, None]]]
+    """What must run in the background, until it is cancelled."""
+    dependencies: Mapping[str, Callable[[], str | None]]
+    """The outside services that are needed, by name: what is wrong with each, or None."""
+
+
+def identity_of(settings: Settings) -> Identity:
+    """Make what the settings describe."""
+    verifier = verifier_of(settings)
+    ways: list[Authenticator] = []
+    if verifier is not None:
+        ways += [
+            BearerAuthenticator(verifier),
+            CookieAuthenticator(verifier, name=settings.cookie_name, allowed_origins=settings.cors_origins),
+        ]
+    return Identity(authenticators=AuthenticatorChain(*ways), verifier=verifier, work=(), dependencies={})
+
+
+def claims_of(settings: Settings) -> ClaimsReader:
+    """Make the reader of a token's claims."""
+    return ClaimsReader(
+        audiences=settings.jwt_audience, user_claim=settings.user_claim, groups_claim=settings.groups_claim
+    )
+
+
+def verifier_of(settings: Settings) -> TokenVerifier | None:
+    """Make the token verifier; None if the settings allow no tokens."""
+    if not settings.jwt_secret:
+        return None
+    return HS256Verifier(
+        secrets=[secret.get_secret_value() for secret in settings.jwt_secret],
+        issuer=settings.jwt_issuer,
+        claims=claims_of(settings),
+    )
+
+
+def signer_of(settings: Settings) -> TokenSigner:
+    """Make a signer whose tokens the verifier of ``verifier_of`` accepts. ``jwt_secret`` must be set."""
+    return TokenSigner(
+        secret=settings.jwt_secret[0].get_secret_value(),
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience[0] if settings.jwt_audience else None,
+        user_claim=settings.user_claim,
+        groups_claim=settings.groups_claim,
+    )
