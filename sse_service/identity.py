@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sse_service.auth.authenticator import Authenticator
     from sse_service.auth.tokens import TokenVerifier
+    from sse_service.model.revocations import RevocationTable
     from sse_service.settings.settings import Settings
 
 
@@ -34,7 +35,7 @@ class Identity:
     """The outside services that are needed, by name: what is wrong with each, or None."""
 
 
-def identity_of(settings: Settings) -> Identity:
+def identity_of(settings: Settings, *, revocations: RevocationTable) -> Identity:
     """Make what the settings describe."""
     verifier = verifier_of(settings)
     ways: list[Authenticator] = []
@@ -43,7 +44,9 @@ def identity_of(settings: Settings) -> Identity:
             BearerAuthenticator(verifier),
             CookieAuthenticator(verifier, name=settings.cookie_name, allowed_origins=settings.cors_origins),
         ]
-    return Identity(authenticators=AuthenticatorChain(*ways), verifier=verifier, work=(), dependencies={})
+    return Identity(
+        authenticators=AuthenticatorChain(*ways, revocations=revocations), verifier=verifier, work=(), dependencies={}
+    )
 
 
 def claims_of(settings: Settings) -> ClaimsReader:
