@@ -72,7 +72,7 @@ class Provider:
         self._keys: KeySet | None = None
         self._good_at = 0.0
         """When the last successful fetch ended."""
-        self._ended_at: float | None = None
+        self._ended_at = 0.0
         """When the last fetch ended."""
         self._pause = 0.0
         self._failure: str | None = "its keys have not been fetched yet"
@@ -180,7 +180,7 @@ class Provider:
 
     def _may_ask(self) -> bool:
         """Whether a token with an unknown kid may cause a fetch now."""
-        return self._running and (self._ended_at is None or self._clock() - self._ended_at >= self._timing.unknown_kid)
+        return self._running and self._clock() - self._ended_at >= self._timing.unknown_kid
 
     async def _next_fetch(self) -> bool:
         """Wait for the end of a fetch. Return whether it began after this call, and succeeded."""
