@@ -193,7 +193,8 @@ class Provider:
         self._keys, self._good_at, self._failure = fetched.keys, self._clock(), None
         self._pause = self._timing.refresh(fetched.max_age)
         if self._logged is not None or before is None or before.kids != fetched.keys.kids:
-            _log.info("issuer %s: fetched %d keys", self.issuer, fetched.keys.count)
+            count = fetched.keys.count
+            _log.info("issuer %s: fetched %d key%s", self.issuer, count, "" if count == 1 else "s")
         self._logged = None
 
     def _failed(self, cause: str, details: str, error: Exception | None = None) -> None:

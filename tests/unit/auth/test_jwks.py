@@ -159,7 +159,7 @@ def test_a_document_without_a_list_of_keys_is_refused(document: dict[str, Any]) 
 
 @pytest.mark.parametrize("jwks", [[], [GARBAGE["for encryption"]], [EC.jwk]])
 def test_a_set_without_a_usable_key_is_refused_with_the_setting_to_look_at(jwks: list[Any]) -> None:
-    with pytest.raises(ValueError, match="RS256.*SSE_JWT_ALGORITHMS"):
+    with pytest.raises(ValueError, match=r"RS256.*SSE_JWT_ALGORITHMS"):
         read_keys({"keys": jwks}, algorithms=["RS256"])
 
 
