@@ -52,8 +52,12 @@ def identity_of(settings: Settings) -> Identity:
         authenticators=AuthenticatorChain(*ways),
         verifier=verifier,
         work=[provider.run for provider in providers],
-        dependencies={f"issuer {each.issuer}": partial(getattr, each, "trouble") for each in providers},
+        dependencies={f"issuer {each.issuer}": _trouble_of(each) for each in providers},
     )
+
+
+def _trouble_of(provider: Provider) -> Callable[[], str | None]:
+    return lambda: provider.trouble
 
 
 def claims_of(settings: Settings) -> ClaimsReader:
