@@ -2,7 +2,8 @@
 
 ``python -m tests.identity.provider DIRECTORY --port 0`` runs it as a process. It serves several issuers, each at a path
 of its own. It reads what they are from ``provider.json`` for each request, so that tests change it while it runs, and
-appends each request to ``requests.log``. ``tests/identity/provider_process.py`` writes the one and reads the other.
+appends each request, with its time, to ``requests.log``. ``tests/identity/provider_process.py`` writes the one and
+reads the other.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import html
 import json
 import secrets
 import socket
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -54,7 +56,7 @@ class Provider:
     @web.middleware
     async def _record(self, request: web.Request, handler: Any) -> web.StreamResponse:
         with (self._directory / "requests.log").open("a") as log:
-            log.write(f"{request.method} {request.path}\n")
+            log.write(f"{time.time()} {request.method} {request.path}\n")
         response: web.StreamResponse = await handler(request)
         return response
 

@@ -18,16 +18,18 @@ from tests.integration.process import Process
 class ProviderProcess:
     """The provider. It can be killed, and started again on its port with its keys."""
 
-    def __init__(self, directory: Path, issuers: Sequence[str]) -> None:
+    def __init__(self, directory: Path, issuers: Sequence[str], *, others: Sequence[str] = ()) -> None:
+        """``others`` are issuers with an ES256 key alone, because many RSA keys take long to make."""
         self._directory = directory
         self._process: Process | None = None
         self._port = 0
         self.keys: dict[str, list[SigningKey]] = {
-            name: [SigningKey.generate("RS256"), SigningKey.generate("ES256")] for name in issuers
+            **{name: [SigningKey.generate("RS256"), SigningKey.generate("ES256")] for name in issuers},
+            **{name: [SigningKey.generate("ES256")] for name in others},
         }
         """The published keys of each issuer. The first one signs what the token endpoint issues."""
         self._state: dict[str, dict[str, Any]] = {
-            name: {"max_age": 300, "token_seconds": 600, "redirect_uris": [], "instead": {}} for name in issuers
+            name: {"max_age": 300, "token_seconds": 600, "redirect_uris": [], "instead": {}} for name in self.keys
         }
         self._write()
 
@@ -95,12 +97,16 @@ class ProviderProcess:
     @property
     def requests(self) -> list[str]:
         """All requests so far, such as ``GET /one/keys``."""
-        log = self._directory / "requests.log"
-        return log.read_text().splitlines() if log.exists() else []
+        return [request for _, request in self._log()]
 
-    def fetches(self, name: str) -> int:
-        """How often the keys of an issuer were fetched."""
-        return self.requests.count(f"GET /{name}/keys")
+    def fetched(self, name: str) -> list[float]:
+        """When the keys of an issuer were fetched, in seconds since 1970."""
+        return [at for at, request in self._log() if request == f"GET /{name}/keys"]
+
+    def _log(self) -> list[tuple[float, str]]:
+        log = self._directory / "requests.log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [(float(at), request) for at, _, request in (line.partition(" ") for line in lines)]
 
     def _write(self) -> None:
         state = {
@@ -113,9 +119,9 @@ class ProviderProcess:
 
 
 @contextmanager
-def provider(directory: Path, *issuers: str) -> Iterator[ProviderProcess]:
-    """Run a provider with these issuers."""
-    running = ProviderProcess(directory, issuers)
+def provider(directory: Path, *issuers: str, others: Sequence[str] = ()) -> Iterator[ProviderProcess]:
+    """Run a provider with these issuers. ``others`` have no RSA key."""
+    running = ProviderProcess(directory, issuers, others=others)
     running.start()
     try:
         yield running

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from sse_service.auth.signing import TokenSigner
 from tests.identity.outside import Outside, outside
@@ -18,6 +17,8 @@ from tests.integration.process import DEADLINE
 
 EVENT_SOURCE = {"Accept": "text/event-stream"}
 SESSION = "sse_session"
+PAUSE = 0.05
+"""Seconds between two looks at something that may take half a minute."""
 
 OPENED = "opened"
 UNAUTHORIZED = "401"
@@ -84,12 +85,21 @@ class Target:
         """Wait until good tokens of an issuer get this answer."""
         until = time.monotonic() + DEADLINE
         while (found := self._answer([("Authorization", f"Bearer {self.provider.token(issuer)}")])) != answer:
+            time.sleep(PAUSE)
             assert time.monotonic() < until, f"{issuer}: {found}\n{self.chain.process.output}"
 
-    @property
-    def readiness(self) -> dict[str, Any]:
-        """What ``/readyz`` says."""
-        found: dict[str, Any] = self.chain.get("/readyz").json()
+    def trouble(self, issuer: str) -> str | None:
+        """What ``/readyz`` says about an issuer."""
+        found: dict[str, str] = self.chain.get("/readyz").json()["dependencies"]
+        text = found[f"issuer {self.provider.issuer(issuer)}"]
+        return None if text == "ok" else text
+
+    def wait_for_trouble(self, issuer: str) -> str:
+        """What ``/readyz`` says about an issuer whose keys cannot be fetched, after the service has tried."""
+        until = time.monotonic() + DEADLINE
+        while not (found := self.trouble(issuer)) or "not been fetched yet" in found:
+            time.sleep(PAUSE)
+            assert time.monotonic() < until, found
         return found
 
     @property
@@ -101,9 +111,11 @@ class Target:
 
 
 @contextmanager
-def environment(directory: Path, *issuers: str) -> Iterator[tuple[ProviderProcess, Outside, str]]:
+def environment(
+    directory: Path, *issuers: str, others: Sequence[str] = ()
+) -> Iterator[tuple[ProviderProcess, Outside, str]]:
     """Run all that a service needs: a provider, a view of what goes outside, and a queue."""
-    with provider(directory, *issuers) as login, outside() as out, queue_stub() as queue:
+    with provider(directory, *issuers, others=others) as login, outside() as out, queue_stub() as queue:
         yield login, out, queue
 
 
