@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sse_service.auth.authenticator import Authenticator
     from sse_service.auth.tokens import TokenVerifier
+    from sse_service.model.revocations import RevocationTable
     from sse_service.settings.settings import Settings
 
 
@@ -38,7 +39,7 @@ class Identity:
     """The outside services that are needed, by name: what is wrong with each, or None."""
 
 
-def identity_of(settings: Settings) -> Identity:
+def identity_of(settings: Settings, *, revocations: RevocationTable) -> Identity:
     """Make what the settings describe."""
     providers = providers_of(settings)
     verifier = verifier_of(settings, providers)
@@ -49,7 +50,7 @@ def identity_of(settings: Settings) -> Identity:
             CookieAuthenticator(verifier, name=settings.cookie_name, allowed_origins=settings.cors_origins),
         ]
     return Identity(
-        authenticators=AuthenticatorChain(*ways),
+        authenticators=AuthenticatorChain(*ways, revocations=revocations),
         verifier=verifier,
         work=[provider.run for provider in providers],
         dependencies={f"issuer {each.issuer}": _trouble_of(each) for each in providers},

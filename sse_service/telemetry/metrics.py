@@ -96,6 +96,11 @@ class Metrics:
         self.broker_jumps = self._counter(
             "broker_jumps", "Times that events were lost on the way from the broker's store to this task."
         )
+        self.revocations = Gauge(
+            "sse_revocations",
+            "Revocations that this task holds: of users, and of single tokens.",
+            registry=self.registry,
+        )
         self.gaps = self._labelled_counter("gaps", "stream.gap events sent, by reason.", GapReason)
 
     def render(self) -> bytes:

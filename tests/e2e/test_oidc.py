@@ -208,15 +208,17 @@ def test_a_page_is_told_when_the_provider_has_ended_the_session(world: World, ne
     expect(page.locator("#status")).to_have_text("stopped")
 
 
-def test_signing_out_removes_the_cookie(world: World, new_page: NewPage) -> None:
+def test_signing_out_removes_the_cookie_and_ends_the_token(world: World, new_page: NewPage) -> None:
     page = new_page()
     world.sign_in(page)
-    assert [cookie["name"] for cookie in page.context.cookies(world.chain.url)] == ["sse_session"]
+    [token] = [cookie["value"] for cookie in page.context.cookies(world.chain.url)]
     page.get_by_role("button", name="Sign out").click()
     expect(page.locator("#user")).to_have_text("nobody")
     assert page.context.cookies(world.chain.url) == []
     asked = "fetch(url, { credentials: 'include' }).then((answer) => answer.status)"
     assert page.evaluate(f"url => {asked}", f"{world.chain.url}/events") == 401
+    # Whoever has copied the cookie before cannot use it any more.
+    assert world.chain.get("/events", headers={"Cookie": f"sse_session={token}"}).status_code == 401
 
 
 def test_a_sign_in_that_another_page_began_is_not_taken(world: World, new_page: NewPage) -> None:

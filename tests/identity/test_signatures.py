@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from sse_service.auth.tokens import credential
-from tests.identity.target import OPENED, UNAUTHORIZED, Target
+from tests.identity.target import OPENED, SESSION, UNAUTHORIZED, Target
 from tests.identity.test_forged_tokens import EC, RSA
 from tests.identity.tokens import signature_of, with_signature
 
@@ -61,9 +61,13 @@ def test_the_second_form_of_an_es256_signature_is_the_same_credential(attacked: 
     r, s = pair(signature_of(good))
     second = with_signature(good, raw(r, ORDER - s))
     assert second != good
-    # ECDSA knows two signatures for each one. What is revoked must be so in both forms.
     assert attacked.answer_to(second) == OPENED
     assert credential(second) == credential(good)
+    # Everybody can make the second form of a token that they know. Signing out must end both.
+    cookie = {"Cookie": f"{SESSION}={good}"}
+    assert attacked.chain.client.delete(f"{attacked.chain.url}/session", headers=cookie).status_code == 204
+    for text in (good, second):
+        assert attacked.answer_to(text) == UNAUTHORIZED
 
 
 def test_an_rsa_signature_that_was_changed(attacked: Target) -> None:
