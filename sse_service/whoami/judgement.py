@@ -1,0 +1,48 @@
+"""Asks the verifier, and keeps its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
+
+if TYPE_CHECKING:
+    from sse_service.auth.tokens import TokenVerifier
+    from sse_service.model.principal import Principal
+
+
+class Verdict(Enum):
+    """How a token was judged. The value is printed."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNDECIDED = "cannot be decided now"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The answer of a verifier."""
+
+    verdict: Verdict
+    why: str = ""
+    """Why the token was not accepted."""
+    principal: Principal | None = None
+    """Whose token it is, if it was accepted."""
+    verified: bool = False
+    """Whether the signature is good."""
+
+
+async def judge(verifier: TokenVerifier, token: str) -> Judgement:
+    """Judge a token as ``serve`` does."""
+    try:
+        principal = await verifier.verify(token)
+    except InvalidToken as error:
+        # The text for the client is empty until the signature is good.
+        return Judgement(Verdict.REFUSED, error.internal_reason, verified=bool(str(error)))
+    except Forbidden as error:
+        return Judgement(Verdict.REFUSED, str(error), verified=True)
+    except Overloaded:
+        return Judgement(Verdict.UNDECIDED)
+    return Judgement(Verdict.ACCEPTED, principal=principal, verified=True)
