@@ -235,6 +235,8 @@ def _whoami(arguments: argparse.Namespace, settings: Settings) -> int:
         token = sys.stdin.buffer.read(MAX_CHARACTERS + 1).decode(errors="replace")
     if not token.strip():
         return _fail("there is no token", 2)
+    # The answer says more of a provider that fails than its log lines, which speak of `serve`.
+    logs.configure("error", settings.log_format)
     try:
         return 0 if asyncio.run(whoami(token, settings, write=partial(print, flush=True))) else 1
     except KeyboardInterrupt:

@@ -17,9 +17,10 @@ from sse_service.auth.provider_tokens import ProviderVerifier
 from sse_service.auth.signing import TokenSigner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from sse_service.auth.authenticator import Authenticator
+    from sse_service.auth.discovery import FetchedKeys
     from sse_service.auth.tokens import TokenVerifier
     from sse_service.settings.settings import Settings
 
@@ -63,18 +64,23 @@ def claims_of(settings: Settings) -> ClaimsReader:
     )
 
 
-def providers_of(settings: Settings) -> list[Provider]:
-    """Make the identity providers. ``run`` of each must run in the background, or ``refresh`` be called once."""
-    keys_urls: dict[str, str | None] = dict.fromkeys(settings.oidc_issuers)
+def keys_urls_of(settings: Settings) -> Mapping[str, str | None]:
+    """Return the URL of each issuer's keys; None if its discovery document names it."""
+    found: dict[str, str | None] = dict.fromkeys(settings.oidc_issuers)
     if settings.jwks_url is not None and settings.jwt_issuer is not None:
-        keys_urls[settings.jwt_issuer] = settings.jwks_url
+        found[settings.jwt_issuer] = settings.jwks_url
+    return found
+
+
+def providers_of(settings: Settings, *, fetch: Callable[..., Awaitable[FetchedKeys]] = fetch_keys) -> list[Provider]:
+    """Make the identity providers. ``run`` of each must run in the background, or ``refresh`` be called once."""
     return [
         Provider(
             issuer=issuer,
             issuer_setting="SSE_JWT_ISSUER" if keys_url else "SSE_OIDC_ISSUERS",
-            fetch=partial(fetch_keys, issuer=issuer, keys_url=keys_url, algorithms=settings.jwt_algorithms),
+            fetch=partial(fetch, issuer=issuer, keys_url=keys_url, algorithms=settings.jwt_algorithms),
         )
-        for issuer, keys_url in keys_urls.items()
+        for issuer, keys_url in keys_urls_of(settings).items()
     ]
 
 

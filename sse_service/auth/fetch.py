@@ -47,6 +47,8 @@ class Document:
     body: bytes
     max_age: int | None
     """Seconds, by ``Cache-Control``; 0 if it must be asked for again; None if the answer does not say."""
+    date: str = ""
+    """The ``Date`` header: the server's clock. Empty if there is none."""
 
 
 async def fetch_json(url: str, *, seconds: float = FETCH_SECONDS) -> tuple[dict[str, Any], int | None]:
@@ -108,7 +110,8 @@ async def _get(session: aiohttp.ClientSession, url: URL) -> Document:
                 continue
             if response.status != 200:
                 raise FetchError(host, f"it answered {response.status}")
-            return Document(await _body(response, host), _max_age(response.headers.get("Cache-Control", "")))
+            max_age = _max_age(response.headers.get("Cache-Control", ""))
+            return Document(await _body(response, host), max_age, response.headers.get("Date", ""))
     raise FetchError(host, f"it redirects more than {MAX_REDIRECTS} times")
 
 

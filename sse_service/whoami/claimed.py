@@ -57,6 +57,11 @@ def read(token: str) -> Claimed:
     return Claimed(header or {}, claims or {}, problem)
 
 
+def is_shared_secret(token: Claimed) -> bool:
+    """Whether the token says that it is signed with a shared secret, and not with a provider's key."""
+    return str(token.header.get("alg")).startswith("HS")
+
+
 def shown(value: object) -> str:
     """Return a value from outside as a text that cannot control the terminal, of at most ``MAX_SHOWN`` characters."""
     if isinstance(value, list):
@@ -64,6 +69,11 @@ def shown(value: object) -> str:
     else:
         text = _scalar(value)
     text = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """Escape everything that could control the terminal or add a line."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sse_service.whoami.claimed import shown
+from sse_service.whoami.claimed import is_shared_secret, shown
 
 if TYPE_CHECKING:
     from sse_service.settings.settings import Settings
@@ -58,7 +58,7 @@ def moment(value: object, now: float) -> str:
 
 def _judged_by(token: Claimed, settings: Settings) -> str:
     """Return the setting that is for tokens of this kind."""
-    if str(token.header.get("alg")).startswith("HS"):
+    if is_shared_secret(token):
         return "SSE_JWT_SECRET" if settings.jwt_secret else "no setting: SSE_JWT_SECRET is not set"
     if not settings.has_provider:
         return "no setting accepts its algorithm"

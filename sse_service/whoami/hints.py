@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sse_service.auth.claims import YEAR_3000
+from sse_service.doctor.provider import MAX_SKEW_SECONDS
 from sse_service.http.session import MAX_COOKIE_BYTES
-from sse_service.whoami.claimed import shown
+from sse_service.whoami.claimed import is_shared_secret, shown
 from sse_service.whoami.judgement import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from sse_service.doctor.provider import ProviderAnswer
     from sse_service.settings.settings import Settings
     from sse_service.whoami.claimed import Claimed
     from sse_service.whoami.judgement import Judgement
@@ -21,9 +23,6 @@ _ENTRA_V1 = "https://sts.windows.net/"
 _GRAPH = ("00000003-0000-0000-c000-000000000000", "https://graph.microsoft.com")
 _ONLY_IN_ID_TOKENS = ("nonce", "at_hash", "c_hash")
 """Claims that only ID tokens have (OpenID Connect Core 1.0 sections 2 and 3.3.2.11)."""
-
-AHEAD_SECONDS = 30
-"""How far in the future ``iat`` may be without a hint about the clock."""
 
 
 def hints(token: Claimed, judgement: Judgement, settings: Settings, *, size: int, now: float) -> list[str]:
@@ -38,6 +37,17 @@ def hints(token: Claimed, judgement: Judgement, settings: Settings, *, size: int
         *_of_audience(token, settings),
         *_of_times(token.claims, now),
     ]
+
+
+def hints_of_provider(token: Claimed, answer: ProviderAnswer) -> list[str]:
+    """Return hints that follow from the answer of the token's provider."""
+    found = []
+    if answer.keys is not None and token.header.get("kid") not in answer.keys.kids:
+        found.append(f"the provider has keys with these ids now: {shown(sorted(answer.keys.kids))}")
+    if answer.skew is not None and abs(answer.skew) > MAX_SKEW_SECONDS:
+        side = "ahead of" if answer.skew > 0 else "behind"
+        found.append(f"this machine's clock is {abs(answer.skew):.0f} s {side} the provider's: synchronize it with NTP")
+    return found
 
 
 def _of_accepted(size: int) -> Iterator[str]:
@@ -61,7 +71,7 @@ def _of_algorithm(token: Claimed, judgement: Judgement, settings: Settings) -> I
     algorithm = str(token.header.get("alg"))
     if algorithm.lower() == "none":
         yield "`none` means that nobody signed it: such a token is never accepted"
-    elif algorithm.startswith("HS"):
+    elif is_shared_secret(token):
         yield from _of_secret(algorithm, judgement, settings)
     elif not settings.has_provider:
         yield "it is signed with a provider's key: set SSE_OIDC_ISSUERS, or SSE_JWKS_URL with SSE_JWT_ISSUER"
@@ -88,7 +98,7 @@ def _of_issuer(token: Claimed, settings: Settings) -> Iterator[str]:
     for issuer in expected:
         if said.rstrip("/") == issuer.rstrip("/"):
             yield (
-                f"its issuer is {shown(said)}, and the setting has {issuer}: the slash at the end must be as in the token"
+                f"its issuer is {shown(said)}, and the setting names {issuer}: the slash at the end must be the same"
             )
             return
     if said.startswith(_ENTRA_V1) and any(issuer.startswith(_ENTRA) for issuer in expected):
@@ -103,7 +113,7 @@ def _of_issuer(token: Claimed, settings: Settings) -> Iterator[str]:
 def _issuers(token: Claimed, settings: Settings) -> list[str]:
     """Return the issuers that the settings allow for a token of this kind."""
     own = [settings.jwt_issuer] if settings.jwt_issuer is not None else []
-    if str(token.header.get("alg")).startswith("HS"):
+    if is_shared_secret(token):
         return own
     return [*settings.oidc_issuers, *(own if settings.jwks_url is not None else [])]
 
@@ -133,7 +143,7 @@ def _of_times(claims: Mapping[str, Any], now: float) -> Iterator[str]:
     expires, issued = _number(claims.get("exp")), _number(claims.get("iat"))
     if expires is not None and expires >= YEAR_3000:
         yield "its exp is in milliseconds: divide it by 1000"
-    if issued is not None and now + AHEAD_SECONDS < issued < YEAR_3000:
+    if issued is not None and now + MAX_SKEW_SECONDS < issued < YEAR_3000:
         yield "it was issued in the future: this machine's clock is behind the signer's, or the signer's is ahead"
 
 
