@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sse_service.auth.authenticator import AuthenticatorChain
+from sse_service.auth.authenticator import SEND_BEARER, SIGN_IN, AuthenticatorChain
+from sse_service.auth.authorizer import Authorizer
 from sse_service.auth.bearer import BearerAuthenticator
+from sse_service.auth.callable_authorizer import CallableAuthorizer, import_authorizer
 from sse_service.auth.claims import ClaimsReader
 from sse_service.auth.cookie import CookieAuthenticator
 from sse_service.auth.discovery import fetch_keys
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from sse_service.auth.discovery import FetchedKeys
     from sse_service.auth.tokens import TokenVerifier
     from sse_service.settings.settings import Settings
+    from sse_service.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,21 +42,37 @@ class Identity:
     """The outside services that are needed, by name: what is wrong with each, or None."""
 
 
-def identity_of(settings: Settings) -> Identity:
-    """Make what the settings describe."""
+def identity_of(settings: Settings, *, metrics: Metrics) -> Identity:
+    """Make what the settings describe. Raises InvalidSettings if the code of ``SSE_AUTHORIZER`` cannot be used."""
     providers = providers_of(settings)
     verifier = verifier_of(settings, providers)
     ways: list[Authenticator] = []
+    work: list[Callable[[], Coroutine[None, None, None]]] = [provider.run for provider in providers]
+    dependencies: dict[str, Callable[[], str | None]] = {
+        f"issuer {each.issuer}": partial(getattr, each, "trouble") for each in providers
+    }
     if verifier is not None:
         ways += [
             BearerAuthenticator(verifier),
             CookieAuthenticator(verifier, name=settings.cookie_name, allowed_origins=settings.cors_origins),
         ]
+    # Last, because it accepts any credential: it is asked about those that no other way has recognized.
+    if settings.authorizer_url is not None:
+        authorizer = Authorizer(settings.authorizer_url, metrics=metrics, allowed_origins=settings.cors_origins)
+        ways.append(authorizer)
+        work.append(authorizer.run)
+        dependencies["authorizer"] = lambda: authorizer.trouble
+    elif settings.authorizer is not None:
+        code = CallableAuthorizer(
+            import_authorizer(settings.authorizer), metrics=metrics, allowed_origins=settings.cors_origins
+        )
+        ways.append(code)
+        dependencies["authorizer"] = lambda: code.trouble
     return Identity(
-        authenticators=AuthenticatorChain(*ways),
+        authenticators=AuthenticatorChain(*ways, advice=SEND_BEARER if verifier is not None else SIGN_IN),
         verifier=verifier,
-        work=[provider.run for provider in providers],
-        dependencies={f"issuer {each.issuer}": partial(getattr, each, "trouble") for each in providers},
+        work=work,
+        dependencies=dependencies,
     )
 
 

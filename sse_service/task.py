@@ -66,7 +66,7 @@ async def run(
     """
     connections = descriptors.connections_within(descriptors.raise_limit())
     metrics = Metrics()
-    identity = identity_of(settings)
+    identity = identity_of(settings, metrics=metrics)
     health = Health(
         dependencies={
             "consumer": lambda: consumer.trouble,

@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from sse_service.model.principal import Principal
 
 
+SEND_BEARER = "a token is needed: send 'Authorization: Bearer …', or the cookie that POST /session sets"
+SIGN_IN = (
+    "the request has no credential: sign in to the application first. A page of another origin must open the stream "
+    "with {withCredentials: true}"
+)
+"""What to do if no credential was found."""
+
+
 class Authenticator(Protocol):
     """One way to find out who sent a request."""
 
@@ -29,8 +37,10 @@ class Authenticator(Protocol):
 class AuthenticatorChain:
     """Asks each authenticator in turn. The first that finds a credential decides, even if the credential is bad."""
 
-    def __init__(self, *authenticators: Authenticator) -> None:
+    def __init__(self, *authenticators: Authenticator, advice: str = SEND_BEARER) -> None:
+        """``advice`` is for a client without a credential."""
         self._authenticators = authenticators
+        self._advice = advice
 
     async def authenticate(self, request: HTTPConnection) -> Principal:
         """Return the Principal.
@@ -41,4 +51,4 @@ class AuthenticatorChain:
             principal = await authenticator.authenticate(request)
             if principal is not None:
                 return principal
-        raise MissingToken("a token is needed: send 'Authorization: Bearer …', or the cookie that POST /session sets")
+        raise MissingToken(self._advice)
