@@ -92,7 +92,8 @@ def check_provider(issuer: str, answer: ProviderAnswer, settings: Settings) -> l
     counts = {name: len(answer.keys.for_algorithm(name)) for name in settings.jwt_algorithms}
     usable = ", ".join(f"{count} for {name}" for name, count in counts.items() if count)
     audience = ", ".join(settings.jwt_audience)
-    return [*found, ok("provider", f"{issuer}: {answer.keys.count} usable keys ({usable}); audience {audience}")]
+    keys = f"{answer.keys.count} usable {'key' if answer.keys.count == 1 else 'keys'}"
+    return [*found, ok("provider", f"{issuer}: {keys} ({usable}); audience {audience}")]
 
 
 def _explain(issuer: str, answer: ProviderAnswer) -> Finding:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError
 
 from sse_service import aws
+from sse_service.doctor.authorizer import check_authorizer
 from sse_service.doctor.aws_calls import Calls, Fault
 from sse_service.doctor.canary import WAIT_SECONDS, check_canary, new_canary
 from sse_service.doctor.clock import check_clock
@@ -14,6 +15,7 @@ from sse_service.doctor.credentials import check_credentials
 from sse_service.doctor.environment import check_descriptors, check_region, check_settings
 from sse_service.doctor.key import check_key, customer_key
 from sse_service.doctor.policy import check_policy
+from sse_service.doctor.provider import check_providers
 from sse_service.doctor.queue import check_queue
 from sse_service.doctor.redrive import check_redrive, read_redrive_policy
 from sse_service.doctor.report import Level, Report, fail, skip
@@ -51,6 +53,7 @@ async def run_checks(
     blocked = await _check_aws(settings, report, canary)
     report.add(*await check_store(settings))
     report.add(check_descriptors(descriptors.raise_limit(), settings.max_streams))
+    report.add(*await check_providers(settings), *await check_authorizer(settings))
     if blocked is not None:
         report.add(skip("canary", blocked))
     else:
