@@ -49,7 +49,7 @@ def identity_of(settings: Settings, *, metrics: Metrics) -> Identity:
     ways: list[Authenticator] = []
     work: list[Callable[[], Coroutine[None, None, None]]] = [provider.run for provider in providers]
     dependencies: dict[str, Callable[[], str | None]] = {
-        f"issuer {each.issuer}": partial(getattr, each, "trouble") for each in providers
+        f"issuer {each.issuer}": _trouble_of(each) for each in providers
     }
     if verifier is not None:
         ways += [
@@ -74,6 +74,10 @@ def identity_of(settings: Settings, *, metrics: Metrics) -> Identity:
         work=work,
         dependencies=dependencies,
     )
+
+
+def _trouble_of(provider: Provider) -> Callable[[], str | None]:
+    return lambda: provider.trouble
 
 
 def claims_of(settings: Settings) -> ClaimsReader:

@@ -114,7 +114,7 @@ def _finder(name: str) -> Callable[[Mapping[str, Any]], Any]:
         compiled = jmespath.compile(name)
     except JMESPathError:
         compiled = None
-    if compiled is None or compiled.parsed["type"] == "field":
+    if compiled is None or (compiled.parsed["type"] == "field" and compiled.parsed["value"] == name):
         return lambda claims: claims.get(name)
 
     def find(claims: Mapping[str, Any]) -> Any:

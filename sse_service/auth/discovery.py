@@ -23,21 +23,18 @@ class FetchedKeys:
     """Seconds; None if the issuer does not say."""
 
 
-async def fetch_keys(
-    *, issuer: str, keys_url: str | None, algorithms: Collection[str], seconds: float | None = None
-) -> FetchedKeys:
+async def fetch_keys(*, issuer: str, keys_url: str | None, algorithms: Collection[str]) -> FetchedKeys:
     """Fetch an issuer's keys. Without ``keys_url``, the issuer's discovery document names it.
 
     Raises FetchError.
     """
-    limit = {} if seconds is None else {"seconds": seconds}
     if keys_url is None:
-        document, _ = await fetch_json(discovery_url(issuer), **limit)
+        document, _ = await fetch_json(discovery_url(issuer))
         try:
             keys_url = keys_url_of(document, issuer=issuer)
         except ValueError as error:
             raise FetchError(urlsplit(issuer).hostname or "", str(error)) from None
-    document, max_age = await fetch_json(keys_url, **limit)
+    document, max_age = await fetch_json(keys_url)
     try:
         return FetchedKeys(read_keys(document, algorithms=algorithms), max_age)
     except ValueError as error:

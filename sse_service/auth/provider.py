@@ -72,7 +72,7 @@ class Provider:
         self._keys: KeySet | None = None
         self._good_at = 0.0
         """When the last successful fetch ended."""
-        self._ended_at: float | None = None
+        self._ended_at = 0.0
         """When the last fetch ended."""
         self._pause = 0.0
         self._failure: str | None = "its keys have not been fetched yet"
@@ -180,7 +180,7 @@ class Provider:
 
     def _may_ask(self) -> bool:
         """Whether a token with an unknown kid may cause a fetch now."""
-        return self._running and (self._ended_at is None or self._clock() - self._ended_at >= self._timing.unknown_kid)
+        return self._running and self._clock() - self._ended_at >= self._timing.unknown_kid
 
     async def _next_fetch(self) -> bool:
         """Wait for the end of a fetch. Return whether it began after this call, and succeeded."""
@@ -193,7 +193,8 @@ class Provider:
         self._keys, self._good_at, self._failure = fetched.keys, self._clock(), None
         self._pause = self._timing.refresh(fetched.max_age)
         if self._logged is not None or before is None or before.kids != fetched.keys.kids:
-            _log.info("issuer %s: fetched %d keys", self.issuer, fetched.keys.count)
+            count = fetched.keys.count
+            _log.info("issuer %s: fetched %d key%s", self.issuer, count, "" if count == 1 else "s")
         self._logged = None
 
     def _failed(self, cause: str, details: str, error: Exception | None = None) -> None:

@@ -14,7 +14,7 @@ _FORBIDDEN = tuple(
         "169.254.0.0/16",  # link-local: the metadata of EC2 instances and ECS tasks, credentials included
         "fe80::/10",  # link-local
         "fd00:ec2::/32",  # AWS's metadata and other local services over IPv6
-        "0.0.0.0/8",  # "this host": Linux connects to itself
+        "0.0.0.0/32",  # "this host": Linux connects to itself
         "::/128",
     )
 )
