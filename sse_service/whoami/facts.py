@@ -25,7 +25,7 @@ def facts(token: Claimed, judgement: Judgement, settings: Settings, *, now: floa
     found = [("judged by", _judged_by(token, settings)), ("signature", _signature(judgement))]
     found += [("algorithm", shown(token.header.get("alg"))), ("key id", shown(token.header.get("kid")))]
     found += [("issuer", _issuer(token, judgement)), _audience(token)]
-    if judgement.principal is None:
+    if judgement.principal is None and settings.user_claim in token.claims:
         found.append(("user", f"{shown(token.claims.get(settings.user_claim))} ({settings.user_claim})"))
     found += [("issued", moment(token.claims.get("iat"), now)), ("expires", moment(token.claims.get("exp"), now))]
     if "nbf" in token.claims:

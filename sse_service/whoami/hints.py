@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _ENTRA = "https://login.microsoftonline.com/"
 _ENTRA_V1 = "https://sts.windows.net/"
 _GRAPH = ("00000003-0000-0000-c000-000000000000", "https://graph.microsoft.com")
+_GROUPS = ("groups", "cognito:groups", "roles", "realm_access")
+"""Claims in which providers put groups: many, Cognito, Entra, Keycloak."""
+
 _ONLY_IN_ID_TOKENS = ("nonce", "at_hash", "c_hash")
 """Claims that only ID tokens have (OpenID Connect Core 1.0 sections 2 and 3.3.2.11)."""
 
@@ -28,7 +31,7 @@ _ONLY_IN_ID_TOKENS = ("nonce", "at_hash", "c_hash")
 def hints(token: Claimed, judgement: Judgement, settings: Settings, *, size: int, now: float) -> list[str]:
     """Return a hint for each mistake that is likely. ``size`` is the token's length."""
     if judgement.verdict is Verdict.ACCEPTED:
-        return list(_of_accepted(size))
+        return [*_of_groups(token, judgement, settings), *_of_size(size)]
     if token.problem:
         return [token.problem, *(_of_opaque(settings) if token.opaque else ())]
     return [
@@ -50,7 +53,13 @@ def hints_of_provider(token: Claimed, answer: ProviderAnswer) -> list[str]:
     return found
 
 
-def _of_accepted(size: int) -> Iterator[str]:
+def _of_groups(token: Claimed, judgement: Judgement, settings: Settings) -> Iterator[str]:
+    found = [name for name in _GROUPS if token.claims.get(name) and name != settings.groups_claim]
+    if found and judgement.principal is not None and not judgement.principal.groups:
+        yield f"SSE_GROUPS_CLAIM is {settings.groups_claim}, where it has no groups; it has the claim {found[0]}"
+
+
+def _of_size(size: int) -> Iterator[str]:
     if size > MAX_COOKIE_BYTES - 200:
         yield (
             f"it has {size} characters, and browsers drop cookies of more than {MAX_COOKIE_BYTES} bytes: POST /session "

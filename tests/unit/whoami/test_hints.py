@@ -99,6 +99,14 @@ def test_a_large_token_that_is_accepted_has_a_hint_about_cookies() -> None:
     assert "browsers drop cookies" in found
 
 
+def test_groups_in_another_claim_are_named() -> None:
+    accepted = Judgement(Verdict.ACCEPTED, principal=Principal("42", (), int(NOW) + 300), verified=True)
+    token = Claimed({"alg": "RS256"}, {**GOOD, "cognito:groups": ["ops"]})
+    [found] = hints(token, accepted, Settings(**PROVIDER), size=700, now=NOW)
+    assert found == "SSE_GROUPS_CLAIM is groups, where it has no groups; it has the claim cognito:groups"
+    assert hints(token, accepted, Settings(**PROVIDER, groups_claim="cognito:groups"), size=700, now=NOW) == []
+
+
 def answer(**changed: Any) -> ProviderAnswer:
     given: dict[str, Any] = {"url": f"{ISSUER}/keys", "keys_url": f"{ISSUER}/keys"}
     return ProviderAnswer(**{**given, **changed})
