@@ -41,7 +41,7 @@ def read(token: str) -> Claimed:
     """Read a token without verifying it. Quotes and white space inside are a problem, and skipped to read on."""
     if len(token) > MAX_CHARACTERS:
         return Claimed({}, {}, f"it has more than {MAX_CHARACTERS} characters, and a request holds 16 KiB of headers")
-    bare = "".join(char for char in token if not char.isspace() and char not in _QUOTES)
+    bare = "".join(char for char in pasted(token.strip(_QUOTES)) if not char.isspace() and char not in _QUOTES)
     parts = bare.split(".")
     if len(parts) in (1, 5):
         what = "it is no JWT" if len(parts) == 1 else "it is encrypted (JWE), and the service reads signed tokens only"

@@ -33,7 +33,8 @@ def hints(token: Claimed, judgement: Judgement, settings: Settings, *, size: int
     if judgement.verdict is Verdict.ACCEPTED:
         return [*_of_groups(token, judgement, settings), *_of_size(size)]
     if token.problem:
-        return [token.problem, *(_of_opaque(settings) if token.opaque else ())]
+        named = "encrypted" in judgement.why
+        return [*([] if named else [token.problem]), *(_of_opaque(settings) if token.opaque else ())]
     return [
         *_of_algorithm(token, judgement, settings),
         *_of_issuer(token, settings),

@@ -47,7 +47,7 @@ async def judge(verifier: TokenVerifier, token: str) -> Judgement:
     except Forbidden as error:
         return Judgement(Verdict.REFUSED, str(error), verified=True)
     except Overloaded:
-        return Judgement(Verdict.UNDECIDED)
+        return Judgement(Verdict.UNDECIDED, "the keys of its issuer are not available")
     return Judgement(Verdict.ACCEPTED, principal=principal, verified=True)
 
 

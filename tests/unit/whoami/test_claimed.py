@@ -29,7 +29,7 @@ def test_a_signed_token_is_read() -> None:
     assert (found.header, found.claims, found.problem) == ({"alg": "RS256", "kid": "k"}, {"sub": "42"}, "")
 
 
-@pytest.mark.parametrize("around", ['"{}"', "'{}'", "`{}`"])
+@pytest.mark.parametrize("around", ['"{}"', "'{}'", "`{}`", '"Bearer {}"'])
 def test_quotes_are_named_and_the_token_is_read(around: str) -> None:
     found = read(around.format(jws({"alg": "RS256"}, {"sub": "42"})))
     assert "quotes or white space" in found.problem
