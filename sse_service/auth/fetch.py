@@ -158,7 +158,7 @@ def _cause(error: aiohttp.ClientError) -> str:
     """Say why in a few words. The errors' own texts contain addresses, and the proxy's URL with its password."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return "its certificate is not valid"
+            return "its certificate is not valid or not trusted"
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
             return "the proxy does not connect to it"
         case aiohttp.ClientConnectorDNSError():
