@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sse_service.auth import alb_keys
+from sse_service.auth.alb import ALBAuthenticator
 from sse_service.auth.authenticator import AuthenticatorChain
 from sse_service.auth.bearer import BearerAuthenticator
 from sse_service.auth.claims import ClaimsReader
@@ -43,7 +45,19 @@ def identity_of(settings: Settings) -> Identity:
             BearerAuthenticator(verifier),
             CookieAuthenticator(verifier, name=settings.cookie_name, allowed_origins=settings.cors_origins),
         ]
-    return Identity(authenticators=AuthenticatorChain(*ways), verifier=verifier, work=(), dependencies={})
+    dependencies: dict[str, Callable[[], str | None]] = {}
+    if settings.alb_arn is not None:
+        keys = alb_keys.ALBKeys(url=alb_keys.keys_url(settings.alb_arn))
+        dependencies["load balancer keys"] = lambda: keys.trouble
+        ways.append(
+            ALBAuthenticator(
+                arn=settings.alb_arn,
+                keys=keys,
+                claims=claims_of(settings),
+                allowed_origins=settings.cors_origins,
+            )
+        )
+    return Identity(authenticators=AuthenticatorChain(*ways), verifier=verifier, work=(), dependencies=dependencies)
 
 
 def claims_of(settings: Settings) -> ClaimsReader:
