@@ -197,10 +197,11 @@ def environment(queue: str, **settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def service(queue: str, **settings: str) -> Iterator[Chain]:
-    """Run ``sse-service serve`` with the stub as its queue, and wait until it is ready."""
+def service(queue: str, *, ready: bool = True, **settings: str) -> Iterator[Chain]:
+    """Run ``sse-service serve`` with the stub as its queue, and wait until it is ready if ``ready`` is true."""
     with serve(queue, environment(queue, **settings)) as chain:
-        wait_until_ready(chain)
+        if ready:
+            wait_until_ready(chain)
         yield chain
 
 
