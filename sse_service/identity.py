@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sse_service.auth import alb_keys
+from sse_service.auth.alb import ALBAuthenticator
 from sse_service.auth.authenticator import SEND_BEARER, SIGN_IN, AuthenticatorChain
 from sse_service.auth.authorizer import Authorizer
 from sse_service.auth.bearer import BearerAuthenticator
@@ -56,6 +58,17 @@ def identity_of(settings: Settings, *, metrics: Metrics) -> Identity:
             BearerAuthenticator(verifier),
             CookieAuthenticator(verifier, name=settings.cookie_name, allowed_origins=settings.cors_origins),
         ]
+    if settings.alb_arn is not None:
+        keys = alb_keys.ALBKeys(url=alb_keys.keys_url(settings.alb_arn))
+        dependencies["load balancer keys"] = _trouble_of(keys)
+        ways.append(
+            ALBAuthenticator(
+                arn=settings.alb_arn,
+                keys=keys,
+                claims=claims_of(settings),
+                allowed_origins=settings.cors_origins,
+            )
+        )
     # Last, because it accepts any credential: it is asked about those that no other way has recognized.
     if settings.authorizer_url is not None:
         authorizer = Authorizer(settings.authorizer_url, metrics=metrics, allowed_origins=settings.cors_origins)
@@ -76,8 +89,8 @@ def identity_of(settings: Settings, *, metrics: Metrics) -> Identity:
     )
 
 
-def _trouble_of(provider: Provider) -> Callable[[], str | None]:
-    return lambda: provider.trouble
+def _trouble_of(source: Provider | alb_keys.ALBKeys) -> Callable[[], str | None]:
+    return lambda: source.trouble
 
 
 def claims_of(settings: Settings) -> ClaimsReader:

@@ -49,14 +49,15 @@ class ClaimsReader:
         self._check_use(claims)
         self._check_audience(claims)
         now = time.time()
-        expires = _seconds(claims, "exp")
-        if expires <= now:
-            raise InvalidToken("the token has expired (exp claim): get a new one")
-        if expires >= YEAR_3000:
-            raise InvalidToken("the token's exp claim is beyond the year 3000: it must be in seconds, not milliseconds")
+        expires = expiry(claims, now)
         if "nbf" in claims and _seconds(claims, "nbf") > now + NBF_LEEWAY_SECONDS:
             raise InvalidToken(f"the token's nbf claim is more than {NBF_LEEWAY_SECONDS} s in the future")
-        return Principal(self._user(claims), self._groups(claims), expires, _issued(claims), credential)
+        user, groups = self.user_and_groups(claims)
+        return Principal(user, groups, expires, _issued(claims), credential)
+
+    def user_and_groups(self, claims: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+        """Return the user and the groups. Raises InvalidToken, and Forbidden for too many groups."""
+        return self._user(claims), self._groups(claims)
 
     def _check_use(self, claims: Mapping[str, Any]) -> None:
         """Refuse ID tokens and refresh tokens, where they say what they are."""
@@ -106,6 +107,16 @@ class ClaimsReader:
         if len(groups) > MAX_GROUPS:
             raise Forbidden(f"the token has more than {MAX_GROUPS} groups")
         return names
+
+
+def expiry(claims: Mapping[str, Any], now: float) -> int:
+    """Return when a token expires. Raises InvalidToken if it has expired."""
+    expires = _seconds(claims, "exp")
+    if expires <= now:
+        raise InvalidToken("the token has expired (exp claim): get a new one")
+    if expires >= YEAR_3000:
+        raise InvalidToken("the token's exp claim is beyond the year 3000: it must be in seconds, not milliseconds")
+    return expires
 
 
 def _finder(name: str) -> Callable[[Mapping[str, Any]], Any]:
