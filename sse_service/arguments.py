@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     publish.add_argument("data", metavar="DATA")
 
     doctor = commands.add_parser(
-        "doctor", help="run inside a task: check the path from a publish to a stream, and say what to fix"
+        "doctor", help="run inside a task: check how events and users get to a stream, and say what to fix"
     )
     doctor.add_argument(
         "--url",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError
 
 from sse_service import aws
+from sse_service.doctor.alb import check_alb
 from sse_service.doctor.authorizer import check_authorizer
 from sse_service.doctor.aws_calls import Calls, Fault
 from sse_service.doctor.canary import WAIT_SECONDS, check_canary, new_canary
@@ -50,10 +51,14 @@ async def run_checks(
     """
     report, canary = Report(write), new_canary()
     report.add(check_settings(settings, refused))
-    blocked = await _check_aws(settings, report, canary)
+    region, problem = _find_region()
+    report.add(check_region(region, problem))
+    blocked = await _check_aws(settings, region, report, canary)
     report.add(*await check_store(settings))
     report.add(check_descriptors(descriptors.raise_limit(), settings.max_streams))
-    report.add(*await check_providers(settings), *await check_authorizer(settings))
+    report.add(*await check_providers(settings))
+    report.add(*await check_alb(settings, region))
+    report.add(*await check_authorizer(settings))
     if blocked is not None:
         report.add(skip("canary", blocked))
     else:
@@ -62,14 +67,16 @@ async def run_checks(
     return not report.failed
 
 
-async def _check_aws(settings: Settings, report: Report, canary: Canary) -> str | None:
-    """Check everything on AWS. Return why no canary can arrive, or None if one can."""
-    region, problem = None, None
+def _find_region() -> tuple[str | None, str | None]:
+    """Return the region, and why the AWS profile cannot be read."""
     try:
-        region = aws.region()
+        return aws.region(), None
     except BotoCoreError as error:
-        problem = str(error)
-    report.add(check_region(region, problem))
+        return None, str(error)
+
+
+async def _check_aws(settings: Settings, region: str | None, report: Report, canary: Canary) -> str | None:
+    """Check everything on AWS. Return why no canary can arrive, or None if one can."""
     if region is None:
         why = "no region is set"
         report.skip(("credentials", "clock", *_ON_AWS), why)

@@ -79,7 +79,9 @@ def _of_opaque(settings: Settings) -> Iterator[str]:
 
 def _of_algorithm(token: Claimed, judgement: Judgement, settings: Settings) -> Iterator[str]:
     algorithm = str(token.header.get("alg"))
-    if algorithm.lower() == "none":
+    if "signer" in token.header:
+        yield "a load balancer made it: it is accepted in the header x-amzn-oidc-data alone, with SSE_ALB_ARN"
+    elif algorithm.lower() == "none":
         yield "`none` means that nobody signed it: such a token is never accepted"
     elif is_shared_secret(token):
         yield from _of_secret(algorithm, judgement, settings)

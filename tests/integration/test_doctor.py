@@ -21,6 +21,7 @@ import pytest
 from pydantic import SecretStr
 
 from sse_service import cli
+from sse_service.auth import alb_keys
 from sse_service.dev.moto_server import MotoServer
 from sse_service.doctor.canary import check_canary, new_canary
 from sse_service.doctor.report import Finding, Level
@@ -36,6 +37,7 @@ from tests.integration.until import until
 from tests.integration.valkey import Valkey, free_port
 
 OTHER = "another-secret-of-the-tests-long-enough-for-HS256"
+ALB = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/push/0123456789abcdef"
 SOUND = (
     *("settings", "region", "credentials", "clock", "queue", "redrive", "timeouts", "topic"),
     *("subscription", "policy", "key", "store", "descriptors", "canary"),
@@ -395,6 +397,20 @@ def test_the_clock_of_a_provider_is_compared(doctor: Callable[..., Output]) -> N
         said = doctor(SSE_JWT_SECRET=None, **made.environment)
     assert said.status == 0
     assert "ahead of the provider's" in said.at("warn")["provider"]
+
+
+def test_any_answer_of_the_load_balancers_keys_is_ok(
+    doctor: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with site() as keys:
+        monkeypatch.setattr(alb_keys, "keys_url", lambda _: f"{keys.url}/")
+        said = doctor(SSE_JWT_SECRET=None, SSE_ALB_ARN=ALB)
+        assert said.status == 0, said.text
+        assert f"{keys.url}/, answers" in said.at("ok")["alb"]
+        assert len(keys.asked) == 1
+    fails_alone(doctor(SSE_JWT_SECRET=None, SSE_ALB_ARN=ALB), "alb", "does not answer", "NAT", skipped=("canary",))
+    said = doctor(SSE_JWT_SECRET=None, SSE_ALB_ARN=ALB, AWS_DEFAULT_REGION="us-east-2")
+    assert "in us-east-1, the task in us-east-2" in said.at("warn")["alb"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import time
 from collections.abc import Iterator
 
@@ -141,6 +142,16 @@ def test_a_provider_that_is_away_decides_nothing(openid: FixedProvider) -> None:
         lines[0]
         == f"cannot be decided now: the keys of its issuer cannot be fetched: it answered 502 ({openid.issuer}/keys)"
     )
+
+
+def test_a_provider_that_does_not_answer_is_given_up_after_5_seconds() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        issuer = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        token = f"{b64({'alg': 'RS256', 'kid': 'k'})}.{b64({'iss': issuer})}.c2ln"
+        status, lines = whoami(token, SSE_OIDC_ISSUERS=issuer, SSE_JWT_AUDIENCE="push")
+    assert status == 1
+    assert lines[0].startswith("cannot be decided now: ")
+    assert "no complete answer within 5 s" in lines[0]
 
 
 def test_nothing_is_fetched_for_an_issuer_that_only_the_token_names(openid: FixedProvider) -> None:

@@ -68,6 +68,12 @@ def test_each_mistake_has_its_hint_and_no_other(
     assert hint in found
 
 
+def test_a_load_balancers_header_is_recognized() -> None:
+    token = Claimed({"alg": "ES256", "signer": "arn:aws:elasticloadbalancing:…"}, {"sub": "42", "exp": NOW + 300})
+    [found] = hints(token, REFUSED, Settings(**PROVIDER), size=700, now=NOW)
+    assert "x-amzn-oidc-data" in found
+
+
 def test_a_token_without_a_mistake_has_no_hint() -> None:
     assert said(GOOD, PROVIDER, judgement=VERIFIED) == []
     assert said({**GOOD, "azp": "client-1", "scope": "openid"}, PROVIDER, judgement=VERIFIED) == []
