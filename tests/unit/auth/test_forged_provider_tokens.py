@@ -68,6 +68,20 @@ def test_an_extension_that_must_be_understood_is_refused(headers: dict[str, Any]
     Setup().refused_unfetched(RSA.sign(headers=headers))
 
 
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        *(({"typ": typ}, "typ") for typ in ("id+jwt", "logout+jwt", "dpop+jwt", "JWE", "application/id+jwt")),
+        ({"x5c": ["x" * 10_000]}, "longer than"),
+        ({"kid": "k" * 257}, "kid"),
+    ],
+)
+def test_a_header_that_is_not_that_of_an_access_token_is_refused_though_it_is_signed(
+    headers: dict[str, Any], said: str
+) -> None:
+    assert said in Setup().refused_unfetched(RSA.sign(headers=headers))
+
+
 def test_a_payload_that_is_not_encoded_is_refused() -> None:
     Setup().refused_unfetched(with_header({"alg": "RS256", "kid": "rsa", "b64": False, "crit": ["b64"]}))
 
