@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sse_service.auth.authenticator import Authenticator
     from sse_service.auth.discovery import FetchedKeys
     from sse_service.auth.tokens import TokenVerifier
+    from sse_service.model.revocations import RevocationTable
     from sse_service.settings.settings import Settings
     from sse_service.telemetry.metrics import Metrics
 
@@ -44,7 +45,7 @@ class Identity:
     """The outside services that are needed, by name: what is wrong with each, or None."""
 
 
-def identity_of(settings: Settings, *, metrics: Metrics) -> Identity:
+def identity_of(settings: Settings, *, metrics: Metrics, revocations: RevocationTable) -> Identity:
     """Make what the settings describe. Raises InvalidSettings if the code of ``SSE_AUTHORIZER`` cannot be used."""
     providers = providers_of(settings)
     verifier = verifier_of(settings, providers)
@@ -71,7 +72,12 @@ def identity_of(settings: Settings, *, metrics: Metrics) -> Identity:
         )
     # Last, because it accepts any credential: it is asked about those that no other way has recognized.
     if settings.authorizer_url is not None:
-        authorizer = Authorizer(settings.authorizer_url, metrics=metrics, allowed_origins=settings.cors_origins)
+        authorizer = Authorizer(
+            settings.authorizer_url,
+            metrics=metrics,
+            allowed_origins=settings.cors_origins,
+            still_good=lambda principal: not revocations.refuses(principal),
+        )
         ways.append(authorizer)
         work.append(authorizer.run)
         dependencies["authorizer"] = lambda: authorizer.trouble
@@ -82,7 +88,9 @@ def identity_of(settings: Settings, *, metrics: Metrics) -> Identity:
         ways.append(code)
         dependencies["authorizer"] = lambda: code.trouble
     return Identity(
-        authenticators=AuthenticatorChain(*ways, advice=SEND_BEARER if verifier is not None else SIGN_IN),
+        authenticators=AuthenticatorChain(
+            *ways, revocations=revocations, advice=SEND_BEARER if verifier is not None else SIGN_IN
+        ),
         verifier=verifier,
         work=work,
         dependencies=dependencies,

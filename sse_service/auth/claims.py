@@ -142,6 +142,12 @@ def _finder(name: str) -> Callable[[Mapping[str, Any]], Any]:
     return find
 
 
+def user_id(given: object) -> str | None:
+    """Return a user as a token may name it: a string, or an integer as one. None for anything else."""
+    name = as_name(given)
+    return name if name is not None and is_trimmed(name) else None
+
+
 def _issued(claims: Mapping[str, Any]) -> float | None:
     """Return when the token was issued; None if it does not say."""
     issued = claims.get("iat")
