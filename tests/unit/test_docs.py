@@ -79,7 +79,11 @@ def test_every_metric_is_described_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "metric", ["sse_streams_closed", "sse_requests_refused", "sse_events_dropped", "sse_duplicates"]
+    "metric",
+    [
+        *("sse_streams_closed", "sse_requests_refused", "sse_events_dropped", "sse_duplicates"),
+        "sse_authorizer_answers",
+    ],
 )
 def test_every_value_of_a_metrics_label_is_described_beside_it(metric: str) -> None:
     [row] = [line for line in OPERATE.splitlines() if line.startswith(f"| `{metric}_total")]
