@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from sse_service.auth import alb_keys
+from sse_service.auth.alb import ALBAuthenticator
 from sse_service.auth.authenticator import SEND_BEARER, SIGN_IN, AuthenticatorChain
 from sse_service.auth.authorizer import Authorizer
 from sse_service.auth.bearer import BearerAuthenticator
 from sse_service.auth.callable_authorizer import CallableAuthorizer, import_authorizer
 from sse_service.auth.claims import ClaimsReader
 from sse_service.auth.cookie import CookieAuthenticator
+from sse_service.auth.discovery import fetch_keys
 from sse_service.auth.hs256 import HS256Verifier
+from sse_service.auth.provider import Provider
+from sse_service.auth.provider_tokens import ProviderVerifier
 from sse_service.auth.signing import TokenSigner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from sse_service.auth.authenticator import Authenticator
+    from sse_service.auth.discovery import FetchedKeys
     from sse_service.auth.tokens import TokenVerifier
+    from sse_service.model.revocations import RevocationTable
     from sse_service.settings.settings import Settings
     from sse_service.telemetry.metrics import Metrics
 
@@ -37,20 +45,39 @@ class Identity:
     """The outside services that are needed, by name: what is wrong with each, or None."""
 
 
-def identity_of(settings: Settings, *, metrics: Metrics) -> Identity:
+def identity_of(settings: Settings, *, metrics: Metrics, revocations: RevocationTable) -> Identity:
     """Make what the settings describe. Raises InvalidSettings if the code of ``SSE_AUTHORIZER`` cannot be used."""
-    verifier = verifier_of(settings)
+    providers = providers_of(settings)
+    verifier = verifier_of(settings, providers)
     ways: list[Authenticator] = []
-    work: list[Callable[[], Coroutine[None, None, None]]] = []
-    dependencies: dict[str, Callable[[], str | None]] = {}
+    work: list[Callable[[], Coroutine[None, None, None]]] = [provider.run for provider in providers]
+    dependencies: dict[str, Callable[[], str | None]] = {
+        f"issuer {each.issuer}": _trouble_of(each) for each in providers
+    }
     if verifier is not None:
         ways += [
             BearerAuthenticator(verifier),
             CookieAuthenticator(verifier, name=settings.cookie_name, allowed_origins=settings.cors_origins),
         ]
+    if settings.alb_arn is not None:
+        keys = alb_keys.ALBKeys(url=alb_keys.keys_url(settings.alb_arn))
+        dependencies["load balancer keys"] = _trouble_of(keys)
+        ways.append(
+            ALBAuthenticator(
+                arn=settings.alb_arn,
+                keys=keys,
+                claims=claims_of(settings),
+                allowed_origins=settings.cors_origins,
+            )
+        )
     # Last, because it accepts any credential: it is asked about those that no other way has recognized.
     if settings.authorizer_url is not None:
-        authorizer = Authorizer(settings.authorizer_url, metrics=metrics, allowed_origins=settings.cors_origins)
+        authorizer = Authorizer(
+            settings.authorizer_url,
+            metrics=metrics,
+            allowed_origins=settings.cors_origins,
+            still_good=lambda principal: not revocations.refuses(principal),
+        )
         ways.append(authorizer)
         work.append(authorizer.run)
         dependencies["authorizer"] = lambda: authorizer.trouble
@@ -61,11 +88,17 @@ def identity_of(settings: Settings, *, metrics: Metrics) -> Identity:
         ways.append(code)
         dependencies["authorizer"] = lambda: code.trouble
     return Identity(
-        authenticators=AuthenticatorChain(*ways, advice=SEND_BEARER if verifier is not None else SIGN_IN),
+        authenticators=AuthenticatorChain(
+            *ways, revocations=revocations, advice=SEND_BEARER if verifier is not None else SIGN_IN
+        ),
         verifier=verifier,
         work=work,
         dependencies=dependencies,
     )
+
+
+def _trouble_of(source: Provider | alb_keys.ALBKeys) -> Callable[[], str | None]:
+    return lambda: source.trouble
 
 
 def claims_of(settings: Settings) -> ClaimsReader:
@@ -75,14 +108,40 @@ def claims_of(settings: Settings) -> ClaimsReader:
     )
 
 
-def verifier_of(settings: Settings) -> TokenVerifier | None:
+def keys_urls_of(settings: Settings) -> Mapping[str, str | None]:
+    """Return the URL of each issuer's keys; None if its discovery document names it."""
+    found: dict[str, str | None] = dict.fromkeys(settings.oidc_issuers)
+    if settings.jwks_url is not None and settings.jwt_issuer is not None:
+        found[settings.jwt_issuer] = settings.jwks_url
+    return found
+
+
+def providers_of(settings: Settings, *, fetch: Callable[..., Awaitable[FetchedKeys]] = fetch_keys) -> list[Provider]:
+    """Make the identity providers. ``run`` of each must run in the background, or ``refresh`` be called once."""
+    return [
+        Provider(
+            issuer=issuer,
+            issuer_setting="SSE_JWT_ISSUER" if keys_url else "SSE_OIDC_ISSUERS",
+            fetch=partial(fetch, issuer=issuer, keys_url=keys_url, algorithms=settings.jwt_algorithms),
+        )
+        for issuer, keys_url in keys_urls_of(settings).items()
+    ]
+
+
+def verifier_of(settings: Settings, providers: Sequence[Provider]) -> TokenVerifier | None:
     """Make the token verifier; None if the settings allow no tokens."""
-    if not settings.jwt_secret:
-        return None
-    return HS256Verifier(
-        secrets=[secret.get_secret_value() for secret in settings.jwt_secret],
-        issuer=settings.jwt_issuer,
-        claims=claims_of(settings),
+    claims = claims_of(settings)
+    shared_secrets = None
+    if settings.jwt_secret:
+        shared_secrets = HS256Verifier(
+            secrets=[secret.get_secret_value() for secret in settings.jwt_secret],
+            issuer=settings.jwt_issuer,
+            claims=claims,
+        )
+    if not providers:
+        return shared_secrets
+    return ProviderVerifier(
+        providers=providers, algorithms=settings.jwt_algorithms, claims=claims, shared_secrets=shared_secrets
     )
 
 

@@ -109,6 +109,11 @@ class Metrics:
         self.authorizer_seconds = self._histogram(
             "authorizer_seconds", "Seconds that the authorizer took for one answer.", ANSWER_BUCKETS
         )
+        self.revocations = Gauge(
+            "sse_revocations",
+            "Revocations that this task holds: of users, and of single tokens.",
+            registry=self.registry,
+        )
         self.gaps = self._labelled_counter("gaps", "stream.gap events sent, by reason.", GapReason)
 
     def render(self) -> bytes:
