@@ -113,6 +113,7 @@ FAULTS = {
     "true-expiry": body({"user": "42", "expires_in": True}),
     "past-expiry": body({"user": "42", "expires_in": 0}),
     "unix-time-expiry": body({"user": "42", "expires_in": 1_900_000_000}),
+    "large-answer": body({**GOOD, "name": "x" * 65_536}),
     "redirect": status(302, Location="/sign-in?as=42"),
     "permanent-redirect": status(308, Location="/sign-in?as=42"),
     "created": status(201),
@@ -137,6 +138,7 @@ OTHERS = {
     "slow": slow,
     "sets-a-cookie": status(200, **{"Set-Cookie": "as=7; Path=/"}),
     "integers": body({"user": 42, "groups": [7, "ops"], "expires_in": 0.9e3, "name": "Ann"}),
+    "long-answer": body({**GOOD, "name": "x" * 65_000}),
     "brief": body({**GOOD, "expires_in": 1.5}),
 }
 
