@@ -18,8 +18,10 @@ from sse_service.http.uvicorn.connection_limit import ConnectionLimit
 from sse_service.http.uvicorn.server import DrainingServer, SecondaryServer, make_config
 from sse_service.identity import identity_of
 from sse_service.model.errors import InvalidSettings
+from sse_service.model.revocations import RevocationTable
 from sse_service.operator.overview import Inspector
 from sse_service.operator.recent_warnings import RecentWarnings
+from sse_service.operator.revoke import RevokeEndpoint
 from sse_service.operator.routes import OperatorPage
 from sse_service.operator.samples import Samples
 from sse_service.protocols.admission import Admission
@@ -32,6 +34,7 @@ from sse_service.streams.drain import Drain
 from sse_service.streams.hub import Hub
 from sse_service.streams.limits import Limits
 from sse_service.streams.registry import StreamRegistry
+from sse_service.streams.revoker import Revoker
 from sse_service.streams.timer import Timer
 from sse_service.telemetry.emf import EmbeddedMetrics
 from sse_service.telemetry.health import Health
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp
 
-    from sse_service.brokers.base import Broker
+    from sse_service.brokers.base import Broker, OnRevoked
     from sse_service.identity import Identity
     from sse_service.settings.settings import Settings
 
@@ -66,7 +69,9 @@ async def run(
     """
     connections = descriptors.connections_within(descriptors.raise_limit())
     metrics = Metrics()
-    identity = identity_of(settings)
+    revocations = RevocationTable()
+    metrics.revocations.set_function(revocations.__len__)
+    identity = identity_of(settings, metrics=metrics, revocations=revocations)
     health = Health(
         dependencies={
             "consumer": lambda: consumer.trouble,
@@ -76,10 +81,19 @@ async def run(
     )
     # From the queue to the streams.
     hub = Hub(metrics=metrics)
-    broker = _broker(settings, hub=hub, metrics=metrics)
+    broker: Broker = _broker(
+        settings,
+        hub=hub,
+        revocations=revocations,
+        on_revoked=lambda changed: streams.end_revoked(changed),
+        metrics=metrics,
+    )
     await broker.check()
     consumer = _consumer(settings, broker=broker, metrics=metrics)
-    streams = _streams(settings, connections, hub=hub, broker=broker, metrics=metrics, health=health)
+    streams: StreamRegistry = _streams(
+        settings, connections, hub=hub, broker=broker, revocations=revocations, metrics=metrics, health=health
+    )
+    revoker = Revoker(table=revocations, broker=broker, streams=streams, seconds=settings.revoked_seconds)
     timer = Timer(
         streams=streams,
         broker=broker,
@@ -91,6 +105,8 @@ async def run(
     app = _public_app(
         settings,
         identity=identity,
+        revocations=revocations,
+        revoker=revoker,
         streams=streams,
         metrics=metrics,
         health=health,
@@ -118,10 +134,10 @@ async def run(
     samples = Samples(metrics=metrics)
     warnings = RecentWarnings()
     inspector = Inspector(streams=streams, health=health, metrics=metrics, samples=samples, warnings=warnings)
-    operator = OperatorPage(inspector=inspector, topic_arn=settings.topic_arn)
+    operator = OperatorPage(inspector=inspector, topic_arn=settings.topic_arn, revoker=revoker)
     admin_server = SecondaryServer(
         make_config(
-            create_admin_app(metrics=metrics, page=operator.routes()),
+            create_admin_app(metrics=metrics, others=[RevokeEndpoint(revoker).route(), *operator.routes()]),
             limit=ConnectionLimit(connections=descriptors.ADMIN_CONNECTIONS, port_name="admin"),
             health=health,
         )
@@ -178,7 +194,14 @@ def _consumer(settings: Settings, *, broker: Broker, metrics: Metrics) -> SQSCon
 
 
 def _streams(
-    settings: Settings, connections: int, *, hub: Hub, broker: Broker, metrics: Metrics, health: Health
+    settings: Settings,
+    connections: int,
+    *,
+    hub: Hub,
+    broker: Broker,
+    revocations: RevocationTable,
+    metrics: Metrics,
+    health: Health,
 ) -> StreamRegistry:
     limits = Limits(
         streams=descriptors.streams_within(connections, settings.max_streams),
@@ -192,6 +215,7 @@ def _streams(
         metrics=metrics,
         health=health,
         limits=limits,
+        revocations=revocations,
         queue_limits=QueueLimits(events=settings.stream_queue_events, bytes=settings.stream_queue_bytes),
         max_age_seconds=settings.stream_max_age_seconds,
     )
@@ -201,6 +225,8 @@ def _public_app(
     settings: Settings,
     *,
     identity: Identity,
+    revocations: RevocationTable,
+    revoker: Revoker,
     streams: StreamRegistry,
     metrics: Metrics,
     health: Health,
@@ -212,6 +238,8 @@ def _public_app(
         streams={"/events": EventsEndpoint(admission=admission, streams=streams)},
         session=Session(
             verifier=identity.verifier,
+            revocations=revocations,
+            revoker=revoker,
             allowed_origins=settings.cors_origins,
             cookie_name=settings.cookie_name,
             same_site=settings.cookie_samesite,
@@ -224,10 +252,14 @@ def _public_app(
     )
 
 
-def _broker(settings: Settings, *, hub: Hub, metrics: Metrics) -> Broker:
+def _broker(
+    settings: Settings, *, hub: Hub, revocations: RevocationTable, on_revoked: OnRevoked, metrics: Metrics
+) -> Broker:
     if settings.in_memory:
         return MemoryBroker(
             listener=hub.dispatch,
+            revocations=revocations,
+            on_revoked=on_revoked,
             metrics=metrics,
             history_events=settings.history_events,
             history_seconds=settings.history_seconds,
@@ -242,6 +274,8 @@ def _broker(settings: Settings, *, hub: Hub, metrics: Metrics) -> Broker:
         url=settings.store_url,
         listener=hub.dispatch,
         on_lost=hub.lost,
+        revocations=revocations,
+        on_revoked=on_revoked,
         metrics=metrics,
         history_events=settings.history_events,
         history_seconds=settings.history_seconds,

@@ -10,6 +10,15 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from sse_service.model.principal import Principal
+    from sse_service.model.revocations import RevocationTable
+
+
+SEND_BEARER = "a token is needed: send 'Authorization: Bearer …', or the cookie that POST /session sets"
+SIGN_IN = (
+    "the request has no credential: sign in to the application first. A page of another origin must open the stream "
+    "with {withCredentials: true}"
+)
+"""What to do if no credential was found."""
 
 
 class Authenticator(Protocol):
@@ -27,18 +36,26 @@ class Authenticator(Protocol):
 
 
 class AuthenticatorChain:
-    """Asks each authenticator in turn. The first that finds a credential decides, even if the credential is bad."""
+    """Asks each authenticator in turn. The first that finds a credential decides, even if the credential is bad.
 
-    def __init__(self, *authenticators: Authenticator) -> None:
+    It also refuses what was revoked, so no authenticator has to.
+    """
+
+    def __init__(self, *authenticators: Authenticator, revocations: RevocationTable, advice: str = SEND_BEARER) -> None:
+        """``advice`` is for a client without a credential."""
         self._authenticators = authenticators
+        self._revocations = revocations
+        self._advice = advice
 
     async def authenticate(self, request: HTTPConnection) -> Principal:
         """Return the Principal.
 
-        Raises MissingToken if the request has no credential, and the exceptions of ``Authenticator``.
+        Raises MissingToken if the request has no credential, InvalidToken if it was revoked, and the exceptions of
+        ``Authenticator``.
         """
         for authenticator in self._authenticators:
             principal = await authenticator.authenticate(request)
             if principal is not None:
+                self._revocations.check(principal)
                 return principal
-        raise MissingToken("a token is needed: send 'Authorization: Bearer …', or the cookie that POST /session sets")
+        raise MissingToken(self._advice)

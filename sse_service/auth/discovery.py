@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+
+from yarl import URL
 
 from sse_service.auth.fetch import FetchError, fetch_json
 from sse_service.auth.jwks import KeySet, read_keys
@@ -33,12 +34,12 @@ async def fetch_keys(*, issuer: str, keys_url: str | None, algorithms: Collectio
         try:
             keys_url = keys_url_of(document, issuer=issuer)
         except ValueError as error:
-            raise FetchError(urlsplit(issuer).hostname or "", str(error)) from None
+            raise FetchError(URL(issuer).host or "", str(error)) from None
     document, max_age = await fetch_json(keys_url)
     try:
         return FetchedKeys(read_keys(document, algorithms=algorithms), max_age)
     except ValueError as error:
-        raise FetchError(urlsplit(keys_url).hostname or "", str(error)) from None
+        raise FetchError(URL(keys_url).host or "", str(error)) from None
 
 
 def discovery_url(issuer: str) -> str:
@@ -64,13 +65,13 @@ def keys_url_of(document: Mapping[str, Any], *, issuer: str) -> str:
     if not isinstance(url, str):
         raise ValueError("its discovery document has no jwks_uri")
     try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
+        # The same parser as in fetch.py, so that both see the same host.
+        parts = URL(url)
     except ValueError:
         raise ValueError("the jwks_uri in its discovery document is not a URL") from None
-    local = is_loopback(host)
+    local = is_loopback(parts.host or "")
     if parts.scheme != "https" and not (parts.scheme == "http" and local):
         raise ValueError("the jwks_uri in its discovery document must use https")
-    if local and not is_loopback(urlsplit(issuer).hostname or ""):
+    if local and not is_loopback(URL(issuer).host or ""):
         raise ValueError("the jwks_uri in its discovery document leads to this machine")
     return url

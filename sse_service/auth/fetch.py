@@ -51,6 +51,8 @@ class Document:
     body: bytes
     max_age: int | None
     """Seconds, by ``Cache-Control``; 0 if it must be asked for again; None if the answer does not say."""
+    date: str = ""
+    """The ``Date`` header: the server's clock. Empty if there is none."""
 
 
 async def fetch_json(url: str, *, seconds: float = FETCH_SECONDS) -> tuple[dict[str, Any], int | None]:
@@ -112,7 +114,8 @@ async def _get(session: aiohttp.ClientSession, url: URL) -> Document:
                 continue
             if response.status != 200:
                 raise FetchError(host, f"it answered {response.status}", status=response.status)
-            return Document(await _body(response, host), _max_age(response.headers.get("Cache-Control", "")))
+            max_age = _max_age(response.headers.get("Cache-Control", ""))
+            return Document(await _body(response, host), max_age, response.headers.get("Date", ""))
     raise FetchError(host, f"it redirects more than {MAX_REDIRECTS} times")
 
 
@@ -159,7 +162,7 @@ def _cause(error: aiohttp.ClientError) -> str:
     """Say why in a few words. The errors' own texts contain addresses, and the proxy's URL with its password."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return "its certificate is not valid"
+            return "its certificate is not valid or not trusted"
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
             return "the proxy does not connect to it"
         case aiohttp.ClientConnectorDNSError():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -31,10 +32,15 @@ class TokenSigner:
 
     def sign(self, user: str, *, groups: Sequence[str] = (), ttl_seconds: int = 3600) -> str:
         """Return a token for this user."""
+        now = int(time.time())
         claims: dict[str, Any] = {
             self._user_claim: user,
             self._groups_claim: list(groups),
-            "exp": int(time.time()) + ttl_seconds,
+            "exp": now + ttl_seconds,
+            # After a revocation, this tells the user's new tokens from the old ones.
+            "iat": now,
+            # Makes every token another one: a user who signs out and in within a second must not get the same again.
+            "jti": secrets.token_hex(8),
             **self._fixed,
         }
         return jwt.encode(claims, self._key, algorithm="HS256")

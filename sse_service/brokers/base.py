@@ -1,8 +1,8 @@
 """The contract of a broker: it carries events between tasks, and keeps the recent ones.
 
 Every broker implements ``Broker``. A broker that can lose live events on their way to a task also implements
-``DetectsLosses``. The constructor gets a ``Listener`` and the ``Metrics``. All calls to and from a broker are made on
-one event loop.
+``DetectsLosses``. The constructor gets a ``Listener``, the task's ``Revocations``, an ``OnRevoked``, and the
+``Metrics``. All calls to and from a broker are made on one event loop.
 
 A broker counts ``events_stored`` for each stored event, and ``duplicates`` for each repeated event
 (``dedupe.count_duplicate``). It may count other things as well.
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from sse_service.model.values import value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sse_service.model.cursor import Cursor
     from sse_service.model.events import Event, Route
     from sse_service.model.reasons import GapReason
+    from sse_service.model.revocations import Revocation
 
 
 @value
@@ -65,6 +66,30 @@ class Listener(Protocol):
         ...
 
 
+class Revocations(Protocol):
+    """The revocations that this task knows. ``RevocationTable`` is one. Its methods never wait and never raise."""
+
+    def merge(self, revocations: Iterable[Revocation], /) -> list[Revocation]:
+        """Add revocations. Returns those that changed anything. Order and repetition do not matter."""
+        ...
+
+    def entries(self) -> list[Revocation]:
+        """Return all that are held."""
+        ...
+
+    def expire(self) -> list[str]:
+        """Forget what has expired. Returns the keys."""
+        ...
+
+
+class OnRevoked(Protocol):
+    """Called by a broker when the task's Revocations have changed. ``StreamRegistry.end_revoked`` is one."""
+
+    def __call__(self, revocations: Sequence[Revocation], /) -> object:
+        """End the streams that are revoked now. Never waits and never raises."""
+        ...
+
+
 class Broker(Protocol):
     """One total order of events over all channels, with a bounded History of each channel.
 
@@ -79,6 +104,12 @@ class Broker(Protocol):
     with an overhead per entry, so that events without text are bounded too. Age is measured in offsets, not by the
     clock. The broker keeps a floor for each channel: the highest offset that was removed. Several channels may share a
     floor, at the cost of unnecessary gaps.
+
+    *Revocations.* The store keeps the revocations until they expire, bounded in number, and the broker keeps the task's
+    ``Revocations`` equal to the store's. Whatever comes from the store is merged, and what that changed is given to the
+    ``OnRevoked``. A task has all of them within 5 s. One that was away has them as soon as ``trouble`` is None again,
+    and one that starts as soon as ``trouble`` is None for the first time. If the store may have lost some, each task
+    stores again what it has. Trouble with revocations never holds up events.
 
     *Failure.* ``Unavailable`` means: try again later. Methods raise nothing else unless their docstring names it. If
     the caller of a method is cancelled, the call may or may not have taken effect.
@@ -157,6 +188,14 @@ class Broker(Protocol):
         """Reserve the offset ``max(last, now)`` and return it: no later event gets an offset at or below it.
 
         The position follows the clock, so it stays young on a silent system. Raises Unavailable.
+        """
+        ...
+
+    async def revoke(self, revocations: Sequence[Revocation]) -> None:
+        """Merge revocations here at once, store them, and let every task have them within 5 s. Idempotent.
+
+        Returns when they are stored. Raises Unavailable if the store did not confirm; the caller tells its client to
+        try again. They hold in this task all the same, and the broker stores them when it can, without another call.
         """
         ...
 

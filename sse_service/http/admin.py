@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from sse_service.telemetry.metrics import Metrics
 
 
-def create_admin_app(*, metrics: Metrics, page: Sequence[BaseRoute] = ()) -> Starlette:
-    """Create the application: ``/metrics`` in Prometheus's text format, and the routes of the operator's page."""
+def create_admin_app(*, metrics: Metrics, others: Sequence[BaseRoute] = ()) -> Starlette:
+    """Create the application: ``/metrics`` in Prometheus's text format, and other routes."""
 
     async def show_metrics(_: Request) -> Response:
         return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
     return Starlette(
-        routes=[Route("/metrics", show_metrics), *page], exception_handlers={HTTPException: from_exception}
+        routes=[Route("/metrics", show_metrics), *others], exception_handlers={HTTPException: from_exception}
     )

@@ -6,6 +6,7 @@ import random
 import re
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from starlette.responses import Response
@@ -13,15 +14,21 @@ from starlette.responses import Response
 from sse_service.auth.bearer import bearer_token
 from sse_service.auth.cookie import check_origin, cookie_values
 from sse_service.http.problems import problem, unauthorized
-from sse_service.model.errors import Forbidden, InvalidToken, MissingToken, Overloaded
+from sse_service.model.errors import Forbidden, InvalidToken, MissingToken, Overloaded, Unavailable
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from sse_service.auth.tokens import TokenVerifier
+    from sse_service.model.principal import Principal
+    from sse_service.model.revocations import RevocationTable
+    from sse_service.streams.revoker import Revoker
 
 MAX_COOKIE_BYTES = 4096
 """Maximum size of name, value and attributes (RFC 6265 section 6.1). Browsers drop larger cookies."""
+
+MAX_REVOKED_TOKENS = 12
+"""How many tokens of one request are revoked. A browser has one cookie for each domain. Each costs a verification."""
 
 MAX_DOMAINS = 8
 """How many domains of a host may get an expired cookie. Bounded, because the client chooses the Host header."""
@@ -39,6 +46,8 @@ class Session:
         self,
         *,
         verifier: TokenVerifier | None,
+        revocations: RevocationTable,
+        revoker: Revoker,
         allowed_origins: Collection[str],
         cookie_name: str,
         same_site: Literal["lax", "strict", "none"],
@@ -47,6 +56,8 @@ class Session:
     ) -> None:
         """``verifier`` is None if the settings allow no tokens. Then no session can be made."""
         self._verifier = verifier
+        self._revocations = revocations
+        self._revoker = revoker
         self._allowed_origins = frozenset(allowed_origins)
         self._cookie_name = cookie_name
         self._same_site = same_site
@@ -62,6 +73,7 @@ class Session:
             if token is None:
                 raise MissingToken("a token is needed: send 'Authorization: Bearer …'")
             principal = await self._verifier.verify(token)
+            self._revocations.check(principal)
         except InvalidToken as error:
             return unauthorized(error)
         except Forbidden as error:
@@ -90,15 +102,32 @@ class Session:
         return response
 
     async def delete(self, request: Request) -> Response:
-        """Expire the cookie in all domains from which the browser may have sent it."""
+        """Revoke the session's token, and expire the cookie in all domains from which the browser may have sent it."""
         try:
             # Safe without Origin: browsers send it with every DELETE, so a request without it is not from a browser.
             check_origin(request, allowed=self._allowed_origins, safe=True)
         except Forbidden as error:
             return problem(403, str(error))
+        # A browser must lose its cookie in any case. If the store is away, the broker stores the revocation later.
+        with suppress(Unavailable):
+            await self._revoker.revoke_tokens(await self._principals(request))
         response = _no_content()
         self._expire(response, self._domains(request))
         return response
+
+    async def _principals(self, request: Request) -> list[Principal]:
+        """Return the users of the request's valid tokens. Nothing is revoked for a token that cannot be verified."""
+        if self._verifier is None:
+            return []
+        tokens = cookie_values(request, self._cookie_name)
+        with suppress(InvalidToken):
+            if (token := bearer_token(request)) is not None:
+                tokens.add(token)
+        principals = []
+        for token in list(tokens)[:MAX_REVOKED_TOKENS]:
+            with suppress(InvalidToken, Forbidden, Overloaded):
+                principals.append(await self._verifier.verify(token))
+        return principals
 
     def _domains(self, request: Request) -> list[str | None]:
         """List the domains of cookies that a browser sends to this host. None stands for the host-only cookie.

@@ -24,7 +24,7 @@ _PAGE = Template((files(__package__) / "page.html").read_text("utf-8"))
 def render_page(overview: Overview, *, topic: str, notice: str = "") -> str:
     """Render the whole document.
 
-    ``topic`` is the ARN for test events, empty if none can be sent. ``notice`` is the result of the last test event.
+    ``topic`` is the ARN for test events, empty if none can be sent. ``notice`` is the result of the last form.
     """
     return _PAGE.substitute(
         overview=render_overview(overview, None),

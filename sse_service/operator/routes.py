@@ -15,9 +15,11 @@ from starlette.routing import Route
 from consumers.sqs.failures import AWS_ERRORS
 from sse_service import aws
 from sse_service.http.problems import problem
-from sse_service.operator.event_form import read_form
+from sse_service.model.errors import Unavailable
+from sse_service.operator.forms import read_event, read_user
 from sse_service.operator.page import render_overview, render_page
 from sse_service.operator.request_checks import by_address_only, is_same_origin
+from sse_service.operator.revoke import NOT_CONFIRMED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from sse_service.operator.overview import Inspector
+    from sse_service.streams.revoker import Revoker
 
 REFRESH_SECONDS = 2
 
@@ -36,11 +39,12 @@ _HEADERS = {
 
 
 class OperatorPage:
-    """``GET /`` on the admin port, its live updates ``GET /live``, and ``POST /test`` for a test event."""
+    """``GET /`` on the admin port, its live updates, and its forms to send a test event and to sign a user out."""
 
-    def __init__(self, *, inspector: Inspector, topic_arn: str) -> None:
+    def __init__(self, *, inspector: Inspector, topic_arn: str, revoker: Revoker) -> None:
         self._inspector = inspector
         self._topic_arn = topic_arn
+        self._revoker = revoker
         self._ended = asyncio.Event()
 
     def end(self) -> None:
@@ -53,6 +57,7 @@ class OperatorPage:
             Route("/", by_address_only(self.show)),
             Route("/live", by_address_only(self.live)),
             Route("/test", by_address_only(self.send), methods=["POST"]),
+            Route("/sign-out", by_address_only(self.sign_out), methods=["POST"]),
             Route("/page.css", _file("page.css", "text/css")),
             Route("/plots.css", _file("plots.css", "text/css")),
             Route("/page.js", _file("page.js", "text/javascript")),
@@ -60,8 +65,12 @@ class OperatorPage:
 
     async def show(self, request: Request) -> Response:
         """Return the page."""
-        sent = request.query_params.get("sent", "")
-        notice = f"Test event published: {sent}" if sent else ""
+        query = request.query_params
+        notice = f"Test event published: {query['sent']}" if "sent" in query else ""
+        if "signed_out" in query:
+            notice = (
+                f"User {query['signed_out']} was signed out. Streams ended in this task: {query.get('streams', '')}"
+            )
         text = render_page(self._inspector.inspect(), topic=self._topic_arn, notice=notice)
         return Response(text, headers=_HEADERS, media_type="text/html")
 
@@ -75,7 +84,7 @@ class OperatorPage:
             return problem(403, "only the operator's page can send a test event")
         if not self._topic_arn:
             return problem(409, "SSE_TOPIC_ARN is not set: there is no topic to publish to")
-        form = await read_form(request)
+        form = await read_event(request)
         attributes = {"user_id": form.user, **({"event_type": form.type} if form.type else {})}
         try:
             message_id = await aws.publish(self._topic_arn, form.data, attributes)
@@ -83,6 +92,17 @@ class OperatorPage:
             return problem(502, f"the test event was not published: {error}")
         # Redirect, so that a reload of the page does not publish again.
         return RedirectResponse(f"/?{urlencode({'sent': message_id})}", status_code=303)
+
+    async def sign_out(self, request: Request) -> Response:
+        """Sign a user out."""
+        if not is_same_origin(request):
+            return problem(403, "only the operator's page can send this form")
+        user = await read_user(request)
+        try:
+            ended = await self._revoker.revoke_user(user)
+        except Unavailable:
+            return problem(503, NOT_CONFIRMED)
+        return RedirectResponse(f"/?{urlencode({'signed_out': user, 'streams': ended})}", status_code=303)
 
     async def _overviews(self) -> AsyncIterator[ServerSentEvent]:
         before = self._inspector.inspect()

@@ -12,13 +12,17 @@ from sse_service.model.cursor import seconds_before
 from sse_service.model.errors import Overloaded
 from sse_service.model.events import BROADCAST, group_channel, user_channel
 from sse_service.model.reasons import CloseReason, RefusalReason
+from sse_service.model.revocations import user_name
 from sse_service.streams import service_events
 from sse_service.streams.catchup import PAGE_EVENTS, CatchUp, complete_from
 from sse_service.streams.subscription import Subscription
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sse_service.brokers.base import Broker, Page
     from sse_service.model.principal import Principal
+    from sse_service.model.revocations import Revocation, RevocationTable
     from sse_service.streams.backlog import QueueLimits
     from sse_service.streams.filter import Filter
     from sse_service.streams.hub import Hub
@@ -45,6 +49,7 @@ class StreamRegistry:
         metrics: Metrics,
         health: Health,
         limits: Limits,
+        revocations: RevocationTable,
         queue_limits: QueueLimits,
         max_age_seconds: float,
     ) -> None:
@@ -53,6 +58,7 @@ class StreamRegistry:
         self._metrics = metrics
         self._health = health
         self._limits = limits
+        self._revocations = revocations
         self._queue_limits = queue_limits
         self._max_age_seconds = max_age_seconds
         self._catchup = CatchUp(broker=broker, metrics=metrics, greet=self._greet)
@@ -112,6 +118,9 @@ class StreamRegistry:
             _evict(oldest)
         self._hub.join(subscription, channels)
         self._catchup.add(subscription)
+        # The credential may have been revoked since it was checked.
+        if self._revocations.refuses(principal):
+            _end_revoked(subscription)
         return OpenStream(self, subscription, address)
 
     async def _greet(self, subscription: Subscription, start: Start) -> Page:
@@ -138,6 +147,20 @@ class StreamRegistry:
         )
         subscription.replay_from(after if after is not None and page.gap is None else complete_from(page))
         return page
+
+    def end_revoked(self, revocations: Sequence[Revocation]) -> int:
+        """End the streams to which these revocations apply. The table must have them. Returns how many were ended."""
+        users = {revocation.user for revocation in revocations}
+        concerned = [
+            subscription
+            for subscription in self._open
+            if user_name(subscription.principal.user) in users
+            and not subscription.closed
+            and self._revocations.refuses(subscription.principal)
+        ]
+        for subscription in concerned:
+            _end_revoked(subscription)
+        return len(concerned)
 
     def end(self, subscription: Subscription, address: str | None) -> None:
         """Step 4: stop delivery, and unsubscribe from channels that no other stream of this task uses."""
@@ -166,6 +189,14 @@ class OpenStream:
 
     def __exit__(self, *_: object) -> None:
         self._registry.end(self._subscription, self._address)
+
+
+def _end_revoked(subscription: Subscription) -> None:
+    """End a stream whose credential was revoked. If its reader takes nothing, cut it: it must get nothing later."""
+    if subscription.paused:
+        subscription.cut(CloseReason.REVOKED)
+    else:
+        subscription.close(CloseReason.REVOKED, reconnect=False)
 
 
 def _evict(subscription: Subscription) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sse_service.brokers.base import Broker
 from sse_service.brokers.memory.broker import MemoryBroker
 from sse_service.brokers.valkey.broker import ValkeyBroker
+from sse_service.brokers.valkey.scripts import REVOCATION_KEYS
 from tests.contracts.clock import Clock
 from tests.contracts.example_broker import ExampleBroker, Store
 from tests.contracts.lossy_broker import LossyBroker
@@ -55,8 +56,15 @@ class BrokerFactory(Protocol):
     def set_time(self, clock: Clock) -> None:
         """Set the store's time to the clock's."""
 
+    def lose_revocations(self) -> None:
+        """Let the store lose its revocations, as a restart without data does."""
+
+    def stored_revocations(self) -> set[str]:
+        """Return the keys of the revocations in the store."""
+        ...
+
     def __call__(self, *, clock: Clock, **settings: Any) -> Broker:
-        """Make a broker. ``settings`` are the listener, the metrics and the limits."""
+        """Make a broker. ``settings`` are what it calls, the metrics and the limits."""
         ...
 
 
@@ -69,6 +77,12 @@ class MemoryFactory:
 
     def set_time(self, clock: Clock) -> None: ...
 
+    def lose_revocations(self) -> None:
+        raise AssertionError("it has no store")
+
+    def stored_revocations(self) -> set[str]:
+        raise AssertionError("it has no store")
+
     def __call__(self, *, clock: Clock, **settings: Any) -> Broker:
         return self._kind(clock=clock, **settings)
 
@@ -80,6 +94,12 @@ class ExampleFactory:
         self._store = Store(clock)
 
     def set_time(self, clock: Clock) -> None: ...
+
+    def lose_revocations(self) -> None:
+        self._store.lose_revocations()
+
+    def stored_revocations(self) -> set[str]:
+        return {each.key for each in self._store.revocations.entries()}
 
     def __call__(self, *, clock: Clock, **settings: Any) -> Broker:
         return ExampleBroker(store=self._store, **settings)
@@ -102,6 +122,12 @@ class ValkeyFactory:
         # A script, because a plain SET is refused when memory is full.
         script = "#!lua flags=allow-oom\nredis.call('SET', KEYS[1], ARGV[1])"
         self._client.eval(script, 1, "clock", int(clock() * 1_000_000))
+
+    def lose_revocations(self) -> None:
+        self._client.delete(*REVOCATION_KEYS)
+
+    def stored_revocations(self) -> set[str]:
+        return {str(key) for key in self._client.hkeys("{sse}:revoked") if ":" in str(key)}
 
     def __call__(self, *, clock: Clock, **settings: Any) -> Broker:
         return ValkeyBroker(url=self._url, on_lost=lambda _: None, **settings)

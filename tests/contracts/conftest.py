@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from sse_service.brokers.valkey import prober, scripts
+from sse_service.brokers.valkey import connections, prober, scripts
 from tests.contracts.brokers import FEATURES, BrokerFactory, ExampleFactory, ValkeyFactory, memory_factory
 from tests.contracts.harness import BrokerHarness
 from tests.integration.valkey import Valkey
@@ -40,6 +40,7 @@ def factory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(scripts, "source", with_test_clock)
     monkeypatch.setattr(prober, "PROBE_SECONDS", 0.002)
+    monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 0.002)
     return ValkeyFactory(request.getfixturevalue("server"))
 
 

@@ -9,11 +9,12 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
-from sse_service.brokers.base import Entry, Listener, Page
+from sse_service.brokers.base import Entry, Listener, OnRevoked, Page, Revocations
 from sse_service.brokers.dedupe import MAX_DEDUPE_KEYS, count_duplicate
 from sse_service.model.cursor import Cursor, digest, find_gap, new_epoch
 from sse_service.model.errors import Unavailable
 from sse_service.model.events import Route
+from sse_service.model.revocations import Revocation, RevocationTable
 from sse_service.telemetry.metrics import Metrics
 
 ENTRY_BYTES = 512
@@ -29,6 +30,7 @@ class Store:
         self.entries: list[Entry] = []  # of all channels, oldest first
         self.floor = 0  # of all channels
         self.dedupe: dict[tuple[str, frozenset[str]], tuple[int, tuple[str | None, str]]] = {}
+        self.revocations = RevocationTable(clock=clock)
         self.connected: list[ExampleBroker] = []
 
     def reserve(self) -> Cursor:
@@ -53,6 +55,18 @@ class Store:
             broker.receive(entry)
         return None
 
+    def revoke(self, revocations: Sequence[Revocation]) -> None:
+        self.revocations.merge(revocations)
+        self.revocations.expire()
+        for broker in self.connected:
+            broker.learn(self.revocations.entries())
+
+    def lose_revocations(self) -> None:
+        """Stands for a restart without data, after which every task connects again."""
+        self.revocations = RevocationTable(clock=self._clock)
+        for broker in self.connected:
+            broker.give_back()
+
     def trim(self, max_events: int, max_bytes: int, age_us: int) -> None:
         """Remove entries that are too old, beyond the bytes, or not among the newest of any of their channels."""
         kept, count, size = [], Counter[str](), 0
@@ -75,6 +89,8 @@ class ExampleBroker:
         *,
         store: Store,
         listener: Listener,
+        revocations: Revocations,
+        on_revoked: OnRevoked,
         metrics: Metrics,
         history_events: int = 200,
         history_seconds: float = 3600,
@@ -83,6 +99,8 @@ class ExampleBroker:
     ) -> None:
         self._store = store
         self._listener = listener
+        self._revocations = revocations
+        self._on_revoked = on_revoked
         self._metrics = metrics
         self._age = history_seconds
         self._limits = history_events, history_bytes, int(history_seconds * 1_000_000)
@@ -96,12 +114,17 @@ class ExampleBroker:
 
     async def run(self) -> None:
         self._store.connected.append(self)
+        self.give_back()
         self.trouble = None
-        while await self._arrived.wait():
-            self._arrived.clear()
-            while self._received:
-                self._listener([self._received[0]])
-                self._delivered = self._received.popleft().cursor
+        try:
+            while await self._arrived.wait():
+                self._arrived.clear()
+                while self._received:
+                    self._listener([self._received[0]])
+                    self._delivered = self._received.popleft().cursor
+        finally:
+            self._store.connected.remove(self)
+            self.trouble = "the connection ended"
 
     def receive(self, entry: Entry) -> None:
         self._received.append(entry)
@@ -115,6 +138,20 @@ class ExampleBroker:
             else:
                 count_duplicate(route, same=same, metrics=self._metrics)
         self._store.trim(*self._limits)
+
+    async def revoke(self, revocations: Sequence[Revocation]) -> None:
+        self.learn(revocations)
+        self._need_store()
+        self._store.revoke(revocations)
+
+    def learn(self, revocations: Sequence[Revocation]) -> None:
+        self._revocations.expire()
+        if changed := self._revocations.merge(revocations):
+            self._on_revoked(changed)
+
+    def give_back(self) -> None:
+        """Store what this task knows, which the store may have lost or never had."""
+        self._store.revoke(self._revocations.entries())
 
     async def subscribe(self, channels: Sequence[str]) -> None:
         self._need_store()

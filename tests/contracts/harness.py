@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 from sse_service.brokers.base import Broker, Entry, Page
 from sse_service.model.cursor import Cursor
 from sse_service.model.events import Event, Route
+from sse_service.model.revocations import Revocation, RevocationTable
 from sse_service.telemetry.metrics import Metrics
 from tests.contracts.brokers import BrokerFactory
 from tests.contracts.clock import Clock
@@ -29,7 +30,7 @@ def ids(entries: Sequence[Entry]) -> list[str]:
 
 
 class BrokerHarness:
-    """The broker of one task, with the entries that its listener got in ``live``."""
+    """The broker of one task, with what its listener got in ``live``, and what its OnRevoked got in ``revoked``."""
 
     def __init__(
         self, factory: BrokerFactory, *, shares_store_with: BrokerHarness | None = None, **settings: object
@@ -38,12 +39,14 @@ class BrokerHarness:
         self._factory = factory
         self._settings = settings
         self.live: list[Entry] = []
+        self.revoked: list[Revocation] = []
         self.metrics = Metrics()
         self._owns_loop = shares_store_with is None
         self._runner = asyncio.Runner() if shares_store_with is None else shares_store_with._runner
         self.clock = Clock() if shares_store_with is None else shares_store_with.clock
         if shares_store_with is None:
             factory.reset(self.clock)
+        self.table = RevocationTable(clock=self.clock)
         self.broker = self.unstarted()
         self.run(self._start())
 
@@ -53,7 +56,39 @@ class BrokerHarness:
 
     def unstarted(self) -> Broker:
         """Make a broker that is not running."""
-        return self._factory(listener=self.live.extend, metrics=self.metrics, clock=self.clock, **self._settings)
+        return self._factory(
+            listener=self.live.extend,
+            revocations=self.table,
+            on_revoked=self.revoked.extend,
+            metrics=self.metrics,
+            clock=self.clock,
+            **self._settings,
+        )
+
+    def cut_off(self) -> None:
+        """End the broker's connections, as an outage does."""
+
+        async def work() -> None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+
+        self.run(work())
+
+    def come_back(self) -> None:
+        """Let the broker connect again."""
+
+        async def work() -> None:
+            self._running = asyncio.create_task(self.broker.run())
+
+        self.run(work())
+
+    def revoke(self, *revocations: Revocation) -> None:
+        self.run(self.broker.revoke(revocations))
+
+    def has(self, *revocations: Revocation) -> bool:
+        """Whether this task knows exactly these revocations, and has reported each of them."""
+        wanted = set(revocations)
+        return set(self.table.entries()) == wanted and wanted <= set(self.revoked)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the broker's event loop, at the clock's time."""

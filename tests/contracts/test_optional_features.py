@@ -10,6 +10,7 @@ from sse_service.brokers.base import DetectsLosses, Page, PossibleLoss
 from sse_service.model.cursor import Cursor
 from sse_service.model.errors import Unavailable
 from sse_service.model.reasons import GapReason
+from sse_service.model.revocations import Revocation
 from tests.contracts.brokers import BrokerFactory, with_features
 from tests.contracts.harness import BrokerHarness, ids, route
 
@@ -75,6 +76,7 @@ def test_before_the_store_is_reached_calls_raise_unavailable_and_trouble_says_wh
         broker.subscribe(["user:1"]),
         broker.replay(["user:1"], None, 10),
         broker.position(),
+        broker.revoke([Revocation("user:1", 1, 2**40)]),
     ):
         with pytest.raises(Unavailable):
             harness.run(call)

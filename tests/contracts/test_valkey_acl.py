@@ -18,6 +18,7 @@ from sse_service.telemetry.metrics import Metrics
 from tests.contracts.harness import route
 from tests.integration.until import until
 from tests.integration.valkey import Valkey
+from tests.unit.task import no_revocations
 
 OPTIONAL = ("ping", "client|setinfo")
 """``doctor`` sends the first, and redis-py works without the second."""
@@ -40,6 +41,7 @@ class RestrictedStore:
             history_events=2,
             history_bytes=20_000,
             max_dedupe_keys=2,
+            **no_revocations(),
         )
 
     async def use(self) -> None:

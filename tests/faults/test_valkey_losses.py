@@ -18,6 +18,7 @@ from tests.faults.proxy import Proxy
 from tests.integration.process import DEADLINE
 from tests.integration.until import until
 from tests.integration.valkey import Valkey
+from tests.unit.task import no_revocations
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +36,15 @@ class Store:
         """The ids of received events, and ``lost`` with the channels that were reported as incomplete."""
         self.metrics = Metrics()
         self.broker = ValkeyBroker(
-            url=f"redis://127.0.0.1:{proxy.port}/0", listener=self._take, on_lost=self._lost, metrics=self.metrics
+            url=f"redis://127.0.0.1:{proxy.port}/0",
+            listener=self._take,
+            on_lost=self._lost,
+            metrics=self.metrics,
+            **no_revocations(),
         )
-        self.other = ValkeyBroker(url=server.url, listener=lambda _: None, on_lost=lambda _: None, metrics=Metrics())
+        self.other = ValkeyBroker(
+            url=server.url, listener=lambda _: None, on_lost=lambda _: None, metrics=Metrics(), **no_revocations()
+        )
 
     def _take(self, entries: Sequence[Entry]) -> None:
         self.news += [entry.event.id for entry in entries]

@@ -25,6 +25,7 @@ from tests.integration.process import DEADLINE, Process
 from tests.integration.tls import certificates, tls_proxy
 from tests.integration.until import until
 from tests.integration.valkey import Valkey, free_port
+from tests.unit.task import no_revocations
 
 PASSWORD = "canary-password"
 
@@ -42,6 +43,7 @@ async def broker(url: str, live: list[Entry] | None = None) -> Any:
         listener=(live if live is not None else []).extend,
         on_lost=lambda _: None,
         metrics=Metrics(),
+        **no_revocations(),
     )
     running = asyncio.create_task(made.run())
     try:
@@ -239,7 +241,9 @@ def test_a_reset_connection_is_reported_without_the_servers_address() -> None:
 
 def test_a_broker_that_is_cancelled_just_as_its_connection_breaks_ends() -> None:
     async def test(server: Valkey) -> None:
-        made = ValkeyBroker(url=server.url, listener=lambda _: None, on_lost=lambda _: None, metrics=Metrics())
+        made = ValkeyBroker(
+            url=server.url, listener=lambda _: None, on_lost=lambda _: None, metrics=Metrics(), **no_revocations()
+        )
         running = asyncio.create_task(made.run())
         await until(lambda: made.trouble is None)
         server.signal(signal.SIGSTOP)

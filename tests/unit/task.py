@@ -12,12 +12,14 @@ from sse_service.brokers.base import Broker
 from sse_service.brokers.memory.broker import MemoryBroker
 from sse_service.model.events import Event, Route
 from sse_service.model.principal import Principal
+from sse_service.model.revocations import RevocationTable
 from sse_service.protocols.query import read_start
 from sse_service.streams.backlog import QueueLimits
 from sse_service.streams.filter import Filter
 from sse_service.streams.hub import Hub
 from sse_service.streams.limits import Limits
 from sse_service.streams.registry import OpenStream, StreamRegistry
+from sse_service.streams.revoker import Revoker
 from sse_service.telemetry.health import Health
 from sse_service.telemetry.metrics import Metrics
 from tests.integration.process import DEADLINE
@@ -43,8 +45,11 @@ class Task:
         self.now = 1_000_000.0
         self.metrics = Metrics()
         self.hub = Hub(metrics=self.metrics)
+        self.revocations = RevocationTable(clock=lambda: self.now)
         self.broker: Any = broker(
             listener=self.hub.dispatch,
+            revocations=self.revocations,
+            on_revoked=lambda changed: self.streams.end_revoked(changed),
             metrics=self.metrics,
             history_events=history_events,
             clock=lambda: self.now,
@@ -61,8 +66,12 @@ class Task:
                 per_address=max_streams_per_address,
                 opens_per_second=0,
             ),
+            revocations=self.revocations,
             queue_limits=limits or QueueLimits(),
             max_age_seconds=max_age_seconds,
+        )
+        self.revoker = Revoker(
+            table=self.revocations, broker=self.broker, streams=self.streams, seconds=86_400, clock=lambda: self.now
         )
 
     def run(self, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -88,13 +97,15 @@ class Task:
         address: str = "192.0.2.1",
         groups: tuple[str, ...] = (),
         expires: int = NEVER,
+        issued: float | None = None,
+        credential: bytes = b"",
         last: str | None = None,
         since: str | None = None,
         filter: Filter | None = None,  # noqa: A002  the vocabulary's word
     ) -> OpenStream:
         return self.streams.open(
             sink=sink,
-            principal=Principal(user, groups, expires),
+            principal=Principal(user, groups, expires, issued, credential),
             address=address,
             start=read_start(QueryParams({"since": since} if since else {}), last_event_id=last or ""),
             filter=filter,
@@ -107,6 +118,11 @@ class Task:
         for text in texts:
             self.now += 0.001
             await self.broker.publish([Route(Event(text, text, kind), channels)])
+
+
+def no_revocations() -> dict[str, Any]:
+    """The arguments of a broker for a test without revocations."""
+    return {"revocations": RevocationTable(), "on_revoked": lambda _: None}
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:

@@ -14,8 +14,9 @@ from sse_service.brokers.memory.history import History, size
 from sse_service.model.cursor import Cursor, digest, find_gap, new_epoch
 
 if TYPE_CHECKING:
-    from sse_service.brokers.base import Listener
+    from sse_service.brokers.base import Listener, OnRevoked, Revocations
     from sse_service.model.events import Route
+    from sse_service.model.revocations import Revocation
     from sse_service.telemetry.metrics import Metrics
 
 MAX_CHANNELS = 100_000
@@ -34,6 +35,8 @@ class MemoryBroker:
         self,
         *,
         listener: Listener,
+        revocations: Revocations,
+        on_revoked: OnRevoked,
         metrics: Metrics,
         history_events: int = 200,
         history_seconds: float = 3600,
@@ -48,6 +51,8 @@ class MemoryBroker:
         ``clock`` returns seconds since 1970. It may jump; offsets never fall.
         """
         self._listener = listener
+        self._revocations = revocations
+        self._on_revoked = on_revoked
         self._metrics = metrics
         self._history_events = history_events
         self._age = history_seconds
@@ -123,6 +128,12 @@ class MemoryBroker:
 
     def unsubscribe(self, channel: str) -> None:
         """Do nothing: the listener gets every event."""
+
+    async def revoke(self, revocations: Sequence[Revocation]) -> None:
+        """Merge them. There is no other task, and they are lost with this process."""
+        self._revocations.expire()
+        if changed := self._revocations.merge(revocations):
+            self._on_revoked(changed)
 
     async def position(self) -> Cursor:
         """Reserve the present offset."""

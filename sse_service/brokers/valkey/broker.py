@@ -12,6 +12,7 @@ from sse_service.brokers.valkey.listener import ValkeyListener, drop_misdirected
 from sse_service.brokers.valkey.losses import LossDetector
 from sse_service.brokers.valkey.pipeline import database
 from sse_service.brokers.valkey.prober import ValkeyProber
+from sse_service.brokers.valkey.revocations import ValkeyRevocations
 from sse_service.brokers.valkey.scripts import Script
 from sse_service.model.cursor import Cursor, find_gap
 from sse_service.model.errors import Unavailable
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from sse_service.brokers.base import Listener, OnLost, PossibleLoss
+    from sse_service.brokers.base import Listener, OnLost, OnRevoked, PossibleLoss, Revocations
     from sse_service.model.events import Route
+    from sse_service.model.revocations import Revocation
     from sse_service.telemetry.metrics import Metrics
 
 PAGE_BYTES = 1024 * 1024
@@ -38,6 +40,8 @@ class ValkeyBroker:
         url: str,
         listener: Listener,
         on_lost: OnLost,
+        revocations: Revocations,
+        on_revoked: OnRevoked,
         metrics: Metrics,
         history_events: int = 200,
         history_seconds: float = 3600,
@@ -58,8 +62,14 @@ class ValkeyBroker:
         self._losses = LossDetector(on_lost=on_lost, metrics=metrics)
         self._listener = ValkeyListener(prefix=self._live, listener=listener, losses=self._losses, metrics=metrics)
         self._prober = ValkeyProber(listener=self._listener, losses=self._losses, age_us=self._age_us)
+        self._revocations = ValkeyRevocations(revocations=revocations, on_revoked=on_revoked)
         self._connections = Connections(
-            url=url, listener=self._listener, losses=self._losses, prober=self._prober, metrics=metrics
+            url=url,
+            listener=self._listener,
+            losses=self._losses,
+            prober=self._prober,
+            revocations=self._revocations,
+            metrics=metrics,
         )
         self._publish, self._replay = Script("publish"), Script("replay")
 
@@ -152,6 +162,15 @@ class ValkeyBroker:
         epoch, offset, *_ = await self._read(0, 1)
         self._losses.begin_epoch(epoch.decode())
         return Cursor(epoch.decode(), int(offset))
+
+    async def revoke(self, revocations: Sequence[Revocation]) -> None:
+        """Merge them here, then exchange with the store at once."""
+        self._revocations.add(revocations)
+        try:
+            await self._revocations.exchange(self._connections.storing, self._connections.run_id)
+        except Unavailable:
+            self._revocations.report_unsent()
+            raise
 
     def delivered(self) -> Cursor:
         """Return the position of the newest probe that proved everything before it delivered."""

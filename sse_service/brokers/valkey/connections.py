@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from sse_service.brokers.valkey.listener import ValkeyListener
     from sse_service.brokers.valkey.losses import LossDetector
     from sse_service.brokers.valkey.prober import ValkeyProber
+    from sse_service.brokers.valkey.revocations import ValkeyRevocations
     from sse_service.telemetry.metrics import Metrics
 
 RETRY_SECONDS = 0.5
 """Pause before the next connection attempt, with jitter."""
+
+EXCHANGE_SECONDS = 2.0
+"""Interval between two exchanges of revocations, with jitter. A revocation must reach every task within 5 s."""
 
 NOT_CONNECTED = "not connected yet"
 
@@ -41,12 +45,20 @@ class Connections:
     """
 
     def __init__(
-        self, *, url: str, listener: ValkeyListener, losses: LossDetector, prober: ValkeyProber, metrics: Metrics
+        self,
+        *,
+        url: str,
+        listener: ValkeyListener,
+        losses: LossDetector,
+        prober: ValkeyProber,
+        revocations: ValkeyRevocations,
+        metrics: Metrics,
     ) -> None:
         self._url = url
         self._listener = listener
         self._losses = losses
         self._prober = prober
+        self._revocations = revocations
         self._metrics = metrics
         self._storing: Pipeline | None = None
         self._reading: Pipeline | None = None
@@ -55,6 +67,7 @@ class Connections:
         self._away: str | None = NOT_CONNECTED
         self._logged: str | None = None
         self._away_since = time.monotonic()
+        self._revocation_trouble: str | None = None
         # Operation -> why it failed last, and when.
         self._failed_operations: dict[str, tuple[str, float]] = {}
 
@@ -73,6 +86,8 @@ class Connections:
         """Why the server does not work now; None if it works."""
         if self._away is not None:
             return self._away
+        if self._revocation_trouble is not None:
+            return self._revocation_trouble
         recently = time.monotonic() - OPERATION_TROUBLE_SECONDS
         return next((reason for reason, at in self._failed_operations.values() if at >= recently), None)
 
@@ -111,6 +126,22 @@ class Connections:
         if reason != str(error):
             _log.error("Valkey could not %s events: %s", operation, _details(error))
         self._failed_operations[operation] = str(error), time.monotonic()
+
+    async def _exchange_revocations(self, pipeline: Pipeline) -> None:
+        """Exchange revocations with the store. If the store refuses, this is only reported: events must go on."""
+        try:
+            await self._revocations.exchange(pipeline, self.run_id)
+        except Unavailable as error:
+            if not pipeline.ended and self._revocation_trouble != str(error):
+                self._revocation_trouble = str(error)
+                _log.error("Valkey could not exchange revocations: %s", _details(error))
+        else:
+            self._revocation_trouble = None
+
+    async def _exchange_revocations_forever(self, pipeline: Pipeline) -> None:
+        while True:
+            await asyncio.sleep(EXCHANGE_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311  spreads load
+            await self._exchange_revocations(pipeline)
 
     def _connected(self, pipeline: Pipeline | None) -> Pipeline:
         if pipeline is None:
@@ -157,6 +188,10 @@ class Connections:
                     async with asyncio.timeout(CONFIRM_SECONDS):
                         await confirmed.wait()
                     self._storing, self._reading = storing, reading
+                    # Before the first probe: until its answer the task is not ready, and opens no streams behind a
+                    # load balancer.
+                    await self._exchange_revocations(storing)
+                    tasks.create_task(self._exchange_revocations_forever(storing))
                     await self._prober.run(storing, self.run_id, answered=self._probe_answered)
             finally:
                 self._storing = self._reading = None

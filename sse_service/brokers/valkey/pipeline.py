@@ -115,6 +115,11 @@ class Pipeline:
         # Expires early if a call gets no answer.
         self._reading = asyncio.timeout(None)
 
+    @property
+    def ended(self) -> bool:
+        """Whether the connection is lost, so that no call succeeds any more."""
+        return self._ended is not None
+
     async def call(self, *arguments: str | bytes | int) -> Any:
         """Send a command and return its answer. Raises Unavailable, and ResponseError if the server refuses it."""
         if self._ended is None and not self._connection.is_connected:

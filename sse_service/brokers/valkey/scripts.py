@@ -21,17 +21,24 @@ KEYS = ("{sse}:book", "{sse}:channels", "{sse}:seen", "{sse}:seen:old", "{sse}:h
 
 The key of a history is the prefix plus the channel, so no channel can form one of the other keys."""
 
+REVOCATION_KEYS = ("{sse}:revoked", "{sse}:revoked:order")
+"""The revocations, and the order of their changes."""
+
+REVOCATIONS = "revocations"
+"""The name of the only script that does not open the metadata of the events."""
+
 
 class Script:
-    """One script, with the code that all scripts share before it."""
+    """One script, with the code that all scripts for events share before it."""
 
     def __init__(self, name: str) -> None:
         self._source = source(name)
+        self._keys = REVOCATION_KEYS if name == REVOCATIONS else KEYS
         self._sha = hashlib.sha1(self._source, usedforsecurity=False).hexdigest()
 
     async def __call__(self, pipeline: Pipeline, run_id: str, *arguments: str | bytes | int) -> list[Any]:
         """Run the script on the server with this ``run_id``. Raises Unavailable."""
-        rest = (len(KEYS), *KEYS, run_id, secrets.token_hex(4), *arguments)
+        rest = (len(self._keys), *self._keys, run_id, secrets.token_hex(4), *arguments)
         try:
             try:
                 answer: list[Any] = await pipeline.call("EVALSHA", self._sha, *rest)
@@ -47,7 +54,12 @@ class Script:
 
 
 def source(name: str) -> bytes:
-    """Return a script's source: its first line with the flags, the shared code, and the rest."""
+    """Return a script's source: its first line with the flags, the shared code, and the rest.
+
+    The script for revocations stands alone: it has its own keys, and must work whatever happens to the events.
+    """
     folder = files("sse_service.brokers.valkey")
+    if name == REVOCATIONS:
+        return folder.joinpath(f"{name}.lua").read_bytes()
     flags, _, body = folder.joinpath(f"{name}.lua").read_bytes().partition(b"\n")
     return b"\n".join((flags, folder.joinpath("metadata.lua").read_bytes(), body))

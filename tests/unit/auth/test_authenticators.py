@@ -14,6 +14,7 @@ from sse_service.auth.hs256 import HS256Verifier
 from sse_service.auth.signing import TokenSigner
 from sse_service.model.errors import Forbidden, InvalidToken, MissingToken
 from sse_service.model.principal import Principal
+from sse_service.model.revocations import RevocationTable
 
 SECRET = "s" * 32
 TOKEN = TokenSigner(secret=SECRET).sign("42")
@@ -34,7 +35,7 @@ def with_cookie(*headers: tuple[str, str], method: str = "GET") -> HTTPConnectio
 
 
 def by_chain(connection: HTTPConnection) -> Principal:
-    return asyncio.run(AuthenticatorChain(BEARER, COOKIE).authenticate(connection))
+    return asyncio.run(AuthenticatorChain(BEARER, COOKIE, revocations=RevocationTable()).authenticate(connection))
 
 
 def by_bearer(connection: HTTPConnection) -> Principal | None:

@@ -16,6 +16,7 @@ from sse_service.model.events import Route
 from sse_service.routing.ingest import Ingest
 from sse_service.routing.router import Router
 from sse_service.telemetry.metrics import Metrics
+from tests.unit.task import no_revocations
 
 GOOD, UNROUTED, BROKEN = '{"user_id": "42"}', "{}", '{"user_id": 1.5}'
 NOT_JSON = '{"user_id": "42", "ratio": NaN}'
@@ -35,7 +36,7 @@ class Setup:
         make: Callable[..., MemoryBroker] = UnavailableBroker if unavailable else MemoryBroker
         self.handler = Ingest(
             router=Router(s3_key_pattern="users/{user}/*"),
-            broker=make(listener=self.live.extend, metrics=self.metrics),
+            broker=make(listener=self.live.extend, metrics=self.metrics, **no_revocations()),
             metrics=self.metrics,
             discard_unrouted=discard,
         )

@@ -12,6 +12,7 @@ from sse_service.brokers.memory.history import ENTRY_BYTES, size
 from sse_service.model.events import Event, Route
 from sse_service.model.reasons import GapReason
 from sse_service.telemetry.metrics import Metrics
+from tests.unit.task import no_revocations
 
 
 def publish(broker: MemoryBroker, *routes: Route) -> None:
@@ -20,7 +21,7 @@ def publish(broker: MemoryBroker, *routes: Route) -> None:
 
 def test_the_channel_idle_longest_is_removed_and_its_cursors_give_a_gap() -> None:
     live: list[Entry] = []
-    broker = MemoryBroker(listener=live.extend, metrics=Metrics(), max_channels=2)
+    broker = MemoryBroker(listener=live.extend, metrics=Metrics(), max_channels=2, **no_revocations())
     before = asyncio.run(broker.position())
     publish(broker, *(Route(Event(str(n), "x"), (f"user:{n}",)) for n in range(3)))
     page = asyncio.run(broker.replay(["user:0"], before, 10))
@@ -30,7 +31,9 @@ def test_the_channel_idle_longest_is_removed_and_its_cursors_give_a_gap() -> Non
 
 def test_a_new_event_makes_a_channel_the_last_to_be_removed() -> None:
     now = 1_000.0
-    broker = MemoryBroker(listener=lambda _: None, metrics=Metrics(), max_channels=3, clock=lambda: now)
+    broker = MemoryBroker(
+        listener=lambda _: None, metrics=Metrics(), max_channels=3, clock=lambda: now, **no_revocations()
+    )
     before = asyncio.run(broker.position())
     for number, user in enumerate("abcaabd"):
         now += IDLE_ORDER_SECONDS
@@ -44,7 +47,7 @@ def test_a_new_event_makes_a_channel_the_last_to_be_removed() -> None:
 
 def test_a_removed_channel_gives_no_gap_for_later_cursors() -> None:
     live: list[Entry] = []
-    broker = MemoryBroker(listener=live.extend, metrics=Metrics(), max_channels=2)
+    broker = MemoryBroker(listener=live.extend, metrics=Metrics(), max_channels=2, **no_revocations())
     publish(broker, *(Route(Event(str(n), "x"), (f"user:{n}",)) for n in range(3)))
     assert asyncio.run(broker.replay(["user:1"], live[0].cursor, 10)).gap is None
 
@@ -52,7 +55,12 @@ def test_a_removed_channel_gives_no_gap_for_later_cursors() -> None:
 def test_a_channel_without_events_left_can_be_removed() -> None:
     now = 1_000.0
     broker = MemoryBroker(
-        listener=lambda _: None, metrics=Metrics(), history_seconds=1, max_channels=1, clock=lambda: now
+        listener=lambda _: None,
+        metrics=Metrics(),
+        history_seconds=1,
+        max_channels=1,
+        clock=lambda: now,
+        **no_revocations(),
     )
     publish(broker, Route(Event("a", "x"), ("user:1",)))
     now += 5
@@ -63,7 +71,7 @@ def test_a_channel_without_events_left_can_be_removed() -> None:
 
 def test_stored_events_and_both_kinds_of_duplicates_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     metrics = Metrics()
-    broker = MemoryBroker(listener=lambda _: None, metrics=metrics)
+    broker = MemoryBroker(listener=lambda _: None, metrics=metrics, **no_revocations())
     with caplog.at_level(logging.WARNING):
         for data in ("x", "x", "secret"):
             publish(broker, Route(Event("a", data), ("user:1", "group:1")))
@@ -79,14 +87,14 @@ def test_stored_events_and_both_kinds_of_duplicates_are_counted(caplog: pytest.L
 
 def test_the_order_of_channels_does_not_matter_for_duplicates() -> None:
     live: list[Entry] = []
-    broker = MemoryBroker(listener=live.extend, metrics=Metrics())
+    broker = MemoryBroker(listener=live.extend, metrics=Metrics(), **no_revocations())
     publish(broker, Route(Event("a", "x"), ("user:1", "user:2")), Route(Event("a", "x"), ("user:2", "user:1")))
     assert len(live) == 1
 
 
 def test_beyond_the_maximum_of_dedupe_keys_the_oldest_is_forgotten() -> None:
     live: list[Entry] = []
-    broker = MemoryBroker(listener=live.extend, metrics=Metrics(), max_dedupe_keys=2)
+    broker = MemoryBroker(listener=live.extend, metrics=Metrics(), max_dedupe_keys=2, **no_revocations())
     publish(broker, *(Route(Event(event_id, "x"), ("user:1",)) for event_id in "abcbca"))
     assert [entry.event.id for entry in live] == ["a", "b", "c", "a"]
 
@@ -97,7 +105,7 @@ def test_delivered_is_below_the_entries_while_the_listener_runs() -> None:
     def listener(entries: Sequence[Entry]) -> None:
         seen.append((broker.delivered().offset, *(entry.cursor.offset for entry in entries)))
 
-    broker = MemoryBroker(listener=listener, metrics=Metrics())
+    broker = MemoryBroker(listener=listener, metrics=Metrics(), **no_revocations())
     publish(broker, Route(Event("a", "x"), ("user:1",)), Route(Event("b", "x"), ("user:1",)))
     publish(broker, Route(Event("c", "x"), ("user:1",)))
     (before, first, second), (between, third) = seen

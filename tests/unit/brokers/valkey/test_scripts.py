@@ -11,10 +11,11 @@ from redis.exceptions import NoPermissionError, NoScriptError, OutOfMemoryError,
 
 from sse_service.brokers.valkey.pipeline import Pipeline
 from sse_service.brokers.valkey.requirements import COMMANDS, NO_PERMISSION
-from sse_service.brokers.valkey.scripts import KEYS, Script, source
+from sse_service.brokers.valkey.scripts import KEYS, REVOCATION_KEYS, Script, source
 from sse_service.model.errors import Unavailable
 
-SCRIPTS = ("publish", "replay", "probe")
+FOR_EVENTS = ("publish", "replay", "probe")
+SCRIPTS = (*FOR_EVENTS, "revocations")
 FOLDER = files("sse_service.brokers.valkey")
 
 
@@ -26,7 +27,7 @@ def test_the_first_line_and_only_the_first_has_flags(name: str) -> None:
     assert not [line for line in rest if line.startswith(b"#!")]
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", FOR_EVENTS)
 def test_the_shared_code_comes_before_the_script(name: str) -> None:
     shared = FOLDER.joinpath("metadata.lua").read_bytes()
     flags, _, body = FOLDER.joinpath(f"{name}.lua").read_bytes().partition(b"\n")
@@ -34,7 +35,9 @@ def test_the_shared_code_comes_before_the_script(name: str) -> None:
     assert shared.rstrip().endswith(b"\nopen()")
 
 
-@pytest.mark.parametrize(("name", "allowed"), [("publish", False), ("replay", True), ("probe", True)])
+@pytest.mark.parametrize(
+    ("name", "allowed"), [("publish", False), ("replay", True), ("probe", True), ("revocations", True)]
+)
 def test_only_publishing_is_refused_when_memory_is_full(name: str, allowed: bool) -> None:
     assert (b"allow-oom" in source(name).splitlines()[0]) is allowed
 
@@ -49,11 +52,12 @@ def test_every_command_of_a_script_is_in_the_acl_rules(name: str) -> None:
 def test_the_keys_are_not_renamed() -> None:
     """Tasks of two versions share a server during a deploy, so a renamed key would lose its data."""
     assert KEYS == ("{sse}:book", "{sse}:channels", "{sse}:seen", "{sse}:seen:old", "{sse}:history:")
+    assert REVOCATION_KEYS == ("{sse}:revoked", "{sse}:revoked:order")
 
 
 def test_all_keys_are_in_one_slot_and_no_other_key_has_the_prefix_of_histories() -> None:
-    assert {key[: key.index("}") + 1] for key in KEYS} == {"{sse}"}
-    *fixed, history = KEYS
+    assert {key[: key.index("}") + 1] for key in (*KEYS, *REVOCATION_KEYS)} == {"{sse}"}
+    *fixed, history = (*REVOCATION_KEYS, *KEYS)
     assert not [key for key in fixed if key.startswith(history)]
 
 

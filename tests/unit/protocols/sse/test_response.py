@@ -30,12 +30,19 @@ SECRET = "x" * 32
 async def service(task: Task) -> AsyncIterator[SecondaryServer]:
     """The public app of one task."""
     verifier = HS256Verifier(secrets=[SECRET])
-    auth = AuthenticatorChain(BearerAuthenticator(verifier))
+    auth = AuthenticatorChain(BearerAuthenticator(verifier), revocations=task.revocations)
     admission = Admission(auth=auth, streams=task.streams, metrics=task.metrics)
     app = create_app(
         streams={"/events": EventsEndpoint(admission=admission, streams=task.streams)},
         session=Session(
-            verifier=verifier, allowed_origins=(), cookie_name="c", same_site="lax", domain=None, secure=True
+            verifier=verifier,
+            revocations=task.revocations,
+            revoker=task.revoker,
+            allowed_origins=(),
+            cookie_name="c",
+            same_site="lax",
+            domain=None,
+            secure=True,
         ),
         probes=Probes(health=task.health),
         cors_origins=["https://app.example.com"],

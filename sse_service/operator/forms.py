@@ -1,4 +1,4 @@
-"""Reads the form that sends a test event."""
+"""Reads the forms of the operator's page."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from consumers.errors import NotUnderstood
+from sse_service.auth.claims import user_id
 from sse_service.model.reasons import RejectionReason
+from sse_service.operator.request_checks import read_body
 from sse_service.routing.fields import data_text, one_line
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ class EventForm:
     data: str
 
 
-async def read_form(request: Request) -> EventForm:
-    """Read the form. Raises HTTPException for an event that routing would not understand."""
-    fields = parse_qs((await _body(request)).decode("utf-8", "replace"))
+async def read_event(request: Request) -> EventForm:
+    """Read the form for a test event. Raises HTTPException for an event that routing would not understand."""
+    fields = await _fields(request)
     try:
         user = one_line(fields.get("user", [""])[0], RejectionReason.NAMES)
         kind = one_line(fields.get("type", [""])[0], RejectionReason.TYPE)
@@ -44,14 +45,13 @@ async def read_form(request: Request) -> EventForm:
     return EventForm(user, kind, text)
 
 
-async def _body(request: Request) -> bytes:
-    body = b""
-    try:
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_FORM_BYTES:
-                raise HTTPException(413, f"the form has more than {MAX_FORM_BYTES} bytes")
-    except ClientDisconnect:
-        # No client reads this response. It prevents that the disconnect is logged as an error.
-        raise HTTPException(400, "the client left before the end of the form") from None
-    return body
+async def read_user(request: Request) -> str:
+    """Read the form that signs a user out. Raises HTTPException if it names no user."""
+    user = user_id((await _fields(request)).get("user", [""])[0].strip())
+    if user is None:
+        raise HTTPException(400, "the form needs a user")
+    return user
+
+
+async def _fields(request: Request) -> dict[str, list[str]]:
+    return parse_qs((await read_body(request, limit=MAX_FORM_BYTES)).decode("utf-8", "replace"))
