@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -146,7 +147,7 @@ class ALBKeys:
             self._unknown = {known: at for known, at in self._unknown.items() if self._is_recent(at)}
             self._unknown[kid] = self._clock()
         except ValueError:
-            self._fail(f"{self._url} answered with something that is not a P-256 public key")
+            self._fail(f"{urlsplit(self._url).hostname}: its answer is not a public key on P-256")
             return
         else:
             self._keys.pop(kid, None)

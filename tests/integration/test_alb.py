@@ -109,6 +109,18 @@ def test_the_stream_stays_open_after_its_header_has_expired(balanced: Chain) -> 
         assert "stream.close" not in stream.types
 
 
+def test_a_revoked_user_is_refused_also_with_a_new_header(alone: tuple[Chain, KeysEndpoint]) -> None:
+    chain, endpoint = alone
+    endpoint.keys[KID] = pem(BALANCER.key)
+    with opened(chain, BALANCER.header()) as stream:
+        assert chain.client.post(f"{chain.admin}/revoke", json={"user": "42"}).is_success
+        assert "revoked" in stream.wait_for("stream.close").data
+    # The header does not say when the user signed in, so a new one is refused too.
+    assert refused(chain, BALANCER.header(claims={"sub": "42", "auth_time": int(time.time())})).status_code == 401
+    with opened(chain, BALANCER.header(claims={"sub": "7"})):
+        pass
+
+
 def test_an_allowed_page_of_another_origin_uses_the_load_balancers_session(balanced: Chain) -> None:
     with opened(balanced, BALANCER.header(), Origin="https://app.example.com", Sec_Fetch_Site="same-site") as stream:
         assert stream.response.headers["access-control-allow-origin"] == "https://app.example.com"
