@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sse_service.auth.authenticator import AuthenticatorChain
 from sse_service.auth.bearer import BearerAuthenticator
 from sse_service.auth.claims import ClaimsReader
 from sse_service.auth.cookie import CookieAuthenticator
+from sse_service.auth.discovery import fetch_keys
 from sse_service.auth.hs256 import HS256Verifier
+from sse_service.auth.provider import Provider
+from sse_service.auth.provider_tokens import ProviderVerifier
 from sse_service.auth.signing import TokenSigner
 
 if TYPE_CHECKING:
@@ -37,7 +41,8 @@ class Identity:
 
 def identity_of(settings: Settings, *, revocations: RevocationTable) -> Identity:
     """Make what the settings describe."""
-    verifier = verifier_of(settings)
+    providers = providers_of(settings)
+    verifier = verifier_of(settings, providers)
     ways: list[Authenticator] = []
     if verifier is not None:
         ways += [
@@ -45,8 +50,15 @@ def identity_of(settings: Settings, *, revocations: RevocationTable) -> Identity
             CookieAuthenticator(verifier, name=settings.cookie_name, allowed_origins=settings.cors_origins),
         ]
     return Identity(
-        authenticators=AuthenticatorChain(*ways, revocations=revocations), verifier=verifier, work=(), dependencies={}
+        authenticators=AuthenticatorChain(*ways, revocations=revocations),
+        verifier=verifier,
+        work=[provider.run for provider in providers],
+        dependencies={f"issuer {each.issuer}": _trouble_of(each) for each in providers},
     )
+
+
+def _trouble_of(provider: Provider) -> Callable[[], str | None]:
+    return lambda: provider.trouble
 
 
 def claims_of(settings: Settings) -> ClaimsReader:
@@ -56,14 +68,35 @@ def claims_of(settings: Settings) -> ClaimsReader:
     )
 
 
-def verifier_of(settings: Settings) -> TokenVerifier | None:
+def providers_of(settings: Settings) -> list[Provider]:
+    """Make the identity providers. ``run`` of each must run in the background, or ``refresh`` be called once."""
+    keys_urls: dict[str, str | None] = dict.fromkeys(settings.oidc_issuers)
+    if settings.jwks_url is not None and settings.jwt_issuer is not None:
+        keys_urls[settings.jwt_issuer] = settings.jwks_url
+    return [
+        Provider(
+            issuer=issuer,
+            issuer_setting="SSE_JWT_ISSUER" if keys_url else "SSE_OIDC_ISSUERS",
+            fetch=partial(fetch_keys, issuer=issuer, keys_url=keys_url, algorithms=settings.jwt_algorithms),
+        )
+        for issuer, keys_url in keys_urls.items()
+    ]
+
+
+def verifier_of(settings: Settings, providers: Sequence[Provider]) -> TokenVerifier | None:
     """Make the token verifier; None if the settings allow no tokens."""
-    if not settings.jwt_secret:
-        return None
-    return HS256Verifier(
-        secrets=[secret.get_secret_value() for secret in settings.jwt_secret],
-        issuer=settings.jwt_issuer,
-        claims=claims_of(settings),
+    claims = claims_of(settings)
+    shared_secrets = None
+    if settings.jwt_secret:
+        shared_secrets = HS256Verifier(
+            secrets=[secret.get_secret_value() for secret in settings.jwt_secret],
+            issuer=settings.jwt_issuer,
+            claims=claims,
+        )
+    if not providers:
+        return shared_secrets
+    return ProviderVerifier(
+        providers=providers, algorithms=settings.jwt_algorithms, claims=claims, shared_secrets=shared_secrets
     )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import jmespath
+from jmespath.exceptions import JMESPathError
 
 from sse_service.model.errors import Forbidden, InvalidToken
 from sse_service.model.principal import Principal
@@ -31,9 +34,12 @@ class ClaimsReader:
     """
 
     def __init__(self, *, audiences: Sequence[str] = (), user_claim: str = "sub", groups_claim: str = "groups") -> None:
+        """``user_claim`` and ``groups_claim`` are a claim's name, or JMESPath to a nested one."""
         self._audiences = frozenset(audiences)
         self._user_claim = user_claim
         self._groups_claim = groups_claim
+        self._find_user = _finder(user_claim)
+        self._find_groups = _finder(groups_claim)
 
     def principal(self, claims: Mapping[str, Any], credential: bytes = b"") -> Principal:
         """Return the user. ``credential`` is the digest of the token.
@@ -77,7 +83,7 @@ class ClaimsReader:
             raise InvalidToken(f"the token's {name} claim does not contain an audience that SSE_JWT_AUDIENCE names")
 
     def _user(self, claims: Mapping[str, Any]) -> str:
-        given = claims.get(self._user_claim)
+        given = self._find_user(claims)
         if given is None:
             raise InvalidToken(f"the token has no {self._user_claim} claim")
         user = _name(given)
@@ -88,7 +94,7 @@ class ClaimsReader:
         return user
 
     def _groups(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
-        given = claims.get(self._groups_claim) or []
+        given = self._find_groups(claims) or []
         groups = [_name(group) for group in given] if isinstance(given, list) else [None]
         names = tuple(dict.fromkeys(group for group in groups if group is not None))
         if None in groups:
@@ -106,6 +112,29 @@ def user_id(given: object) -> str | None:
     """Return a user as a token may name it: a string, or an integer as one. None for anything else."""
     name = _name(given)
     return name if name is not None and _is_trimmed(name) else None
+
+
+def _finder(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    """Return what reads a claim: by its name (``cognito:groups``), else by JMESPath (``realm_access.roles``)."""
+    try:
+        compiled = jmespath.compile(name)
+    except JMESPathError:
+        compiled = None
+    if compiled is None or (compiled.parsed["type"] == "field" and compiled.parsed["value"] == name):
+        return lambda claims: claims.get(name)
+
+    def find(claims: Mapping[str, Any]) -> Any:
+        if name in claims:
+            return claims[name]
+        try:
+            return compiled.search(claims)
+        # JMESPath's functions raise OverflowError, RecursionError and others on some values (CWE-248).
+        except Exception:
+            raise InvalidToken(
+                f"{name} cannot be read from the token: the claim has another type than the JMESPath expects"
+            ) from None
+
+    return find
 
 
 def _issued(claims: Mapping[str, Any]) -> float | None:

@@ -219,6 +219,8 @@ class Settings(BaseSettings):
             raise ValueError("SSE_COOKIE_DOMAIN: must be unset, as browsers refuse a __Host- cookie with a domain")
         if self.jwks_url is not None and self.jwt_issuer is None:
             raise ValueError("SSE_JWT_ISSUER: must be set with SSE_JWKS_URL, to the iss claim of the tokens")
+        if self.jwks_url is not None and self.jwt_issuer in self.oidc_issuers:
+            raise ValueError("SSE_JWKS_URL: must be unset if SSE_OIDC_ISSUERS names the issuer of SSE_JWT_ISSUER")
         if self.has_provider and not self.jwt_audience:
             raise ValueError(
                 "SSE_JWT_AUDIENCE: must be set with SSE_OIDC_ISSUERS and SSE_JWKS_URL, or tokens that the provider "

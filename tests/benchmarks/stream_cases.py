@@ -67,7 +67,7 @@ def opening(bench: Bench) -> list[Row]:
         bench.theirs(theirs, streams) as their_load,
     ):
         measured = [
-            (server, partial(_open, bench, load, server, count, iter(range(0, streams, count))))
+            (server, partial(cpu_of_opening, bench, load, server, count, iter(range(0, streams, count))))
             for server, load in ((ours, our_load), (theirs, their_load))
         ]
         turns = by_turns(size.turns, *measured)
@@ -75,7 +75,7 @@ def opening(bench: Bench) -> list[Row]:
     return [median([Row(name, "µs", our_us, their_us, than, OPEN_RATIO) for our_us, their_us in turns])]
 
 
-def _open(bench: Bench, load: Load, server: PinnedProcess, count: int, firsts: Iterator[int]) -> float:
+def cpu_of_opening(bench: Bench, load: Load, server: PinnedProcess, count: int, firsts: Iterator[int]) -> float:
     """Open the next streams; return the CPU time of each in microseconds, with the work that follows at once."""
     with spent(server) as used:
         bench.open(load, next(firsts), count, abreast=20)

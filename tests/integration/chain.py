@@ -179,8 +179,8 @@ def queue_stub() -> Iterator[str]:
 
 
 @contextmanager
-def service(queue: str, **settings: str) -> Iterator[Chain]:
-    """Run ``sse-service serve`` with the stub as its queue, and wait until it is ready."""
+def service(queue: str, *, ready: bool = True, **settings: str) -> Iterator[Chain]:
+    """Run ``sse-service serve`` with the stub as its queue, and wait until it is ready if ``ready`` is true."""
     env = {
         **AWS,
         "AWS_ENDPOINT_URL": queue,
@@ -196,7 +196,8 @@ def service(queue: str, **settings: str) -> Iterator[Chain]:
         **{f"SSE_{name.upper()}": value for name, value in settings.items()},
     }
     with serve(queue, env) as chain:
-        wait_until_ready(chain)
+        if ready:
+            wait_until_ready(chain)
         yield chain
 
 

@@ -1,0 +1,79 @@
+"""The case about tokens of an identity provider: what checking one costs, and a change of keys among many openings."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from threading import Thread
+
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.http_messages import call
+from tests.benchmarks.key_server import AUDIENCE, ISSUER, KeyServer, key_server
+from tests.benchmarks.pinned_process import by_turns
+from tests.benchmarks.stream_cases import STORM_MS, cpu_of_opening
+from tests.benchmarks.table import Row, median
+
+RS256_RATIO = 1.3
+UNKNOWN_KEY_SECONDS = 31
+"""After a fetch the service asks for an unknown key no sooner than 30 s later."""
+
+
+def identity(bench: Bench) -> list[Row]:
+    """Open streams with RS256 tokens and with HS256 tokens, then many at once with a key that is new."""
+    with key_server() as keys:
+        rows = [_opening(bench, keys)]
+        return rows + _rotation(bench, keys) if bench.size.rotated else rows
+
+
+def _settings(keys: KeyServer) -> dict[str, str]:
+    return {"jwks_url": keys.url, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE}
+
+
+def _opening(bench: Bench, keys: KeyServer) -> Row:
+    size = bench.size
+    count, streams = size.opened // size.turns, size.opened
+    tokens = keys.sign(range(streams))
+    with (
+        bench.driven(**_settings(keys)) as (with_keys, _),
+        bench.with_tokens(with_keys, tokens) as rs256,
+        bench.driven() as (with_secret, _),
+        bench.ours(with_secret, streams) as hs256,
+    ):
+        measured = [
+            (server, partial(cpu_of_opening, bench, load, server, count, iter(range(0, streams, count))))
+            for server, load in ((with_keys, rs256), (with_secret, hs256))
+        ]
+        turns = by_turns(size.turns, *measured)
+    name = "CPU of opening a stream with an RS256 token"
+    return median([Row(name, "µs", ours, theirs, "HS256", RS256_RATIO) for ours, theirs in turns])
+
+
+def _rotation(bench: Bench, keys: KeyServer) -> list[Row]:
+    size = bench.size
+    count, others = size.rotated, size.others * 2
+    sent = others * 2 * size.seconds
+    tokens = keys.sign(range(count), key=1) + keys.sign(range(count, count + others))
+    with bench.driven(**_settings(keys)) as (server, control), bench.with_tokens(server, tokens) as load:
+        bench.open(load, count, others)
+        time.sleep(UNKNOWN_KEY_SECONDS)
+        keys.rotate()
+        fetched = keys.fetched
+        load("watch", count, others)
+        load("reset")
+        query = {"first": count, "users": others, "count": sent, "per_second": others * 2}
+        pacing = Thread(target=call, args=(control, "/pace"), kwargs=query)
+        pacing.start()
+        time.sleep(0.5)
+        began = time.monotonic()
+        load("open", 0, count, count)
+        served = time.monotonic() - began
+        pacing.join()
+        load("await", count, others, sent // others, 30)
+        own = load("figures")["own"]
+        load("check", count, others, sent // others, 0)
+        load("check", 0, count, 0, 0)
+    return [
+        Row(f"until {count:,} streams with a new key are open", "s", served),
+        Row("fetches of keys for it", "", keys.fetched - fetched, bar=1),
+        Row("others' live events meanwhile, p99", "ms", own["p99"] / 1000, bar=STORM_MS),
+    ]
