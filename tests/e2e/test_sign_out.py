@@ -57,7 +57,7 @@ def test_signing_out_on_the_page_ends_the_streams_of_its_session(demo: Demo, new
     other.evaluate(
         """() => {
             const source = new EventSource("/events");
-            window.farewell = new Promise((said) => source.addEventListener("stream.close", (event) => said(event.data)));
+            window.farewell = new Promise((said) => source.addEventListener("stream.close", ({ data }) => said(data)));
             return new Promise((ready) => source.addEventListener("stream.ready", () => ready()));
         }"""
     )
