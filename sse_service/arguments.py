@@ -30,6 +30,13 @@ def parser() -> argparse.ArgumentParser:
     token.add_argument("--groups", type=_groups, default=[], help="the user's groups, separated by commas")
     token.add_argument("--ttl", type=_ttl, default=3600, help="how long it is valid, such as 30s, 10m, 1h or 1d [1h]")
 
+    whoami = commands.add_parser("whoami", help="say how `serve` would judge a token, and why, without printing it")
+    whoami.add_argument(
+        "token",
+        metavar="TOKEN",
+        help="the token; `-` reads it from stdin, which keeps it out of the shell's history and of `ps`",
+    )
+
     publish = commands.add_parser("publish", help="send one event to SSE_TOPIC_ARN")
     recipients = publish.add_mutually_exclusive_group()
     recipients.add_argument("--user", type=_recipient, help="send it to this user")
@@ -41,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     publish.add_argument("data", metavar="DATA")
 
     doctor = commands.add_parser(
-        "doctor", help="run inside a task: check the path from a publish to a stream, and say what to fix"
+        "doctor", help="run inside a task: check how events and users get to a stream, and say what to fix"
     )
     doctor.add_argument(
         "--url",

@@ -31,6 +31,8 @@ from sse_service.settings.settings import Settings
 from sse_service.task import run
 from sse_service.telemetry import logs
 from sse_service.telemetry.metrics import Metrics
+from sse_service.whoami.claimed import MAX_CHARACTERS
+from sse_service.whoami.run import whoami
 
 if TYPE_CHECKING:
     import socket
@@ -180,7 +182,10 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
 
 
 def _token(arguments: argparse.Namespace, settings: Settings) -> int:
-    settings.require("jwt_secret")
+    if not settings.jwt_secret:
+        raise InvalidSettings(
+            "SSE_JWT_SECRET: must be set to sign a token. Tokens of an identity provider come from the provider alone"
+        )
     print(signer_of(settings).sign(arguments.user, groups=arguments.groups, ttl_seconds=arguments.ttl))
     return 0
 
@@ -224,7 +229,28 @@ def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
         return _fail("interrupted", 1)
 
 
-_COMMANDS = {"serve": _serve, "dev": _dev, "token": _token, "publish": _publish, "doctor": _doctor}
+def _whoami(arguments: argparse.Namespace, settings: Settings) -> int:
+    token = arguments.token
+    if token == "-":  # noqa: S105  the word for stdin
+        token = sys.stdin.buffer.read(MAX_CHARACTERS + 1).decode(errors="replace")
+    if not token.strip():
+        return _fail("there is no token", 2)
+    # The answer says more of a provider that fails than its log lines, which speak of `serve`.
+    logs.configure("error", settings.log_format)
+    try:
+        return 0 if asyncio.run(whoami(token, settings, write=partial(print, flush=True))) else 1
+    except KeyboardInterrupt:
+        return _fail("interrupted", 1)
+
+
+_COMMANDS = {
+    "serve": _serve,
+    "dev": _dev,
+    "token": _token,
+    "whoami": _whoami,
+    "publish": _publish,
+    "doctor": _doctor,
+}
 
 
 def _fail(text: str, status: int) -> int:

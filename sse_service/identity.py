@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sse_service.auth.authenticator import AuthenticatorChain
+from sse_service.auth import alb_keys
+from sse_service.auth.alb import ALBAuthenticator
+from sse_service.auth.authenticator import SEND_BEARER, SIGN_IN, AuthenticatorChain
+from sse_service.auth.authorizer import Authorizer
 from sse_service.auth.bearer import BearerAuthenticator
+from sse_service.auth.callable_authorizer import CallableAuthorizer, import_authorizer
 from sse_service.auth.claims import ClaimsReader
 from sse_service.auth.cookie import CookieAuthenticator
 from sse_service.auth.discovery import fetch_keys
@@ -17,12 +21,14 @@ from sse_service.auth.provider_tokens import ProviderVerifier
 from sse_service.auth.signing import TokenSigner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from sse_service.auth.authenticator import Authenticator
+    from sse_service.auth.discovery import FetchedKeys
     from sse_service.auth.tokens import TokenVerifier
     from sse_service.model.revocations import RevocationTable
     from sse_service.settings.settings import Settings
+    from sse_service.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,26 +45,60 @@ class Identity:
     """The outside services that are needed, by name: what is wrong with each, or None."""
 
 
-def identity_of(settings: Settings, *, revocations: RevocationTable) -> Identity:
-    """Make what the settings describe."""
+def identity_of(settings: Settings, *, metrics: Metrics, revocations: RevocationTable) -> Identity:
+    """Make what the settings describe. Raises InvalidSettings if the code of ``SSE_AUTHORIZER`` cannot be used."""
     providers = providers_of(settings)
     verifier = verifier_of(settings, providers)
     ways: list[Authenticator] = []
+    work: list[Callable[[], Coroutine[None, None, None]]] = [provider.run for provider in providers]
+    dependencies: dict[str, Callable[[], str | None]] = {
+        f"issuer {each.issuer}": _trouble_of(each) for each in providers
+    }
     if verifier is not None:
         ways += [
             BearerAuthenticator(verifier),
             CookieAuthenticator(verifier, name=settings.cookie_name, allowed_origins=settings.cors_origins),
         ]
+    if settings.alb_arn is not None:
+        keys = alb_keys.ALBKeys(url=alb_keys.keys_url(settings.alb_arn))
+        dependencies["load balancer keys"] = _trouble_of(keys)
+        ways.append(
+            ALBAuthenticator(
+                arn=settings.alb_arn,
+                keys=keys,
+                claims=claims_of(settings),
+                allowed_origins=settings.cors_origins,
+            )
+        )
+    # Last, because it accepts any credential: it is asked about those that no other way has recognized.
+    if settings.authorizer_url is not None:
+        authorizer = Authorizer(
+            settings.authorizer_url,
+            metrics=metrics,
+            allowed_origins=settings.cors_origins,
+            still_good=lambda principal: not revocations.refuses(principal),
+        )
+        ways.append(authorizer)
+        work.append(authorizer.run)
+        dependencies["authorizer"] = lambda: authorizer.trouble
+    elif settings.authorizer is not None:
+        code = CallableAuthorizer(
+            import_authorizer(settings.authorizer), metrics=metrics, allowed_origins=settings.cors_origins
+        )
+        ways.append(code)
+        dependencies["authorizer"] = lambda: code.trouble
     return Identity(
-        authenticators=AuthenticatorChain(*ways, revocations=revocations),
+        authenticators=AuthenticatorChain(
+            *ways, revocations=revocations, advice=SEND_BEARER if verifier is not None else SIGN_IN
+        ),
         verifier=verifier,
-        work=[provider.run for provider in providers],
-        dependencies={f"issuer {each.issuer}": _trouble_of(each) for each in providers},
+        work=work,
+        dependencies=dependencies,
     )
 
 
-def _trouble_of(provider: Provider) -> Callable[[], str | None]:
-    return lambda: provider.trouble
+def _trouble_of(source: Provider | alb_keys.ALBKeys) -> Callable[[], str | None]:
+    return lambda: source.trouble
 
 
 def claims_of(settings: Settings) -> ClaimsReader:
@@ -68,18 +108,23 @@ def claims_of(settings: Settings) -> ClaimsReader:
     )
 
 
-def providers_of(settings: Settings) -> list[Provider]:
-    """Make the identity providers. ``run`` of each must run in the background, or ``refresh`` be called once."""
-    keys_urls: dict[str, str | None] = dict.fromkeys(settings.oidc_issuers)
+def keys_urls_of(settings: Settings) -> Mapping[str, str | None]:
+    """Return the URL of each issuer's keys; None if its discovery document names it."""
+    found: dict[str, str | None] = dict.fromkeys(settings.oidc_issuers)
     if settings.jwks_url is not None and settings.jwt_issuer is not None:
-        keys_urls[settings.jwt_issuer] = settings.jwks_url
+        found[settings.jwt_issuer] = settings.jwks_url
+    return found
+
+
+def providers_of(settings: Settings, *, fetch: Callable[..., Awaitable[FetchedKeys]] = fetch_keys) -> list[Provider]:
+    """Make the identity providers. ``run`` of each must run in the background, or ``refresh`` be called once."""
     return [
         Provider(
             issuer=issuer,
             issuer_setting="SSE_JWT_ISSUER" if keys_url else "SSE_OIDC_ISSUERS",
-            fetch=partial(fetch_keys, issuer=issuer, keys_url=keys_url, algorithms=settings.jwt_algorithms),
+            fetch=partial(fetch, issuer=issuer, keys_url=keys_url, algorithms=settings.jwt_algorithms),
         )
-        for issuer, keys_url in keys_urls.items()
+        for issuer, keys_url in keys_urls_of(settings).items()
     ]
 
 

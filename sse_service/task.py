@@ -71,7 +71,7 @@ async def run(
     metrics = Metrics()
     revocations = RevocationTable()
     metrics.revocations.set_function(revocations.__len__)
-    identity = identity_of(settings, revocations=revocations)
+    identity = identity_of(settings, metrics=metrics, revocations=revocations)
     health = Health(
         dependencies={
             "consumer": lambda: consumer.trouble,

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from sse_service.model.revocations import RevocationTable
 
 
+SEND_BEARER = "a token is needed: send 'Authorization: Bearer …', or the cookie that POST /session sets"
+SIGN_IN = (
+    "the request has no credential: sign in to the application first. A page of another origin must open the stream "
+    "with {withCredentials: true}"
+)
+"""What to do if no credential was found."""
+
+
 class Authenticator(Protocol):
     """One way to find out who sent a request."""
 
@@ -33,9 +41,11 @@ class AuthenticatorChain:
     It also refuses what was revoked, so no authenticator has to.
     """
 
-    def __init__(self, *authenticators: Authenticator, revocations: RevocationTable) -> None:
+    def __init__(self, *authenticators: Authenticator, revocations: RevocationTable, advice: str = SEND_BEARER) -> None:
+        """``advice`` is for a client without a credential."""
         self._authenticators = authenticators
         self._revocations = revocations
+        self._advice = advice
 
     async def authenticate(self, request: HTTPConnection) -> Principal:
         """Return the Principal.
@@ -48,4 +58,4 @@ class AuthenticatorChain:
             if principal is not None:
                 self._revocations.check(principal)
                 return principal
-        raise MissingToken("a token is needed: send 'Authorization: Bearer …', or the cookie that POST /session sets")
+        raise MissingToken(self._advice)

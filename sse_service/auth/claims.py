@@ -49,14 +49,15 @@ class ClaimsReader:
         self._check_use(claims)
         self._check_audience(claims)
         now = time.time()
-        expires = _seconds(claims, "exp")
-        if expires <= now:
-            raise InvalidToken("the token has expired (exp claim): get a new one")
-        if expires >= YEAR_3000:
-            raise InvalidToken("the token's exp claim is beyond the year 3000: it must be in seconds, not milliseconds")
+        expires = expiry(claims, now)
         if "nbf" in claims and _seconds(claims, "nbf") > now + NBF_LEEWAY_SECONDS:
             raise InvalidToken(f"the token's nbf claim is more than {NBF_LEEWAY_SECONDS} s in the future")
-        return Principal(self._user(claims), self._groups(claims), expires, _issued(claims), credential)
+        user, groups = self.user_and_groups(claims)
+        return Principal(user, groups, expires, _issued(claims), credential)
+
+    def user_and_groups(self, claims: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+        """Return the user and the groups. Raises InvalidToken, and Forbidden for too many groups."""
+        return self._user(claims), self._groups(claims)
 
     def _check_use(self, claims: Mapping[str, Any]) -> None:
         """Refuse ID tokens and refresh tokens, where they say what they are."""
@@ -86,20 +87,20 @@ class ClaimsReader:
         given = self._find_user(claims)
         if given is None:
             raise InvalidToken(f"the token has no {self._user_claim} claim")
-        user = _name(given)
+        user = as_name(given)
         if user is None:
             raise InvalidToken(f"the token's {self._user_claim} claim must be the user: a string or an integer")
-        if not _is_trimmed(user):
+        if not is_trimmed(user):
             raise InvalidToken(f"the token's {self._user_claim} claim must not be empty, or have white space around it")
         return user
 
     def _groups(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
         given = self._find_groups(claims) or []
-        groups = [_name(group) for group in given] if isinstance(given, list) else [None]
+        groups = [as_name(group) for group in given] if isinstance(given, list) else [None]
         names = tuple(dict.fromkeys(group for group in groups if group is not None))
         if None in groups:
             raise InvalidToken(f"the token's {self._groups_claim} claim must be a list of strings or integers")
-        if not all(map(_is_trimmed, names)):
+        if not all(map(is_trimmed, names)):
             raise InvalidToken(
                 f"a group in the token's {self._groups_claim} claim must not be empty, or have white space around it"
             )
@@ -108,10 +109,14 @@ class ClaimsReader:
         return names
 
 
-def user_id(given: object) -> str | None:
-    """Return a user as a token may name it: a string, or an integer as one. None for anything else."""
-    name = _name(given)
-    return name if name is not None and _is_trimmed(name) else None
+def expiry(claims: Mapping[str, Any], now: float) -> int:
+    """Return when a token expires. Raises InvalidToken if it has expired."""
+    expires = _seconds(claims, "exp")
+    if expires <= now:
+        raise InvalidToken("the token has expired (exp claim): get a new one")
+    if expires >= YEAR_3000:
+        raise InvalidToken("the token's exp claim is beyond the year 3000: it must be in seconds, not milliseconds")
+    return expires
 
 
 def _finder(name: str) -> Callable[[Mapping[str, Any]], Any]:
@@ -137,6 +142,12 @@ def _finder(name: str) -> Callable[[Mapping[str, Any]], Any]:
     return find
 
 
+def user_id(given: object) -> str | None:
+    """Return a user as a token may name it: a string, or an integer as one. None for anything else."""
+    name = as_name(given)
+    return name if name is not None and is_trimmed(name) else None
+
+
 def _issued(claims: Mapping[str, Any]) -> float | None:
     """Return when the token was issued; None if it does not say."""
     issued = claims.get("iat")
@@ -150,7 +161,7 @@ def _seconds(claims: Mapping[str, Any], name: str) -> int:
         raise InvalidToken(f"the token's {name} claim must be a number of seconds since 1970") from None
 
 
-def _name(value: object) -> str | None:
+def as_name(value: object) -> str | None:
     """Return a user or group as a string; None if it cannot be one."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
@@ -160,6 +171,6 @@ def _name(value: object) -> str | None:
     return value if value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value) else None
 
 
-def _is_trimmed(name: str) -> bool:
+def is_trimmed(name: str) -> bool:
     """Whether a name has no white space around it. People cannot tell ``"42 "`` from the user ``"42"``."""
     return name != "" and name == name.strip()

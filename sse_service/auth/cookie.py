@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sse_service.auth.tokens import TokenVerifier
     from sse_service.model.principal import Principal
 
-_SAFE_METHODS = ("GET", "HEAD")
+SAFE_METHODS = ("GET", "HEAD")
 
 
 class CookieAuthenticator:
@@ -30,7 +30,7 @@ class CookieAuthenticator:
         values = cookie_values(request, self._name)
         if not values:
             return None
-        check_origin(request, allowed=self._allowed_origins, safe=request.scope.get("method") in _SAFE_METHODS)
+        check_origin(request, allowed=self._allowed_origins, safe=request.scope.get("method") in SAFE_METHODS)
         if len(values) > 1:
             raise InvalidToken(
                 f"the browser sent different {self._name} cookies, set for different domains: "

@@ -34,10 +34,14 @@ _UNCACHED = re.compile(r"(?:^|[\s,])no-(?:store|cache)\b", re.IGNORECASE | re.AS
 class FetchError(ServiceError):
     """A document could not be fetched, or is not what was expected. The text names the host and the cause."""
 
-    def __init__(self, host: str, cause: str) -> None:
-        """``cause`` contains no addresses and no credentials. It is shown on the public port."""
+    def __init__(self, host: str, cause: str, *, status: int | None = None) -> None:
+        """``cause`` contains no addresses and no credentials. It is shown on the public port.
+
+        ``status`` is the status of the answer, if that is the cause.
+        """
         super().__init__(f"{host}: {cause}")
         self.cause = cause
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Document:
     body: bytes
     max_age: int | None
     """Seconds, by ``Cache-Control``; 0 if it must be asked for again; None if the answer does not say."""
+    date: str = ""
+    """The ``Date`` header: the server's clock. Empty if there is none."""
 
 
 async def fetch_json(url: str, *, seconds: float = FETCH_SECONDS) -> tuple[dict[str, Any], int | None]:
@@ -107,8 +113,9 @@ async def _get(session: aiohttp.ClientSession, url: URL) -> Document:
                 url = following
                 continue
             if response.status != 200:
-                raise FetchError(host, f"it answered {response.status}")
-            return Document(await _body(response, host), _max_age(response.headers.get("Cache-Control", "")))
+                raise FetchError(host, f"it answered {response.status}", status=response.status)
+            max_age = _max_age(response.headers.get("Cache-Control", ""))
+            return Document(await _body(response, host), max_age, response.headers.get("Date", ""))
     raise FetchError(host, f"it redirects more than {MAX_REDIRECTS} times")
 
 

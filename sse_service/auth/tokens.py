@@ -51,24 +51,38 @@ _DECODER = _Decoder()
 def verified_claims(
     token: str, keys: Sequence[jwt.PyJWK], *, issuer: str | None, issuer_setting: str
 ) -> dict[str, Any]:
-    """Return the claims of a token that one of the keys has signed. PyJWT checks every token.
+    """Return the claims of a token that one of the keys has signed.
+
+    ``iss`` must be ``issuer``, unless that is None. ``issuer_setting`` is the setting that names the issuer.
+    ClaimsReader checks the times, the audience and the user. Raises InvalidToken.
+    """
+    _, claims = verified_parts(token, keys, issuer=issuer, issuer_setting=issuer_setting, required=("exp",))
+    return claims
+
+
+def verified_parts(
+    token: str,
+    keys: Sequence[jwt.PyJWK],
+    *,
+    issuer: str | None = None,
+    issuer_setting: str = "",
+    required: Sequence[str] = (),
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the header and the claims of a token that one of the keys has signed. PyJWT checks every token.
 
     Each key is used with its own algorithm, and never with the one that the token names: this rules out ``none`` and
-    key confusion (RFC 8725 section 3.1). ``iss`` must be ``issuer``, unless that is None. ``issuer_setting`` is the
-    setting that names the issuer. ClaimsReader checks the times, the audience and the user.
-
-    Raises InvalidToken.
+    key confusion (RFC 8725 section 3.1). ``required`` are claims that must be there. Raises InvalidToken.
     """
     for key in keys:
         try:
-            return _DECODER.decode(
+            parts = _DECODER.decode_complete(
                 token,
                 key,
                 algorithms=[key.algorithm_name],
                 issuer=issuer,
                 # PyJWT has one leeway for exp and nbf, and does not know ``client_id``.
                 options={
-                    "require": ["exp"],
+                    "require": list(required),
                     "verify_exp": False,
                     "verify_nbf": False,
                     "verify_aud": False,
@@ -80,6 +94,8 @@ def verified_claims(
             continue
         except (jwt.InvalidTokenError, ValueError) as error:
             raise InvalidToken(_reason(error, issuer_setting), internal_reason=_internal_reason(error)) from None
+        else:
+            return parts["header"], parts["payload"]
     raise InvalidToken(internal_reason="the signature is not valid: the token was signed with another key")
 
 

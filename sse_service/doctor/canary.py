@@ -34,6 +34,11 @@ READY_SECONDS = 10.0
 
 TOKEN_SECONDS = 120
 
+NO_SECRET = (
+    f"it is for the user {USER}, and without SSE_JWT_SECRET there is no token for that user: publish an event to your "
+    "own user, and watch it with curl"
+)
+
 _OVERRIDES = ("route_user", "route_group", "route_broadcast", "route_id", "route_data")
 """Settings that would send the canary to others, in the worst case to everybody, or change its id or data."""
 
@@ -72,7 +77,7 @@ async def check_canary(
     if finding := check_overrides(settings):
         return finding
     if not settings.jwt_secret:
-        return skip("canary", "there is no SSE_JWT_SECRET to sign a token with")
+        return skip("canary", NO_SECRET)
     token = signer_of(settings).sign(USER, ttl_seconds=TOKEN_SECONDS)
     with Stream(url, token) as stream:
         opened = await asyncio.to_thread(stream.open, ready_seconds=READY_SECONDS)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError
 
 from sse_service import aws
+from sse_service.doctor.alb import check_alb
+from sse_service.doctor.authorizer import check_authorizer
 from sse_service.doctor.aws_calls import Calls, Fault
 from sse_service.doctor.canary import WAIT_SECONDS, check_canary, new_canary
 from sse_service.doctor.clock import check_clock
@@ -14,6 +16,7 @@ from sse_service.doctor.credentials import check_credentials
 from sse_service.doctor.environment import check_descriptors, check_region, check_settings
 from sse_service.doctor.key import check_key, customer_key
 from sse_service.doctor.policy import check_policy
+from sse_service.doctor.provider import check_providers
 from sse_service.doctor.queue import check_queue
 from sse_service.doctor.redrive import check_redrive, read_redrive_policy
 from sse_service.doctor.report import Level, Report, fail, skip
@@ -48,9 +51,14 @@ async def run_checks(
     """
     report, canary = Report(write), new_canary()
     report.add(check_settings(settings, refused))
-    blocked = await _check_aws(settings, report, canary)
+    region, problem = _find_region()
+    report.add(check_region(region, problem))
+    blocked = await _check_aws(settings, region, report, canary)
     report.add(*await check_store(settings))
     report.add(check_descriptors(descriptors.raise_limit(), settings.max_streams))
+    report.add(*await check_providers(settings))
+    report.add(*await check_alb(settings, region))
+    report.add(*await check_authorizer(settings))
     if blocked is not None:
         report.add(skip("canary", blocked))
     else:
@@ -59,14 +67,16 @@ async def run_checks(
     return not report.failed
 
 
-async def _check_aws(settings: Settings, report: Report, canary: Canary) -> str | None:
-    """Check everything on AWS. Return why no canary can arrive, or None if one can."""
-    region, problem = None, None
+def _find_region() -> tuple[str | None, str | None]:
+    """Return the region, and why the AWS profile cannot be read."""
     try:
-        region = aws.region()
+        return aws.region(), None
     except BotoCoreError as error:
-        problem = str(error)
-    report.add(check_region(region, problem))
+        return None, str(error)
+
+
+async def _check_aws(settings: Settings, region: str | None, report: Report, canary: Canary) -> str | None:
+    """Check everything on AWS. Return why no canary can arrive, or None if one can."""
     if region is None:
         why = "no region is set"
         report.skip(("credentials", "clock", *_ON_AWS), why)

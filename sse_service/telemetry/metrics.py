@@ -28,8 +28,12 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 DELAY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 """Upper bounds, in seconds, of the delays from publish to write."""
+ANSWER_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2)
+"""Upper bounds, in seconds, of the time that the authorizer takes. It is limited to 2 s."""
 CLOSED = ("client", *CloseReason)
 """Why a stream ended: the client left, or the server ended it for a CloseReason."""
+AUTHORIZER_ANSWERS = ("user", "unauthorized", "forbidden", "failed", "remembered")
+"""What the authorizer said, or that it was not asked because its last answer was used again."""
 REJECTED = (*ConsumerReason, *RejectionReason)
 """Why a message was left to the dead-letter queue: the consumer's reasons, then routing's."""
 
@@ -95,6 +99,15 @@ class Metrics:
         self.broker_connections = self._counter("broker_connections", "Connections made to the broker's store.")
         self.broker_jumps = self._counter(
             "broker_jumps", "Times that events were lost on the way from the broker's store to this task."
+        )
+        self.authorizer_answers = self._labelled_counter(
+            "authorizer_answers",
+            "Answers of the authorizer, by kind. remembered: its last answer was used again.",
+            AUTHORIZER_ANSWERS,
+            label="answer",
+        )
+        self.authorizer_seconds = self._histogram(
+            "authorizer_seconds", "Seconds that the authorizer took for one answer.", ANSWER_BUCKETS
         )
         self.revocations = Gauge(
             "sse_revocations",

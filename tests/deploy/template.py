@@ -148,5 +148,26 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+SIGN_IN = {
+    "OidcIssuer": "https://login.example.com",
+    "OidcAuthorizationEndpoint": "https://login.example.com/authorize",
+    "OidcTokenEndpoint": "https://login.example.com/token",
+    "OidcUserInfoEndpoint": "https://login.example.com/userinfo",
+    "OidcClientId": "push",
+    "OidcClientSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:client-AbCdEf",
+    "SignInReturn": "app.example.com",
+}
+"""The load balancer signs users in."""
+
+PROVIDER = {"OidcIssuers": "https://login.example.com", "JwtAudience": "push"}
+"""Tokens of an OpenID provider are accepted."""
+
 VALKEY, MEMORY = Template(), Template(Broker="memory")
-ALL = (VALKEY, MEMORY, Template(SettingsFile="arn:aws:s3:::bucket/push.env", AllowS3="yes", AllowEventBridge="yes"))
+ALL = (
+    VALKEY,
+    MEMORY,
+    Template(SettingsFile="arn:aws:s3:::bucket/push.env", AllowS3="yes", AllowEventBridge="yes"),
+    Template(**SIGN_IN),
+    Template(**SIGN_IN, OwnTokens="no", Broker="memory"),
+    Template(**PROVIDER, OwnTokens="no"),
+)

@@ -1,9 +1,12 @@
 """Permissions and secrets in the template."""
 
 import json
+import re
 from typing import Any
 
-from tests.deploy.template import ALL, MEMORY, PATH, VALKEY, Template, listed, raw, statements
+import pytest
+
+from tests.deploy.template import ALL, MEMORY, PATH, SIGN_IN, VALKEY, Template, listed, raw, statements
 
 
 def test_secrets_are_generated_and_long_enough() -> None:
@@ -23,12 +26,19 @@ def test_no_secret_is_in_outputs_or_environment() -> None:
         assert told == {
             f"{name}Arn": {"Ref": name} for name in ("JwtSecret", "ValkeySecret") if name in template.resources
         }
-    assert not [name for name in raw()["Parameters"] if "Secret" in name or "Password" in name]
+    assert [name for name in raw()["Parameters"] if "Secret" in name or "Password" in name] == ["OidcClientSecretArn"]
+    pattern = re.compile(raw()["Parameters"]["OidcClientSecretArn"]["AllowedPattern"])
+    assert not pattern.fullmatch("the-secret-itself")
+    assert pattern.fullmatch(SIGN_IN["OidcClientSecretArn"])
 
 
-def test_valkeys_password_is_resolved_in_one_place() -> None:
-    assert PATH.read_text().count("{{resolve:") == 1
+def test_secrets_are_resolved_only_where_aws_takes_no_reference() -> None:
+    template = Template(**SIGN_IN)
+    client = "{{resolve:secretsmanager:${OidcClientSecretArn}:SecretString}}"
+    for actions in (template["HttpsListener"]["DefaultActions"], template["SignInRule"]["Actions"]):
+        assert actions[0]["AuthenticateOidcConfig"]["ClientSecret"] == {"Fn::Sub": client}
     assert "${ValkeySecret}" in VALKEY["Valkey"]["AuthToken"]["Fn::Sub"]
+    assert PATH.read_text().count("{{resolve:") == 3
 
 
 def test_the_container_gets_secrets_by_reference() -> None:
@@ -37,6 +47,23 @@ def test_the_container_gets_secrets_by_reference() -> None:
 
     assert given(VALKEY) == {"SSE_JWT_SECRET": "JwtSecret", "SSE_BROKER_PASSWORD": "ValkeySecret"}
     assert given(MEMORY) == {"SSE_JWT_SECRET": "JwtSecret"}
+    assert given(Template(OwnTokens="no")) == {"SSE_BROKER_PASSWORD": "ValkeySecret"}
+
+
+@pytest.mark.parametrize("broker", ["valkey", "memory"])
+@pytest.mark.parametrize("own_tokens", ["yes", "no"])
+def test_a_role_may_read_the_secrets_that_there_are(broker: str, own_tokens: str) -> None:
+    template = Template(Broker=broker, OwnTokens=own_tokens)
+
+    def readable(role: str) -> list[Any]:
+        found = [s for s in statements(template[role]) if s["Action"] == "secretsmanager:GetSecretValue"]
+        return [statement["Resource"]["Ref"] for statement in found]
+
+    signing = ["JwtSecret"] if own_tokens == "yes" else []
+    made = signing + (["ValkeySecret"] if broker == "valkey" else [])
+    assert readable("ExecutionRole") == list(template.of_type("AWS::SecretsManager::Secret")) == made
+    assert readable("BackendPolicy") == signing
+    assert ("JwtSecretArn" in template.outputs) == bool(signing)
 
 
 def test_the_task_role_has_only_the_permissions_that_it_needs() -> None:

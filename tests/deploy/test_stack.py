@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,8 +17,9 @@ from moto.core.common_models import CloudFormationModel
 from sse_service.auth.signing import TokenSigner
 from sse_service.dev.moto_server import MotoServer
 from tests.deploy import bridges
-from tests.deploy.template import GIVEN, PATH, Template, raw
-from tests.integration.chain import Chain, wait_until_ready
+from tests.deploy.template import GIVEN, PATH, SIGN_IN, Template, raw
+from tests.integration.chain import SECRET, Chain, Stream, wait_until_ready
+from tests.integration.load_balancer import KID, NAME, LoadBalancer, keys_endpoint, pem
 from tests.integration.process import Process
 from tests.integration.valkey import Valkey
 
@@ -119,19 +120,19 @@ def stack() -> Iterator[Stack]:
 
 
 @contextmanager
-def task(stack: Stack, **changed: str) -> Iterator[Chain]:
+def task(stack: Stack, *, program: Sequence[str] = ("sse_service",), **changed: str) -> Iterator[Chain]:
     """Run the service with the environment of the created task definition, but on free ports."""
     command = stack.container["command"]
     assert command == ["serve", "--host", "0.0.0.0", "--port", "8000"]
     env = {**stack.environment(), "SSE_ADMIN_PORT": "0", **changed}
-    with Process("sse_service", *command[:3], "--port", "0", env=env) as process:
+    with Process(*program, *command[:3], "--port", "0", env=env) as process:
         port = process.wait_for(r"listening on http://0\.0\.0\.0:(\d+)")[1]
         chain = Chain(
             queue=stack.endpoint_url,
             url=f"http://127.0.0.1:{port}",
             admin="",
             process=process,
-            signer=TokenSigner(secret=stack.secret(stack.outputs["JwtSecretArn"])),
+            signer=TokenSigner(secret=env.get("SSE_JWT_SECRET", SECRET)),
         )
         with chain.client:
             wait_until_ready(chain)
@@ -226,6 +227,35 @@ def test_an_event_reaches_a_stream_with_two_tasks_and_valkey(stack: Stack) -> No
             publish(stack, '{"step":1}')
             for stream in (first, second):
                 stream.wait_for('{"step":1}')
+
+
+def test_users_whom_the_load_balancer_signs_in_get_their_events(stack: Stack) -> None:
+    client = stack.aws("secretsmanager").create_secret(Name="client", SecretString="the-secret")["ARN"]
+    stack.create(**{**SIGN_IN, "OidcClientSecretArn": client}, Broker="memory", OwnTokens="no")
+    balancers = stack.aws("elbv2")
+    [made] = balancers.describe_load_balancers()["LoadBalancers"]
+    assert stack.environment()["SSE_ALB_ARN"] == made["LoadBalancerArn"]
+    assert "SSE_JWT_SECRET" not in stack.environment()
+    assert "JwtSecretArn" not in stack.outputs
+
+    listeners = balancers.describe_listeners(LoadBalancerArn=made["LoadBalancerArn"])["Listeners"]
+    [https] = [listener for listener in listeners if listener["Port"] == 443]
+    assert [action["Type"] for action in https["DefaultActions"]] == ["authenticate-oidc", "forward"]
+    rules = balancers.describe_rules(ListenerArn=https["ListenerArn"])["Rules"]
+    [rule] = [rule for rule in rules if not rule["IsDefault"]]
+    assert [action["Type"] for action in rule["Actions"]] == ["authenticate-oidc", "redirect"]
+
+    balancer = LoadBalancer()
+    with keys_endpoint() as keys:
+        keys.keys[KID] = pem(balancer.key)
+        with task(stack, program=("tests.integration.alb_service", keys.url)) as running:
+            header = {NAME: balancer.header(signer=made["LoadBalancerArn"])}
+            with running.client.stream("GET", f"{running.url}/events", headers=header) as response:
+                stream = Stream(response)
+                stream.wait_for("stream.ready")
+                publish(stack, '{"step":1}')
+                stream.wait_for('{"step":1}')
+                stream.close()
 
 
 def test_doctor_finds_nothing_wrong(stack: Stack) -> None:

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -178,10 +178,9 @@ def queue_stub() -> Iterator[str]:
         yield process.wait_for(r"(http://127\.0\.0\.1:\d+)")[1]
 
 
-@contextmanager
-def service(queue: str, *, ready: bool = True, **settings: str) -> Iterator[Chain]:
-    """Run ``sse-service serve`` with the stub as its queue, and wait until it is ready if ``ready`` is true."""
-    env = {
+def environment(queue: str, **settings: str) -> dict[str, str]:
+    """Return the environment of a service that reads the stub's queue."""
+    return {
         **AWS,
         "AWS_ENDPOINT_URL": queue,
         "SSE_QUEUE_URL": f"{queue}/000000000000/events",
@@ -195,16 +194,21 @@ def service(queue: str, *, ready: bool = True, **settings: str) -> Iterator[Chai
         "SSE_LOG_FORMAT": "text",
         **{f"SSE_{name.upper()}": value for name, value in settings.items()},
     }
-    with serve(queue, env) as chain:
+
+
+@contextmanager
+def service(queue: str, *, ready: bool = True, **settings: str) -> Iterator[Chain]:
+    """Run ``sse-service serve`` with the stub as its queue, and wait until it is ready if ``ready`` is true."""
+    with serve(queue, environment(queue, **settings)) as chain:
         if ready:
             wait_until_ready(chain)
         yield chain
 
 
 @contextmanager
-def serve(queue: str, env: dict[str, str]) -> Iterator[Chain]:
+def serve(queue: str, env: dict[str, str], *, program: Sequence[str] = ("sse_service",)) -> Iterator[Chain]:
     """Run ``sse-service serve``, ready or not."""
-    with Process("sse_service", "serve", "--port", "0", env=env) as process:
+    with Process(*program, "serve", "--port", "0", env=env) as process:
         url = process.wait_for(r"listening on (http://[^\s,]+)")[1]
         admin = process.wait_for(r"metrics on (http://\S+)/metrics")[1]
         chain = Chain(queue=queue, url=url, admin=admin, process=process)

@@ -34,11 +34,12 @@ SERVING = {
 TOPIC = "arn:aws:sns:us-east-1:123456789012:events"
 
 
-def command(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("SSE_", "AWS_"))}
     return subprocess.run(
         [sys.executable, "-m", "sse_service", *arguments],
         env={**clean, **env},
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,
@@ -144,10 +145,17 @@ def test_token_prints_a_valid_token_and_nothing_else(groups: str) -> None:
     assert 590 < principal.expires - time.time() <= 600
 
 
+def test_token_without_a_secret_says_where_tokens_come_from_then() -> None:
+    ended = command("token", "42", SSE_OIDC_ISSUERS="https://login.example.com", SSE_JWT_AUDIENCE="push")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.count("\n") == 1
+    assert "SSE_JWT_SECRET: must be set to sign a token" in ended.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
-        *([], ["nothing"], ["serve", "--port", "x"], ["token"], ["token", "42", "--groups", "a,b\x01"]),
+        *([], ["nothing"], ["serve", "--port", "x"], ["token"], ["whoami"], ["token", "42", "--groups", "a,b\x01"]),
         ["token", "42", "--groups", ",".join(map(str, range(101)))],
         *(["token", name] for name in ("", " ", "42 ", " 42", "42\u00a0")),
         *(["publish", option, " 42", "x"] for option in ("--user", "--group")),

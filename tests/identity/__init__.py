@@ -1,0 +1,1 @@
+"""A real OpenID provider, and tests of the service with it: sign-in, keys, and attacks from outside."""

@@ -1,0 +1,10 @@
+"""Runs the asynchronous tests of authentication on asyncio."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
