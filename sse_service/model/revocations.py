@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sse_service.model.principal import Principal
 
 MAX_ENTRIES = 100_000
-"""How many revocations a table holds. Each takes about 300 bytes: 30 MB at most."""
+"""How many revocations a table holds. Each takes about 400 bytes: 40 MB at most."""
 
 MAX_TOKENS_PER_USER = 100
 """How many revoked tokens of one user are listed. The next one revokes all tokens that this user has."""

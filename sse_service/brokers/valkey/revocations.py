@@ -64,16 +64,11 @@ class ValkeyRevocations:
     async def exchange(self, pipeline: Pipeline, run_id: str) -> None:
         """Send and read until both sides have everything. Raises Unavailable."""
         async with self._turn:
-            received: list[Revocation] = []
-            try:
-                while await self._exchange_page(pipeline, run_id, received) or self._unsent:
-                    pass
-            finally:
-                # Once for all pages, because it looks at every open stream.
-                self._merge(received)
+            while await self._exchange_page(pipeline, run_id) or self._unsent:
+                pass
         self._reported = False
 
-    async def _exchange_page(self, pipeline: Pipeline, run_id: str, received: list[Revocation]) -> bool:
+    async def _exchange_page(self, pipeline: Pipeline, run_id: str) -> bool:
         """Send and read up to one page. Returns whether there is more to read."""
         self._expire()
         sent = list(islice(self._unsent.values(), PAGE))
@@ -86,17 +81,19 @@ class ValkeyRevocations:
             if self._unsent.get(each.key) is each:
                 del self._unsent[each.key]
         for key in expired:
-            del self._expired[key]
+            self._expired.pop(key, None)
         if life != self._life:
             # Another store, or one that may have lost some. The answer begins with its first revocation.
             confirmed = {each.key for each in sent}
             self._send_later([each for each in self._revocations.entries() if each.key not in confirmed])
         self._life, self._change = life, change
-        received += [
-            # Any client of the server can write, so a key may be no text.
-            Revocation(key.decode("utf-8", "replace"), int(at), int(until))
-            for key, at, until in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
-        ]
+        self._merge(
+            [
+                # Any client of the server can write, so a key may be no text.
+                Revocation(key.decode("utf-8", "replace"), int(at), int(until))
+                for key, at, until in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+            ]
+        )
         return bool(more)
 
     def _expire(self) -> None:
