@@ -81,9 +81,13 @@ class Authorizer:
         if principal is not None and self._still_good(principal):
             self._metrics.authorizer_answers.labels("remembered").inc()
             return principal
-        principal = await self._ask(digest, credentials)
-        # The call may have begun before the user was revoked.
-        return principal if self._still_good(principal) else await self._ask(digest, credentials)
+        # Twice, because a call that is under way may have begun before the user was revoked.
+        for _ in range(2):
+            principal = await self._ask(digest, credentials)
+            if self._still_good(principal):
+                return principal
+        # Revocations have whole seconds, so an answer of the same second counts as older. The next one does not.
+        raise Overloaded(RefusalReason.IDENTITY)
 
     async def _ask(self, digest: bytes, credentials: Credentials) -> Principal:
         """Make a call, or wait for the one that is under way for the same credential."""

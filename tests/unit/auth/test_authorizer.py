@@ -465,6 +465,26 @@ def test_a_user_who_is_revoked_while_the_call_is_under_way_is_asked_about_again(
     run(body)
 
 
+def test_a_user_whom_a_new_answer_cannot_clear_is_told_to_come_back() -> None:
+    async def authorize(_: HTTPConnection) -> dict[str, Any]:
+        return ANSWER
+
+    async def body() -> None:
+        gate = Gate()
+        gate.open.set()
+        async with backend(gate) as url:
+            authorizer = Authorizer(url, metrics=Metrics(), still_good=lambda _: False)
+            async with running(authorizer):
+                with pytest.raises(Overloaded):
+                    await authorizer.authenticate(cookie())
+                assert gate.asked == 2
+        code = CallableAuthorizer(authorize, metrics=Metrics(), still_good=lambda _: False)
+        with pytest.raises(Overloaded):
+            await code.authenticate(cookie())
+
+    run(body)
+
+
 def test_nobody_can_be_identified_before_it_runs_and_after_it_ended() -> None:
     async def body() -> None:
         gate = Gate()
