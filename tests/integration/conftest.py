@@ -1,4 +1,4 @@
-"""Queues, services and back ends that the tests of a module share, and a queue for tests that start their own service."""
+"""Queues, services and back ends that the tests of a module share, and a queue for tests with their own service."""
 
 from collections.abc import Iterator
 
