@@ -83,7 +83,10 @@ def identity_of(settings: Settings, *, metrics: Metrics, revocations: Revocation
         dependencies["authorizer"] = lambda: authorizer.trouble
     elif settings.authorizer is not None:
         code = CallableAuthorizer(
-            import_authorizer(settings.authorizer), metrics=metrics, allowed_origins=settings.cors_origins
+            import_authorizer(settings.authorizer),
+            metrics=metrics,
+            allowed_origins=settings.cors_origins,
+            still_good=lambda principal: not revocations.refuses(principal),
         )
         ways.append(code)
         dependencies["authorizer"] = lambda: code.trouble

@@ -18,7 +18,8 @@ from starlette.requests import HTTPConnection
 from sse_service.auth.authorizer_answer import NOT_ALLOWED, NOT_SIGNED_IN, AuthorizerFailure, principal_of
 from sse_service.auth.authorizer_calls import AuthorizerCalls
 from sse_service.auth.authorizer_credentials import check_page, credentials_of
-from sse_service.model.errors import Forbidden, InvalidSettings, InvalidToken
+from sse_service.model.errors import Forbidden, InvalidSettings, InvalidToken, Overloaded
+from sse_service.model.reasons import RefusalReason
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -38,8 +39,17 @@ class CallableAuthorizer:
     is remembered: the code knows better what it may remember.
     """
 
-    def __init__(self, authorize: Authorize, *, metrics: Metrics, allowed_origins: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        authorize: Authorize,
+        *,
+        metrics: Metrics,
+        allowed_origins: Collection[str] = (),
+        still_good: Callable[[Principal], bool] = lambda _: True,
+    ) -> None:
+        """``still_good`` is asked about each answer before it is used."""
         self._authorize = authorize
+        self._still_good = still_good
         self._allowed_origins = frozenset(allowed_origins)
         self._calls = AuthorizerCalls(metrics=metrics)
 
@@ -52,7 +62,11 @@ class CallableAuthorizer:
         """Implement ``Authenticator``."""
         credentials = credentials_of(request)
         check_page(request, allowed=self._allowed_origins)
-        return await self._calls.run(partial(self._ask, request, credentials.digest if credentials else b""))
+        principal = await self._calls.run(partial(self._ask, request, credentials.digest if credentials else b""))
+        if not self._still_good(principal):
+            # As for an authorizer's URL: a revocation reaches to the end of its second.
+            raise Overloaded(RefusalReason.IDENTITY)
+        return principal
 
     async def _ask(self, request: HTTPConnection, credential: bytes) -> Principal:
         issued = time.time()

@@ -465,6 +465,27 @@ def test_a_user_who_is_revoked_while_the_call_is_under_way_is_asked_about_again(
     run(body)
 
 
+def test_a_user_whom_the_back_end_admits_in_the_second_of_the_revocation_is_told_to_come_back() -> None:
+    """Times of revocations are whole seconds, and clocks differ. A 401 would be final for an EventSource."""
+
+    async def body() -> None:
+        gate = Gate()
+        gate.open.set()
+        async with backend(gate) as url:
+            authorizer = Authorizer(url, metrics=Metrics(), still_good=lambda _: False)
+            async with running(authorizer):
+                with pytest.raises(Overloaded):
+                    await authorizer.authenticate(cookie())
+
+        async def authorize(_: HTTPConnection) -> dict[str, object]:
+            return {"user": "42", "expires_in": 900}
+
+        with pytest.raises(Overloaded):
+            await CallableAuthorizer(authorize, metrics=Metrics(), still_good=lambda _: False).authenticate(cookie())
+
+    run(body)
+
+
 def test_nobody_can_be_identified_before_it_runs_and_after_it_ended() -> None:
     async def body() -> None:
         gate = Gate()
