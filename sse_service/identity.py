@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sse_service.auth.authenticator import Authenticator
     from sse_service.auth.discovery import FetchedKeys
     from sse_service.auth.tokens import TokenVerifier
+    from sse_service.model.principal import Principal
     from sse_service.model.revocations import RevocationTable
     from sse_service.settings.settings import Settings
     from sse_service.telemetry.metrics import Metrics
@@ -70,13 +71,17 @@ def identity_of(settings: Settings, *, metrics: Metrics, revocations: Revocation
                 allowed_origins=settings.cors_origins,
             )
         )
+
+    def still_good(principal: Principal) -> bool:
+        return not revocations.refuses(principal)
+
     # Last, because it accepts any credential: it is asked about those that no other way has recognized.
     if settings.authorizer_url is not None:
         authorizer = Authorizer(
             settings.authorizer_url,
             metrics=metrics,
             allowed_origins=settings.cors_origins,
-            still_good=lambda principal: not revocations.refuses(principal),
+            still_good=still_good,
         )
         ways.append(authorizer)
         work.append(authorizer.run)
@@ -86,7 +91,7 @@ def identity_of(settings: Settings, *, metrics: Metrics, revocations: Revocation
             import_authorizer(settings.authorizer),
             metrics=metrics,
             allowed_origins=settings.cors_origins,
-            still_good=lambda principal: not revocations.refuses(principal),
+            still_good=still_good,
         )
         ways.append(code)
         dependencies["authorizer"] = lambda: code.trouble

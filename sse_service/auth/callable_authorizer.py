@@ -62,9 +62,10 @@ class CallableAuthorizer:
         """Implement ``Authenticator``."""
         credentials = credentials_of(request)
         check_page(request, allowed=self._allowed_origins)
-        principal = await self._calls.run(partial(self._ask, request, credentials.digest if credentials else b""))
+        digest = credentials.digest if credentials else b""
+        principal = await self._calls.run(partial(self._ask, request, digest))
         if not self._still_good(principal):
-            # As for an authorizer's URL: a revocation reaches to the end of its second.
+            # The user was revoked in this very second. The next answer counts as newer.
             raise Overloaded(RefusalReason.IDENTITY)
         return principal
 

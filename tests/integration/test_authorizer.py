@@ -218,6 +218,21 @@ def test_connections_to_the_back_end_are_used_again(asking: Chain, backend: str)
     assert len(ports) == 1
 
 
+def test_a_user_who_is_revoked_is_asked_about_again_and_the_new_answer_counts(asking: Chain, backend: str) -> None:
+    with stream_of(asking, by_cookie("revoked")) as stream:
+        assert opened(asking, by_cookie("revoked")) == 200
+        assert len(seen(backend, "as=revoked")) == 1
+        asking.client.post(f"{asking.admin}/revoke", json={"user": "revoked"}).raise_for_status()
+        stream.wait_for_end()
+        assert '"revoked"' in stream.messages[-1].data
+    # In the second of the revocation it is not clear which came first.
+    until = time.monotonic() + DEADLINE
+    while (status := opened(asking, by_cookie("revoked"))) != 200:
+        assert status == 503
+        assert time.monotonic() < until
+    assert len(seen(backend, "as=revoked")) > 1
+
+
 # Who is not
 
 
