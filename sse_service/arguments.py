@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from urllib.parse import urlsplit
 
-from sse_service.auth.claims import MAX_GROUPS
+from sse_service.auth.tokens.claims import MAX_GROUPS
 from sse_service.model import durations
 
 MAX_TTL_DAYS = 36_500

@@ -1,4 +1,4 @@
-"""Puts together the ways to authenticate that the settings switch on. Each way is a file in ``auth``."""
+"""Puts together the ways to authenticate that the settings switch on. Each way is a file or room in ``auth``."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sse_service.auth import alb_keys
-from sse_service.auth.alb import ALBAuthenticator
+from sse_service.auth.alb import keys as alb_keys
+from sse_service.auth.alb.authenticator import ALBAuthenticator
 from sse_service.auth.authenticator import SEND_BEARER, SIGN_IN, AuthenticatorChain
-from sse_service.auth.authorizer import Authorizer
+from sse_service.auth.authorizer.callable import CallableAuthorizer, import_authorizer
+from sse_service.auth.authorizer.url import URLAuthorizer
 from sse_service.auth.bearer import BearerAuthenticator
-from sse_service.auth.callable_authorizer import CallableAuthorizer, import_authorizer
-from sse_service.auth.claims import ClaimsReader
 from sse_service.auth.cookie import CookieAuthenticator
-from sse_service.auth.discovery import fetch_keys
-from sse_service.auth.hs256 import HS256Verifier
-from sse_service.auth.provider import Provider
-from sse_service.auth.provider_tokens import ProviderVerifier
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.providers.discovery import fetch_keys
+from sse_service.auth.providers.provider import Provider
+from sse_service.auth.providers.verifier import ProviderVerifier
+from sse_service.auth.tokens.claims import ClaimsReader
+from sse_service.auth.tokens.hs256 import HS256Verifier
+from sse_service.auth.tokens.signing import TokenSigner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from sse_service.auth.authenticator import Authenticator
-    from sse_service.auth.discovery import FetchedKeys
-    from sse_service.auth.tokens import TokenVerifier
+    from sse_service.auth.providers.discovery import FetchedKeys
+    from sse_service.auth.tokens.verifier import TokenVerifier
     from sse_service.model.principal import Principal
     from sse_service.model.revocations import RevocationTable
     from sse_service.settings.settings import Settings
@@ -77,7 +77,7 @@ def identity_of(settings: Settings, *, metrics: Metrics, revocations: Revocation
 
     # Last, because it accepts any credential: it is asked about those that no other way has recognized.
     if settings.authorizer_url is not None:
-        authorizer = Authorizer(
+        authorizer = URLAuthorizer(
             settings.authorizer_url,
             metrics=metrics,
             allowed_origins=settings.cors_origins,

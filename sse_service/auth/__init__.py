@@ -1,4 +1,4 @@
-"""Finds the Principal behind a request: each way to authenticate is one file, with one class.
+"""Finds the Principal behind a request: each way to authenticate is one file here, or one room if it needs several.
 
 This room knows no streams and sends no responses.
 """

@@ -9,7 +9,7 @@ from sse_service.model.errors import InvalidToken
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
-    from sse_service.auth.tokens import TokenVerifier
+    from sse_service.auth.tokens.verifier import TokenVerifier
     from sse_service.model.principal import Principal
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from sse_service.auth.origin import may_use_cookie
-from sse_service.model.errors import Forbidden, InvalidToken
+from sse_service.auth.origin import SAFE_METHODS, check_origin
+from sse_service.model.errors import InvalidToken
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
-    from sse_service.auth.tokens import TokenVerifier
+    from sse_service.auth.tokens.verifier import TokenVerifier
     from sse_service.model.principal import Principal
-
-SAFE_METHODS = ("GET", "HEAD")
 
 
 class CookieAuthenticator:
@@ -49,11 +47,3 @@ def cookie_values(request: HTTPConnection, name: str) -> set[str]:
     fields = [value.decode("latin-1") for key, value in request.scope["headers"] if key == b"cookie"]
     pairs = (pair.partition("=") for field in fields for pair in field.split(";"))
     return {value.strip() for key, _, value in pairs if key.strip() == name and value.strip()}
-
-
-def check_origin(request: HTTPConnection, *, allowed: Collection[str], safe: bool) -> None:
-    """Raise Forbidden if the page that made the request may not use the cookie. ``safe`` is explained in origin.py."""
-    if not may_use_cookie(request, allowed=allowed, safe=safe):
-        raise Forbidden(
-            "pages of this origin may not use the session cookie: if they should, add the origin to SSE_CORS_ORIGINS"
-        )

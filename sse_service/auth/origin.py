@@ -5,8 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from sse_service.model.errors import Forbidden
+
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
+
+SAFE_METHODS = ("GET", "HEAD")
+
+
+def check_origin(request: HTTPConnection, *, allowed: Collection[str], safe: bool) -> None:
+    """Raise Forbidden if the page that made the request may not use the cookie.
+
+    ``safe`` is explained at ``may_use_cookie``.
+    """
+    if not may_use_cookie(request, allowed=allowed, safe=safe):
+        raise Forbidden(
+            "pages of this origin may not use the session cookie: if they should, add the origin to SSE_CORS_ORIGINS"
+        )
 
 
 def may_use_cookie(request: HTTPConnection, *, allowed: Collection[str], safe: bool) -> bool:

@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from consumers.sqs.failures import AWS_ERRORS
-from sse_service.auth.claims import ClaimsReader
-from sse_service.auth.hs256 import HS256Verifier
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.claims import ClaimsReader
+from sse_service.auth.tokens.hs256 import HS256Verifier
+from sse_service.auth.tokens.signing import TokenSigner
 from sse_service.dev.assets import page_routes
 from sse_service.dev.guard import Refused, guarded, read_json
 from sse_service.dev.jobs import Job

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sse_service.auth import alb_keys
-from sse_service.auth.fetch import FetchError
+from sse_service.auth.alb import keys as alb_keys
+from sse_service.auth.outbound.fetch import FetchError
 from sse_service.doctor.report import Finding, fail, ok, warn
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sse_service.auth.authorizer_answer import AuthorizerFailure
-from sse_service.auth.authorizer_calls import SECONDS
-from sse_service.auth.authorizer_credentials import Credentials
-from sse_service.auth.authorizer_request import ask, open_session
-from sse_service.auth.callable_authorizer import import_authorizer
+from sse_service.auth.authorizer.answer import AuthorizerFailure
+from sse_service.auth.authorizer.callable import import_authorizer
+from sse_service.auth.authorizer.calls import SECONDS
+from sse_service.auth.authorizer.credentials import Credentials
+from sse_service.auth.authorizer.request import ask, open_session
 from sse_service.doctor.report import Finding, fail, ok, warn
 from sse_service.model.errors import Forbidden, InvalidSettings, InvalidToken
 

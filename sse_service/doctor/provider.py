@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from sse_service.auth.discovery import discovery_url, keys_url_of
-from sse_service.auth.fetch import FetchError, fetch
-from sse_service.auth.jwks import KeySet, read_keys
+from sse_service.auth.outbound.fetch import FetchError, fetch
+from sse_service.auth.providers.discovery import discovery_url, keys_url_of
+from sse_service.auth.providers.key_set import KeySet, read_keys
 from sse_service.doctor.clock import clock_skew
 from sse_service.doctor.report import Finding, fail, ok, warn
 from sse_service.identity import keys_urls_of

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Literal
 from starlette.responses import Response
 
 from sse_service.auth.bearer import bearer_token
-from sse_service.auth.cookie import check_origin, cookie_values
+from sse_service.auth.cookie import cookie_values
+from sse_service.auth.origin import check_origin
 from sse_service.http.problems import problem, unauthorized
 from sse_service.model.errors import Forbidden, InvalidToken, MissingToken, Overloaded, Unavailable
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from sse_service.auth.tokens import TokenVerifier
+    from sse_service.auth.tokens.verifier import TokenVerifier
     from sse_service.model.principal import Principal
     from sse_service.model.revocations import RevocationTable
     from sse_service.streams.revoker import Revoker

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 from starlette.exceptions import HTTPException
 
 from consumers.errors import NotUnderstood
-from sse_service.auth.claims import user_id
+from sse_service.auth.tokens.claims import user_id
 from sse_service.model.reasons import RejectionReason
 from sse_service.operator.request_checks import read_body
 from sse_service.routing.fields import data_text, one_line

@@ -9,7 +9,7 @@ import orjson
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sse_service.auth.claims import user_id
+from sse_service.auth.tokens.claims import user_id
 from sse_service.http.problems import problem
 from sse_service.model.errors import Unavailable
 from sse_service.operator.request_checks import from_own_page_or_no_browser, read_body

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
-from sse_service.auth.shared_secrets import check_secret
-from sse_service.auth.urls import is_loopback
+from sse_service.auth.outbound.addresses import is_loopback
+from sse_service.auth.tokens.shared_secrets import check_secret
 from sse_service.routing.overrides import compiled
 from sse_service.routing.s3 import key_pattern as compiled_key_pattern
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sse_service.auth.claims import YEAR_3000
+from sse_service.auth.tokens.claims import YEAR_3000
 from sse_service.doctor.provider import MAX_SKEW_SECONDS
 from sse_service.http.session import MAX_COOKIE_BYTES
 from sse_service.whoami.claimed import is_shared_secret, shown

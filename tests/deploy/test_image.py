@@ -28,7 +28,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.signing import TokenSigner
 from tests.deploy.dockerfile import stages
 from tests.deploy.template import ROOT, Template
 from tests.integration.chain import AWS, queue_stub

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from moto.core.common_models import CloudFormationModel
 
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.signing import TokenSigner
 from sse_service.dev.moto_server import MotoServer
 from tests.deploy import bridges
 from tests.deploy.template import GIVEN, PATH, SIGN_IN, Template, raw

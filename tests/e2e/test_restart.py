@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.signing import TokenSigner
 from sse_service.dev.assets import PAGE
 from sse_service.dev.emulator import Emulator
 from sse_service.dev.moto_server import MotoServer

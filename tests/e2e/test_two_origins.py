@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.signing import TokenSigner
 from sse_service.dev.assets import PAGE
 from tests.e2e.conftest import NewPage
 from tests.integration.chain import SECRET

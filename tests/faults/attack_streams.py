@@ -7,7 +7,7 @@ import json
 import time
 from functools import partial
 
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.signing import TokenSigner
 from tests.faults.attack_target import Outcome, Target, paced
 from tests.faults.raw_clients import Peer, Stream, connect, connect_all, request
 from tests.integration.until import until

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.signing import TokenSigner
 from tests.faults.raw_clients import Peer
 from tests.integration.chain import SECRET
 from tests.integration.process import DEADLINE

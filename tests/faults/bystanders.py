@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.signing import TokenSigner
 from tests.faults.attacked_service import Service
 from tests.faults.raw_clients import Stream, connect, request
 from tests.integration.chain import SECRET

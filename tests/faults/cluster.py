@@ -20,7 +20,7 @@ from typing import Self
 import httpx
 from aiohttp import web
 
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.signing import TokenSigner
 from tests.faults.checker import Published, Violation, check
 from tests.faults.client import Client, events
 from tests.faults.proxy import Proxy

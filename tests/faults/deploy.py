@@ -25,7 +25,7 @@ from typing import Self
 import httpx
 import uvloop
 
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.signing import TokenSigner
 from sse_service.streams.drain import MIN_OPEN_SECONDS
 from tests.faults.checker import Published
 from tests.faults.cluster import put, say, serving, steadily, until

@@ -17,7 +17,7 @@ from typing import Any
 
 import uvloop
 
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.signing import TokenSigner
 from tests.faults.attacked_service import Service, service
 from tests.faults.cluster import say
 from tests.faults.raw_clients import Stream, connect, request

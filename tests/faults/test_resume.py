@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.signing import TokenSigner
 from tests.faults.checker import event_id, position
 from tests.faults.client import Client, events
 from tests.faults.cluster import Cluster, say, until

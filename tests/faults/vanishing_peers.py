@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.signing import TokenSigner
 from tests.faults import network_namespace
 from tests.faults.attacked_service import Service, service
 from tests.faults.bystanders import Bystanders

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.signing import TokenSigner
 from tests.identity.outside import Outside, outside
 from tests.identity.provider_process import ProviderProcess, provider
 from tests.identity.tokens import AUDIENCE

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from sse_service.auth.tokens import credential
+from sse_service.auth.tokens.verifier import credential
 from tests.identity.target import OPENED, SESSION, UNAUTHORIZED, Target
 from tests.identity.test_forged_tokens import EC, RSA
 from tests.identity.tokens import signature_of, with_signature

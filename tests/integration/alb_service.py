@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from sse_service.__main__ import main
-from sse_service.auth import alb_keys
+from sse_service.auth.alb import keys as alb_keys
 
 
 def run() -> int:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.signing import TokenSigner
 from tests.conformance.parser import Message, parse
 from tests.integration.process import DEADLINE, Process
 

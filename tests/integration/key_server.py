@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.unit.auth.signing_keys import SigningKey
+from tests.unit.auth.providers.signing_keys import SigningKey
 
 DISCOVERY = "/.well-known/openid-configuration"
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sse_service.auth.hs256 import HS256Verifier
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.hs256 import HS256Verifier
+from sse_service.auth.tokens.signing import TokenSigner
 from tests.integration.chain import AWS, SECRET
 from tests.integration.process import DEADLINE, Process
 

@@ -21,7 +21,7 @@ import pytest
 from pydantic import SecretStr
 
 from sse_service import cli
-from sse_service.auth import alb_keys
+from sse_service.auth.alb import keys as alb_keys
 from sse_service.dev.moto_server import MotoServer
 from sse_service.doctor.canary import check_canary, new_canary
 from sse_service.doctor.report import Finding, Level

@@ -13,7 +13,7 @@ from tests.integration.chain import SECRET, Chain, Stream, queue_stub, service, 
 from tests.integration.key_server import DISCOVERY, KeyServer, key_server
 from tests.integration.process import DEADLINE
 from tests.integration.test_http import problem
-from tests.unit.auth.signing_keys import SigningKey
+from tests.unit.auth.providers.signing_keys import SigningKey
 
 RSA, EC, NEW = SigningKey("rsa"), SigningKey("ec", algorithm="ES256"), SigningKey("new", number=1)
 OTHER = SigningKey("rsa", number=2)

@@ -10,8 +10,8 @@ from starlette.requests import HTTPConnection
 from sse_service.auth.authenticator import AuthenticatorChain
 from sse_service.auth.bearer import BearerAuthenticator
 from sse_service.auth.cookie import CookieAuthenticator
-from sse_service.auth.hs256 import HS256Verifier
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.hs256 import HS256Verifier
+from sse_service.auth.tokens.signing import TokenSigner
 from sse_service.model.errors import Forbidden, InvalidToken, MissingToken
 from sse_service.model.principal import Principal
 from sse_service.model.revocations import RevocationTable

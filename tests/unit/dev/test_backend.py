@@ -8,8 +8,8 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from sse_service.auth.hs256 import HS256Verifier
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.hs256 import HS256Verifier
+from sse_service.auth.tokens.signing import TokenSigner
 from sse_service.dev.backend import MAX_UPLOAD_BYTES, Backend
 from sse_service.dev.jobs import Job, Jobs, State
 

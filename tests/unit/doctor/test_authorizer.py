@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sse_service.auth.authorizer_answer import AuthorizerFailure
+from sse_service.auth.authorizer.answer import AuthorizerFailure
 from sse_service.doctor.authorizer import AuthorizerAnswer, check_answer
 from sse_service.doctor.report import Level
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from jwt import PyJWK
 
-from sse_service.auth.jwks import KeySet
+from sse_service.auth.providers.key_set import KeySet
 from sse_service.doctor.provider import ProviderAnswer, check_provider
 from sse_service.doctor.report import Level
 from sse_service.settings.settings import Settings

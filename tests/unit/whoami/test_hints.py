@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from sse_service.auth.jwks import KeySet
+from sse_service.auth.providers.key_set import KeySet
 from sse_service.doctor.provider import ProviderAnswer
 from sse_service.model.principal import Principal
 from sse_service.settings.settings import Settings

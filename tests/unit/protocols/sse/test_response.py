@@ -11,8 +11,8 @@ import pytest
 
 from sse_service.auth.authenticator import AuthenticatorChain
 from sse_service.auth.bearer import BearerAuthenticator
-from sse_service.auth.hs256 import HS256Verifier
-from sse_service.auth.signing import TokenSigner
+from sse_service.auth.tokens.hs256 import HS256Verifier
+from sse_service.auth.tokens.signing import TokenSigner
 from sse_service.http.app import create_app
 from sse_service.http.probes import Probes
 from sse_service.http.session import Session
