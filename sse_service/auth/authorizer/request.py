@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
@@ -19,6 +17,7 @@ from sse_service.auth.authorizer.answer import (
     principal_of,
 )
 from sse_service.auth.authorizer.calls import PLACES
+from sse_service.auth.outbound.proxies import proxy_for
 from sse_service.model.errors import Forbidden, InvalidToken
 
 if TYPE_CHECKING:
@@ -47,8 +46,7 @@ async def open_session() -> AsyncIterator[aiohttp.ClientSession]:
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=_HEADERS,
         auto_decompress=False,
-        # With trust_env, aiohttp adds the password of ~/.netrc to a request without Authorization: everybody who has
-        # any cookie would be that user. So the proxy is found here.
+        # See proxies.py.
         trust_env=False,
         # The caller limits the time, with the wait for a place.
         timeout=aiohttp.ClientTimeout(total=None),
@@ -66,11 +64,11 @@ async def ask(session: aiohttp.ClientSession, url: str, credentials: Credentials
     headers = {name: text for name, text in sent.items() if text}
     issued = time.time()
     try:
-        async with session.get(url, headers=headers, allow_redirects=False, proxy=_proxy(url)) as response:
+        async with session.get(url, headers=headers, allow_redirects=False, proxy=proxy_for(url)) as response:
             _check_status(response.status)
             body = await _body(response)
     except (aiohttp.ClientError, OSError) as error:
-        raise AuthorizerFailure(_reason(error), str(error)) from None
+        raise _failure(error) from None
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -109,10 +107,11 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-def _proxy(url: str) -> str | None:
-    """Return the proxy of ``HTTP_PROXY`` or ``HTTPS_PROXY``, which calls to AWS use too; None for none."""
-    parts = urlsplit(url)
-    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+def _failure(error: Exception) -> AuthorizerFailure:
+    """Say why there is no answer. The library's text is left out if it may contain the proxy's URL: its password."""
+    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError | aiohttp.InvalidURL):
+        return AuthorizerFailure("cannot be reached through the proxy", "see HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
+    return AuthorizerFailure(_reason(error), str(error))
 
 
 def _reason(error: Exception) -> str:

@@ -14,6 +14,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from sse_service.auth.outbound.addresses import is_forbidden_address, is_forbidden_host, is_loopback
+from sse_service.auth.outbound.proxies import proxy_for
 from sse_service.model.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -98,14 +99,15 @@ def _session(accept: str) -> aiohttp.ClientSession:
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),
-        trust_env=True,
+        # See proxies.py.
+        trust_env=False,
     )
 
 
 async def _get(session: aiohttp.ClientSession, url: URL) -> Document:
     host = url.host or ""
     for _ in range(MAX_REDIRECTS + 1):
-        async with session.get(url, allow_redirects=False) as response:
+        async with session.get(url, allow_redirects=False, proxy=proxy_for(str(url))) as response:
             if response.status in (301, 302, 303, 307, 308):
                 following = url.join(URL(response.headers.get("Location", "")))
                 if not following.absolute or following.origin() != url.origin():
@@ -172,6 +174,6 @@ def _cause(error: aiohttp.ClientError) -> str:
         case aiohttp.ClientOSError() if error.strerror:
             return "it cannot be reached"
         case aiohttp.InvalidURL():
-            return "its URL is not valid"
+            return "its URL, or that of the proxy, is not valid"
         case _:
             return "the connection failed"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from starlette.requests import HTTPConnection
 
 from sse_service.auth.authorizer.callable import CallableAuthorizer
@@ -147,48 +145,5 @@ def test_nobody_can_be_identified_before_it_runs_and_after_it_ended() -> None:
                 await authorizer.authenticate(cookie())
             assert await authorizer.authenticate(request()) is None
             gate.open.set()
-
-    run(body)
-
-
-def test_the_password_of_netrc_is_not_added_to_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "netrc").write_text("machine 127.0.0.1 login root password secret\n")
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    headers: dict[str, str] = {}
-
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        headers.update(request.headers)
-        return web.json_response(ANSWER)
-
-    async def body() -> None:
-        async with backend(answer) as url:
-            authorizer = URLAuthorizer(url, metrics=Metrics())
-            async with running(authorizer):
-                assert await authorizer.authenticate(cookie()) is not None
-        assert headers["Cookie"] == "s=1"
-        assert "Authorization" not in headers
-
-    run(body)
-
-
-def test_requests_go_by_the_proxy_of_the_environment_unless_no_proxy_names_the_host(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[str] = []
-
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        asked.append(request.headers["Host"])
-        return web.json_response(ANSWER)
-
-    async def body() -> None:
-        async with backend(answer) as url:
-            monkeypatch.setenv("http_proxy", url)
-            for host in ("backend.invalid", "127.0.0.1"):
-                monkeypatch.setenv("no_proxy", "127.0.0.1")
-                port = url.rpartition(":")[2]
-                authorizer = URLAuthorizer(f"http://{host}:{port}/push-user", metrics=Metrics())
-                async with running(authorizer):
-                    assert await authorizer.authenticate(cookie()) is not None
-            assert asked == [f"backend.invalid:{port}", f"127.0.0.1:{port}"]
 
     run(body)

@@ -263,14 +263,6 @@ def test_a_connection_that_breaks_is_told(answer: bytes) -> None:
         asyncio.run(body())
 
 
-def test_the_password_of_a_proxy_is_in_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    monkeypatch.setenv("https_proxy", f"http://user:secret@127.0.0.1:{port}")
-    monkeypatch.delenv("no_proxy", raising=False)
-    assert refused_url("https://login.example.com/keys") == "the proxy does not connect to it"
-
-
 def test_any_text_can_be_fetched_within_the_same_limits() -> None:
     async def body() -> bytes:
         async with http_server(answering("-----BEGIN PUBLIC KEY-----")) as url:
