@@ -110,7 +110,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 def _failure(error: Exception) -> AuthorizerFailure:
     """Say why there is no answer. The library's text is left out if it may contain the proxy's URL: its password."""
     if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError | aiohttp.InvalidURL):
-        return AuthorizerFailure("cannot be reached through the proxy", "see HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
+        return AuthorizerFailure("does not answer through the proxy", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
     return AuthorizerFailure(_reason(error), str(error))
 
 
