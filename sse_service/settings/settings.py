@@ -17,14 +17,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sse_service.model.errors import InvalidSettings
-from sse_service.settings import validators
+from sse_service.settings import identity, validators
 
 PREFIX = "SSE_"
-
-Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-
-IDENTITY = ("jwt_secret", "oidc_issuers", "jwks_url", "alb_arn", "authorizer_url", "authorizer")
-"""Fields that each switch on a way to authenticate. ``serve`` needs one."""
 
 SECRETS = ("jwt_secret", "broker_password")
 """Fields from whose values no white space is dropped."""
@@ -76,7 +71,7 @@ class Settings(BaseSettings):
     jwks_url: Annotated[str, AfterValidator(validators.keys_url)] | None = None
     """URL of the keys (JWK set) of the issuer in `SSE_JWT_ISSUER`, if it has no OpenID discovery."""
     jwt_algorithms: Annotated[
-        tuple[Algorithm, ...],
+        tuple[identity.Algorithm, ...],
         NoDecode,
         BeforeValidator(validators.split),
     ] = ("RS256", "ES256")
@@ -217,17 +212,7 @@ class Settings(BaseSettings):
             raise ValueError("SSE_BROKER_PASSWORD: must be unset unless SSE_BROKER_URL is a server without password")
         if self.cookie_name.lower().startswith("__host-") and self.cookie_domain is not None:
             raise ValueError("SSE_COOKIE_DOMAIN: must be unset, as browsers refuse a __Host- cookie with a domain")
-        if self.jwks_url is not None and self.jwt_issuer is None:
-            raise ValueError("SSE_JWT_ISSUER: must be set with SSE_JWKS_URL, to the iss claim of the tokens")
-        if self.jwks_url is not None and self.jwt_issuer in self.oidc_issuers:
-            raise ValueError("SSE_JWKS_URL: must be unset if SSE_OIDC_ISSUERS names the issuer of SSE_JWT_ISSUER")
-        if self.has_provider and not self.jwt_audience:
-            raise ValueError(
-                "SSE_JWT_AUDIENCE: must be set with SSE_OIDC_ISSUERS and SSE_JWKS_URL, or tokens that the provider "
-                "made for other applications would be accepted"
-            )
-        if self.authorizer is not None and self.authorizer_url is not None:
-            raise ValueError("SSE_AUTHORIZER: must be unset with SSE_AUTHORIZER_URL")
+        identity.check(self)
         return self
 
     @property
@@ -262,8 +247,8 @@ class Settings(BaseSettings):
     def check_for_serving(self) -> None:
         """Raise InvalidSettings if `serve` could not keep its guarantees with these settings."""
         missing = [] if self.queue_url else [f"{PREFIX}QUEUE_URL: must be set"]
-        if not any(getattr(self, name) for name in IDENTITY):
-            variables = ", ".join(PREFIX + name.upper() for name in IDENTITY)
+        if not any(getattr(self, name) for name in identity.WAYS):
+            variables = ", ".join(PREFIX + name.upper() for name in identity.WAYS)
             missing.append(f"{variables}: one of them must be set, or nobody could open a stream")
         if missing:
             raise InvalidSettings("; ".join(missing))

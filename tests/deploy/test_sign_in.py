@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from sse_service.settings.settings import IDENTITY, Settings
+from sse_service.settings.identity import WAYS
+from sse_service.settings.settings import Settings
 from tests.deploy.template import PROVIDER, SIGN_IN, VALKEY, Template, raw
 
 REFUSED_PROVIDER = "OidcIssuers and JwksUrl need JwtAudience."
@@ -65,7 +66,7 @@ def test_the_service_accepts_the_settings_of_every_combination(
         monkeypatch.setenv(secret["Name"], "s" * 64)
     settings = Settings()
     settings.check_for_serving()
-    ways = {name for name in IDENTITY if getattr(settings, name)}
+    ways = {name for name in WAYS if getattr(settings, name)}
     assert ("jwt_secret" in ways) == (own_tokens == "yes")
     assert len(ways) >= 1
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sse_service.http.uvicorn.server import CLOSE_SECONDS, KEEP_ALIVE_SECONDS
-from sse_service.settings.settings import IDENTITY, Settings
+from sse_service.settings.identity import WAYS
+from sse_service.settings.settings import Settings
 from tests.deploy.template import ALL, MEMORY, PATH, VALKEY, Template, raw, statements
 from tests.integration.process import PROGRAM_DEADLINE
 
@@ -130,9 +131,7 @@ def test_empty_parameters_do_not_override_the_settings_file() -> None:
         assert not optional & set(template.environment)
         assert "" not in template.environment.values()
     for template in (VALKEY, MEMORY):
-        assert not {f"SSE_{name.upper()}" for name in (*IDENTITY, "jwt_issuer", "jwt_audience")} & set(
-            template.environment
-        )
+        assert not {f"SSE_{name.upper()}" for name in (*WAYS, "jwt_issuer", "jwt_audience")} & set(template.environment)
     given = Template(CorsOrigins="https://app.example.com", S3KeyPattern="users/{user}/*", AdminFrom="sg-1")
     values = {name: given.environment[name] for name in optional}
     assert values == {
