@@ -1,28 +1,20 @@
-"""The examples of producers work: their events reach their user."""
+"""The examples of templates work: what they connect to the topic reaches its user."""
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import json
 import re
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from consumers.envelope import unwrap
 from sse_service.dev.emulator import Emulator
 from sse_service.dev.moto_server import MotoServer
-from sse_service.model.events import Route
-from sse_service.routing.router import Router
-from tests.deploy.examples.files import EXAMPLES, NODE
-from tests.integration.emulated import create_resources
-from tests.integration.process import DEADLINE, PROGRAM_DEADLINE
+from tests.deploy.examples.aws import arriving, call
+from tests.deploy.examples.files import EXAMPLES
 
 TEMPLATES = sorted(EXAMPLES.glob("*.yaml"))
 
@@ -45,154 +37,11 @@ STREAM_RECORD = {  # as a pipe reads it from a DynamoDB stream
 }
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[MotoServer]:
-    server = MotoServer()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def aws(server: MotoServer) -> Emulator:
-    return asyncio.run(create_resources(Emulator(endpoint_url=server.url), visibility_seconds=60))
-
-
-@pytest.fixture
-def environment(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Set the environment variables of a Lambda function."""
-    for name, value in {**aws.environment, "TOPIC_ARN": aws.topic_arn, "NO_PROXY": "127.0.0.1"}.items():
-        monkeypatch.setenv(name, value)
-    return monkeypatch
-
-
-def arriving(aws: Emulator, count: int) -> list[Route]:
-    """Receive the next messages of the queue, and return their Routes."""
-    router = Router(s3_key_pattern="users/{user}/*")
-    routes: list[Route] = []
-
-    async def receive() -> None:
-        async with aws.client("sqs") as sqs, asyncio.timeout(DEADLINE):
-            while len(routes) < count:
-                answer = await sqs.receive_message(QueueUrl=aws.queue_url, WaitTimeSeconds=1, MaxNumberOfMessages=10)
-                for message in answer.get("Messages", []):
-                    routing = router.route(unwrap(message_id=message["MessageId"], body=message["Body"]))
-                    assert routing.unrouted == 0, message
-                    routes.extend(routing.routes)
-                    await sqs.delete_message(QueueUrl=aws.queue_url, ReceiptHandle=message["ReceiptHandle"])
-
-    asyncio.run(receive())
-    return routes
-
-
-def call(aws: Emulator, service: str, operation: str, **parameters: Any) -> Any:
-    async def send() -> Any:
-        async with aws.client(service) as client:
-            return await getattr(client, operation)(**parameters)
-
-    return asyncio.run(send())
-
-
 def resources(name: str) -> dict[str, Any]:
     """Return the template's resources, with short forms of intrinsic functions expanded."""
     from cfnlint.decode import cfn_yaml
 
     return {key: value["Properties"] for key, value in cfn_yaml.load(str(EXAMPLES / name))["Resources"].items()}
-
-
-def assert_steps_of(job: str, routes: list[Route]) -> None:
-    """Check that these are the two events of one job of ann."""
-    assert [route.channels for route in routes] == [("user:ann",)] * 2
-    events = sorted((route.event for route in routes), key=lambda event: event.id)
-    assert [(e.id, e.type, e.subject) for e in events] == [
-        (f"{job}-1", "job.working", f"job/{job}"),
-        (f"{job}-2", "job.done", f"job/{job}"),
-    ]
-    assert [json.loads(e.data) for e in events] == [
-        {"job": job, "step": 1, "state": "working"},
-        {"job": job, "step": 2, "state": "done"},
-    ]
-
-
-@pytest.fixture
-def python_lambda(environment: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("lambda_python", EXAMPLES / "lambda_python.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    module.sns.close()
-
-
-def notification(key: str) -> dict[str, Any]:
-    return {"Records": [{"eventSource": "aws:s3", "s3": {"bucket": {"name": "b"}, "object": {"key": key}}}]}
-
-
-def test_the_python_lambda_publishes_each_step(aws: Emulator, python_lambda: ModuleType) -> None:
-    python_lambda.handler(notification("users/ann/7/a+b.pdf"), None)
-    assert_steps_of("7", arriving(aws, 2))
-
-
-def test_a_retry_of_the_python_lambda_publishes_the_same_event_ids(aws: Emulator, python_lambda: ModuleType) -> None:
-    def fail(*_: Any) -> None:
-        raise RuntimeError
-
-    work, python_lambda.work = python_lambda.work, fail
-    with pytest.raises(RuntimeError):
-        python_lambda.handler(notification("users/ann/7/a"), None)
-    (first,) = arriving(aws, 1)
-    python_lambda.work = work
-    python_lambda.handler(notification("users/ann/7/a"), None)
-    routes = arriving(aws, 2)
-    assert_steps_of("7", routes)
-    assert next(route.event for route in routes if route.event.id == "7-1").data == first.event.data
-
-
-def test_the_typescript_lambda_publishes_each_step(aws: Emulator, tmp_path: Path) -> None:
-    job, bad = ({"messageId": name, "body": body} for name, body in (("m-1", '{"user":"ann","job":"8"}'), ("m-2", "{")))
-    answer, published = run_typescript(tmp_path, {"Records": [bad, job]}, topic_arn=aws.topic_arn)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "m-2"}]}
-    for command in published:
-        call(aws, "sns", "publish", **command)
-    assert_steps_of("8", arriving(aws, 2))
-
-
-def run_typescript(directory: Path, event: Any, *, topic_arn: str) -> tuple[Any, list[dict[str, Any]]]:
-    """Run the handler with a fake SDK. Returns its answer and the messages that it published."""
-    sdk = directory / "node_modules" / "@aws-sdk" / "client-sns"
-    sdk.mkdir(parents=True)
-    (sdk / "package.json").write_text('{"type": "module", "exports": "./index.js"}')
-    (sdk / "index.js").write_text(
-        "export const sent = [];\n"
-        "export class PublishCommand { constructor(input) { this.input = input; } }\n"
-        "export class SNSClient { async send(command) { sent.push(command.input); } }\n"
-    )
-    (directory / "lambda.mts").write_text((EXAMPLES / "lambda.ts").read_text())
-    (directory / "run.mjs").write_text(
-        'import { sent } from "@aws-sdk/client-sns";\n'
-        'import { handler } from "./lambda.mts";\n'
-        "const answer = await handler(JSON.parse(process.argv[2]));\n"
-        "console.log(JSON.stringify([answer, sent]));\n"
-    )
-    assert NODE.exists(), "needs Playwright: pip install playwright"
-    ran = subprocess.run(
-        [NODE, "run.mjs", json.dumps(event)],
-        cwd=directory,
-        env={"TOPIC_ARN": topic_arn},
-        capture_output=True,
-        text=True,
-        timeout=PROGRAM_DEADLINE,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    answer, sent = json.loads(ran.stdout)
-    return answer, sent
-
-
-def test_the_python_lambda_skips_objects_that_are_not_files_of_a_job(aws: Emulator, python_lambda: ModuleType) -> None:
-    keys = ("users", "users/ann", "users/ann/7", "users/ann/7/", "users//7/a", "users/ann/7/a")
-    python_lambda.handler({"Records": [record for key in keys for record in notification(key)["Records"]]}, None)
-    assert_steps_of("7", arriving(aws, 2))
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
@@ -343,13 +192,3 @@ def test_the_state_machine_publishes_an_event_when_it_ends(
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert found["status"] == "SUCCEEDED", found
-
-
-def test_each_example_is_short_and_in_the_table() -> None:
-    files = {path.name: path.read_text() for path in EXAMPLES.iterdir() if path.is_file()}
-    table = files.pop("README.md")
-    for name, text in files.items():
-        limit = 130 if name == "oidc.js" else 60  # that one is a whole sign-in, without a library
-        assert len(text.splitlines()) < limit, name
-    named = {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}
-    assert named == set(files)
