@@ -212,7 +212,14 @@ class Settings(BaseSettings):
             raise ValueError("SSE_BROKER_PASSWORD: must be unset unless SSE_BROKER_URL is a server without password")
         if self.cookie_name.lower().startswith("__host-") and self.cookie_domain is not None:
             raise ValueError("SSE_COOKIE_DOMAIN: must be unset, as browsers refuse a __Host- cookie with a domain")
-        identity.check(self)
+        identity.check(
+            oidc_issuers=self.oidc_issuers,
+            jwks_url=self.jwks_url,
+            jwt_issuer=self.jwt_issuer,
+            jwt_audience=self.jwt_audience,
+            authorizer_url=self.authorizer_url,
+            authorizer=self.authorizer,
+        )
         return self
 
     @property

@@ -8,11 +8,13 @@ from threading import Thread
 
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.http_messages import call
-from tests.benchmarks.key_server import AUDIENCE, ISSUER, KeyServer, key_server
 from tests.benchmarks.pinned_process import by_turns
 from tests.benchmarks.stream_cases import STORM_MS, cpu_of_opening
 from tests.benchmarks.table import Row, median
+from tests.integration.key_server import KeyServer, key_server
+from tests.unit.auth.providers.signing_keys import ISSUER, SigningKey
 
+KEY, NEW_KEY = SigningKey("old"), SigningKey("new", number=1)
 RS256_RATIO = 1.3
 UNKNOWN_KEY_SECONDS = 31
 """After a fetch the service asks for an unknown key no sooner than 30 s later."""
@@ -20,19 +22,24 @@ UNKNOWN_KEY_SECONDS = 31
 
 def identity(bench: Bench) -> list[Row]:
     """Open streams with RS256 tokens and with HS256 tokens, then many at once with a key that is new."""
-    with key_server() as keys:
+    with key_server(KEY) as keys:
         rows = [_opening(bench, keys)]
         return rows + _rotation(bench, keys) if bench.size.rotated else rows
 
 
 def _settings(keys: KeyServer) -> dict[str, str]:
-    return {"jwks_url": keys.url, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE}
+    return {"jwks_url": f"{keys.url}/keys", "jwt_issuer": ISSUER, "jwt_audience": "push"}
+
+
+def _tokens(key: SigningKey, users: range) -> list[str]:
+    """Sign a token for each user."""
+    return [key.sign(sub=str(user), exp=int(time.time()) + 86_400) for user in users]
 
 
 def _opening(bench: Bench, keys: KeyServer) -> Row:
     size = bench.size
     count, streams = size.opened // size.turns, size.opened
-    tokens = keys.sign(range(streams))
+    tokens = _tokens(KEY, range(streams))
     with (
         bench.driven(**_settings(keys)) as (with_keys, _),
         bench.with_tokens(with_keys, tokens) as rs256,
@@ -52,12 +59,12 @@ def _rotation(bench: Bench, keys: KeyServer) -> list[Row]:
     size = bench.size
     count, others = size.rotated, size.others * 2
     sent = others * 2 * size.seconds
-    tokens = keys.sign(range(count), key=1) + keys.sign(range(count, count + others))
+    tokens = _tokens(NEW_KEY, range(count)) + _tokens(KEY, range(count, count + others))
     with bench.driven(**_settings(keys)) as (server, control), bench.with_tokens(server, tokens) as load:
         bench.open(load, count, others)
         time.sleep(UNKNOWN_KEY_SECONDS)
-        keys.rotate()
-        fetched = keys.fetched
+        keys.publish(KEY, NEW_KEY)
+        fetched = len(keys.asked)
         load("watch", count, others)
         load("reset")
         query = {"first": count, "users": others, "count": sent, "per_second": others * 2}
@@ -74,6 +81,6 @@ def _rotation(bench: Bench, keys: KeyServer) -> list[Row]:
         load("check", 0, count, 0, 0)
     return [
         Row(f"until {count:,} streams with a new key are open", "s", served),
-        Row("fetches of keys for it", "", keys.fetched - fetched, bar=1),
+        Row("fetches of keys for it", "", len(keys.asked) - fetched, bar=1),
         Row("others' live events meanwhile, p99", "ms", own["p99"] / 1000, bar=STORM_MS),
     ]
