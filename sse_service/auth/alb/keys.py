@@ -46,7 +46,7 @@ TROUBLE_SECONDS = 60
 UNKNOWN_STATUSES = (403, 404)
 """S3, which serves the keys of some regions, answers 403 to clients that may not list its objects."""
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def keys_url(arn: str) -> str:
@@ -161,7 +161,7 @@ class ALBKeys:
 
     def _fail(self, failure: str) -> None:
         if self.trouble is None:
-            logger.warning(
+            _log.warning(
                 "the load balancer's keys cannot be fetched (%s). Clients whose key is not known are told to come back",
                 failure,
             )
