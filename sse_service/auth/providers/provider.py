@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+MAX_WAITING = 10_000
+"""Limit of requests that wait for the same fetch. As many streams are open by default, and all may come back at once.
+"""
+
 _UNEXPECTED = "unexpected error: see the log"
 
 
@@ -36,16 +40,27 @@ class Timing:
     shortest: float = 300
     longest: float = 86_400
     """Limits of what the provider may say."""
-    retry_without_keys: float = 5
-    retry_with_keys: float = 30
-    unknown_kid: float = 30
-    """Pause between fetches for tokens that name an unknown key. Anyone can send such tokens."""
+    pause_without_keys: float = 5
+    """Shortest pause after a failed fetch while there are no keys."""
+    pause_with_keys: float = 30
+    """Shortest pause while there are keys: after a failed fetch, and before a fetch for a token that names an unknown
+    key. Anyone can send such tokens."""
     keep: float = 86_400
     """How long keys serve after the last successful fetch."""
 
     def refresh(self, max_age: int | None) -> float:
         """Return when to fetch again after a successful fetch."""
         return self.default if max_age is None else min(max(max_age, self.shortest), self.longest)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A request that waits for a fetch."""
+
+    before_fetch: bool
+    """Whether it asked before the fetch began. If not, its token's key may be newer than the answer."""
+    decided: asyncio.Future[bool]
+    """Whether the answer decides about its token: the fetch succeeded, and began after the request."""
 
 
 class Provider:
@@ -79,7 +94,7 @@ class Provider:
         self._logged: object = None
         self._running = self._fetching = False
         self._wanted = asyncio.Event()
-        self._waiting: deque[asyncio.Future[bool]] = deque()
+        self._waiting: deque[_Waiter] = deque()
 
     @property
     def keys(self) -> KeySet | None:
@@ -107,14 +122,10 @@ class Provider:
         """
         if (found := self._known(kid, algorithm)) is not None:
             return found
-        if not (self._fetching or self._waiting):
-            if not self._may_ask():
-                raise Overloaded(RefusalReason.IDENTITY)
-            self._wanted.set()
-        current = await self._next_fetch()
+        decided = await self._next_fetch()
         if (found := self._known(kid, algorithm)) is not None:
             return found
-        if not current:
+        if not decided:
             raise Overloaded(RefusalReason.IDENTITY)
         raise InvalidToken(internal_reason=f"the issuer {self.issuer} has no key with the token's kid and alg")
 
@@ -133,12 +144,11 @@ class Provider:
         finally:
             self._running = False
             for waiter in self._waiting:
-                if not waiter.done():
-                    waiter.set_result(False)
+                if not waiter.decided.done():
+                    waiter.decided.set_result(False)
 
     async def refresh(self) -> None:
         """Fetch the keys once, and note the outcome. ``trouble`` tells it."""
-        asked_before = len(self._waiting)
         self._fetching = True
         try:
             fetched = await self._fetch()
@@ -152,13 +162,12 @@ class Provider:
         finally:
             self._fetching = False
             self._ended_at = self._clock()
-        while self._waiting:
+        # Only those who wait now: if more came in each turn, this would never end, and nothing would be fetched again.
+        for _ in range(len(self._waiting)):
             waiter = self._waiting.popleft()
-            if not waiter.done():
-                # Whoever asked during the fetch may have a key that is newer than the answer.
-                waiter.set_result(self._failure is None and asked_before > 0)
+            if not waiter.decided.done():
+                waiter.decided.set_result(self._failure is None and waiter.before_fetch)
                 await asyncio.sleep(0)
-            asked_before -= 1
 
     def _known(self, kid: str | None, algorithm: str) -> tuple[jwt.PyJWK, ...] | None:
         """Return the candidates; None if the kid is unknown.
@@ -178,15 +187,20 @@ class Provider:
             raise InvalidToken(internal_reason="the token has no kid, and its issuer has several keys for its alg")
         return found or None
 
-    def _may_ask(self) -> bool:
-        """Whether a token with an unknown kid may cause a fetch now."""
-        return self._running and self._clock() - self._ended_at >= self._timing.unknown_kid
-
     async def _next_fetch(self) -> bool:
-        """Wait for the end of a fetch. Return whether it began after this call, and succeeded."""
-        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """Wait for the fetch that is under way, or ask for one. Return whether it began after this call, and succeeded.
+
+        Raises Overloaded if none may be asked for now, or too many wait.
+        """
+        if not (self._fetching or self._wanted.is_set()):
+            if not self._running or self._clock() - self._ended_at < self._timing.pause_with_keys:
+                raise Overloaded(RefusalReason.IDENTITY)
+            self._wanted.set()
+        if len(self._waiting) >= MAX_WAITING:
+            raise Overloaded(RefusalReason.IDENTITY)
+        waiter = _Waiter(not self._fetching, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
-        return await waiter
+        return await waiter.decided
 
     def _succeeded(self, fetched: FetchedKeys) -> None:
         before = self._keys
@@ -199,8 +213,8 @@ class Provider:
 
     def _failed(self, cause: str, details: str, error: Exception | None = None) -> None:
         has_keys = self.keys is not None
-        pause = self._timing.retry_with_keys if has_keys else self._timing.retry_without_keys
-        # Never shorter: _may_ask relies on the pause with keys. Spread, so that tasks do not ask at the same time.
+        pause = self._timing.pause_with_keys if has_keys else self._timing.pause_without_keys
+        # Spread, so that tasks do not ask at the same time.
         self._pause = pause * random.uniform(1, 1.5)  # noqa: S311  spreads load
         self._failure = cause
         if self._logged != (details, has_keys):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OLD, NEW = SigningKey("old", number=0), SigningKey("new", number=1)
 AWAY = FetchError("login.example.com", "it cannot be reached")
-AT_ONCE = Timing(shortest=0, retry_without_keys=0, retry_with_keys=0)
+AT_ONCE = Timing(shortest=0, pause_without_keys=0, pause_with_keys=0)
 
 
 def key_set(*keys: SigningKey, max_age: int | None = None) -> FetchedKeys:

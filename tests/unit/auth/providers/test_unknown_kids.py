@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from sse_service.auth.providers.provider import MAX_WAITING
 from tests.unit.auth.providers.provider_setup import AWAY, NEW, OLD, Setup, key_set, run, turns
 from tests.unit.task import wait_until
 
@@ -114,6 +115,76 @@ def test_who_asks_while_a_fetch_is_under_way_is_not_refused_by_an_answer_that_ma
             assert await first == "invalid"
             assert await later == "overloaded"
             assert setup.fetches == 2
+
+    run(body)
+
+
+def test_a_flood_of_unknown_kids_does_not_keep_the_provider_from_fetching_again() -> None:
+    async def body() -> None:
+        setup = Setup(key_set(OLD), key_set(OLD), key_set(OLD, NEW))
+        flooding = True
+
+        async def flood() -> None:
+            while flooding:
+                assert await setup.find("unknown") in ("invalid", "overloaded")
+                await asyncio.sleep(0)
+
+        async with setup.running():
+            setup.now += 30
+            clients = [asyncio.create_task(flood()) for _ in range(20)]
+            await wait_until(lambda: setup.fetches == 2)
+            await turns(100)
+            setup.now += 30
+            found = await setup.find("new")
+            flooding = False
+            await asyncio.gather(*clients)
+            assert (found, setup.fetches) == ("new", 3)
+
+    run(body)
+
+
+def test_who_comes_while_those_who_waited_go_on_waits_for_no_fetch() -> None:
+    async def body() -> None:
+        setup = Setup(key_set(OLD))
+        async with setup.running():
+            setup.now += 30
+            storm = [asyncio.create_task(setup.find("unknown")) for _ in range(100)]
+            await wait_until(lambda: any(each.done() for each in storm))
+            assert not storm[-1].done()
+            assert await setup.find("unknown") == "overloaded"
+            assert not storm[-1].done()
+            assert await asyncio.gather(*storm) == ["invalid"] * 100
+            assert setup.fetches == 2
+
+    run(body)
+
+
+def test_a_limited_number_of_requests_waits_for_a_fetch() -> None:
+    async def body() -> None:
+        setup = Setup(key_set(OLD), key_set(NEW))
+        async with setup.running():
+            setup.now += 30
+            setup.gate.clear()
+            storm = [asyncio.create_task(setup.find("new")) for _ in range(MAX_WAITING)]
+            await wait_until(lambda: setup.fetches == 2)
+            assert await setup.find("new") == "overloaded"
+            setup.gate.set()
+            assert set(await asyncio.gather(*storm)) == {"new"}
+
+    run(body)
+
+
+def test_after_a_failed_fetch_an_unknown_kid_waits_as_long_as_the_next_try() -> None:
+    async def body() -> None:
+        setup = Setup(key_set(OLD), AWAY, key_set(NEW))
+        async with setup.running():
+            setup.now += 30
+            assert await setup.find("new") == "overloaded"
+            setup.now += 29
+            assert await setup.find("new") == "overloaded"
+            assert setup.fetches == 2
+            setup.now += 1
+            assert await setup.find("new") == "new"
 
     run(body)
 
