@@ -22,8 +22,8 @@ MAX_SAME_KID = 4
 RSA_BITS = range(2048, 8193)
 """RFC 7518 section 3.3 asks for at least 2048 bits. A verification takes time by the square of the size."""
 
-_MAX_LENGTHS = {"n": 1400, "e": 11}
-"""Limits of an RSA key's parts in base64: 8192 bits, and 64 bits."""
+_MAX_LENGTHS = {"n": 1400, "e": 6}
+"""Limits of an RSA key's parts in base64: 8192 bits, and 32 bits. The longer ``e``, the longer a verification."""
 
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _ALGORITHMS: Mapping[tuple[object, object], tuple[str, ...]] = {

@@ -68,6 +68,7 @@ GARBAGE: dict[str, Any] = {
     "RSA with an exponent of 1": changed(RSA, e="AQ"),
     "RSA with an even exponent": changed(RSA, e="AA"),
     "RSA with a huge exponent": changed(RSA, e="v" * 300),
+    "RSA with an exponent of 33 bits": changed(RSA, e=to_base64url_uint(2**32 + 1).decode()),
     "RSA without n": changed(RSA, n="absent"),
     "RSA with a number for n": changed(RSA, n=7),
     "RSA with a list for e": changed(RSA, e=["AQAB"]),
@@ -99,6 +100,11 @@ GARBAGE: dict[str, Any] = {
     "a list": [[]],
     "a text": "RSA",
 }
+
+
+def test_an_rsa_key_may_have_an_exponent_of_32_bits() -> None:
+    keys = usable({**RSA.jwk, "kid": "x", "e": to_base64url_uint(2**32 - 1).decode()})
+    assert keys.kids == {"good", "x"}
 
 
 @pytest.mark.parametrize("name", GARBAGE)
