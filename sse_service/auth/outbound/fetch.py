@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import orjson
-from aiohttp.resolver import ThreadedResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from sse_service.auth.outbound.addresses import is_forbidden_address, is_forbidden_host, is_loopback
@@ -18,7 +22,7 @@ from sse_service.auth.outbound.proxies import proxy_for
 from sse_service.model.errors import ServiceError
 
 if TYPE_CHECKING:
-    from aiohttp.abc import ResolveResult
+    from collections.abc import AsyncIterator
 
 FETCH_SECONDS = 5.0
 """Limit for one document: looking up the name, connecting, redirects and reading."""
@@ -27,6 +31,13 @@ MAX_BYTES = 1_000_000
 
 MAX_REDIRECTS = 3
 
+MAX_LOOKUPS = 32
+"""Limit of name look-ups at the same time. One cannot be ended: if no name server answers, its thread stays for half a
+minute or longer, while fetches are tried again."""
+
+_lookup_slots = threading.BoundedSemaphore(MAX_LOOKUPS)
+_LOOKUP_FLAGS = socket.AI_ADDRCONFIG
+_RESULT_FLAGS = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 _FORBIDDEN = "its address is link-local or an instance's metadata"
 _MAX_AGE = re.compile(r'(?:^|[\s,])max-age="?(\d{1,10})', re.IGNORECASE | re.ASCII)
 _UNCACHED = re.compile(r"(?:^|[\s,])no-(?:store|cache)\b", re.IGNORECASE | re.ASCII)
@@ -47,17 +58,20 @@ class FetchError(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document, and how long it may be kept."""
+    """A document, how long it may be kept, and when it was fetched."""
 
     body: bytes
     max_age: int | None
     """Seconds, by ``Cache-Control``; 0 if it must be asked for again; None if the answer does not say."""
-    date: str = ""
+    date: str
     """The ``Date`` header: the server's clock. Empty if there is none."""
+    sent: float
+    received: float
+    """When it was asked for, and when its answer began: seconds since 1970 by the local clock."""
 
 
-async def fetch_json(url: str, *, seconds: float = FETCH_SECONDS) -> tuple[dict[str, Any], int | None]:
-    """Fetch a JSON object, and how long it may be kept. Raises FetchError."""
+async def fetch_json(url: str, *, seconds: float = FETCH_SECONDS) -> tuple[dict[str, Any], Document]:
+    """Fetch a JSON object. Return it, and the document that it was read from. Raises FetchError."""
     document = await fetch(url, accept="application/json", seconds=seconds)
     try:
         found = orjson.loads(document.body)
@@ -65,7 +79,7 @@ async def fetch_json(url: str, *, seconds: float = FETCH_SECONDS) -> tuple[dict[
         found = None
     if not isinstance(found, dict):
         raise FetchError(URL(url).host or "", "its answer is not a JSON object")
-    return found, document.max_age
+    return found, document
 
 
 async def fetch(url: str, *, accept: str, seconds: float = FETCH_SECONDS) -> Document:
@@ -86,38 +100,57 @@ async def fetch(url: str, *, accept: str, seconds: float = FETCH_SECONDS) -> Doc
     except TimeoutError:
         raise FetchError(host, f"no complete answer within {seconds:g} s") from None
     except aiohttp.ClientError as error:
-        raise FetchError(host, _cause(error)) from None
+        raise FetchError(host, _cause(error, host)) from None
     except ValueError:
         raise FetchError(host, "its URL is not valid") from None
 
 
-def _session(accept: str) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(resolver=_CheckedResolver(), use_dns_cache=False, force_close=True),
-        # Compressed data could become many times larger than the limit.
-        headers={"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "sse-service"},
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None),
-        # See proxies.py.
-        trust_env=False,
-    )
+@asynccontextmanager
+async def _session(accept: str) -> AsyncIterator[aiohttp.ClientSession]:
+    # A thread of its own: in those of the event loop, a look-up that gets no answer holds up everybody's look-ups.
+    lookups = ThreadPoolExecutor(max_workers=1, thread_name_prefix="identity-lookup")
+    try:
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(resolver=_CheckedResolver(lookups), use_dns_cache=False, force_close=True),
+            # Compressed data could become many times larger than the limit.
+            headers={"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "sse-service"},
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            # See proxies.py.
+            trust_env=False,
+        ) as session:
+            yield session
+    finally:
+        lookups.shutdown(wait=False, cancel_futures=True)
 
 
 async def _get(session: aiohttp.ClientSession, url: URL) -> Document:
     host = url.host or ""
     for _ in range(MAX_REDIRECTS + 1):
-        async with session.get(url, allow_redirects=False, proxy=proxy_for(str(url))) as response:
+        proxy = proxy_for(str(url))
+        if proxy is not None:
+            _check_proxy(proxy, host)
+        sent = time.time()
+        async with session.get(url, allow_redirects=False, proxy=proxy) as response:
+            received = time.time()
             if response.status in (301, 302, 303, 307, 308):
-                following = url.join(URL(response.headers.get("Location", "")))
+                if not (location := response.headers.get("Location")):
+                    raise FetchError(host, "it redirects without saying where")
+                following = url.join(URL(location))
                 if not following.absolute or following.origin() != url.origin():
                     raise FetchError(host, "it redirects to another host, which is not followed")
                 url = following
                 continue
             if response.status != 200:
                 raise FetchError(host, f"it answered {response.status}", status=response.status)
-            max_age = _max_age(response.headers.get("Cache-Control", ""))
-            return Document(await _body(response, host), max_age, response.headers.get("Date", ""))
+            return Document(
+                await _body(response, host),
+                max_age=_max_age(response.headers.get("Cache-Control", "")),
+                date=response.headers.get("Date", ""),
+                sent=sent,
+                received=received,
+            )
     raise FetchError(host, f"it redirects more than {MAX_REDIRECTS} times")
 
 
@@ -130,17 +163,42 @@ async def _body(response: aiohttp.ClientResponse, host: str) -> bytes:
     return bytes(body)
 
 
-class _CheckedResolver(ThreadedResolver):
-    """Refuses names that lead to addresses where no document may be fetched."""
+class _CheckedResolver(AbstractResolver):
+    """Looks up names, and refuses those that lead to addresses where no document may be fetched."""
+
+    def __init__(self, lookups: ThreadPoolExecutor) -> None:
+        """``lookups`` is closed by the caller."""
+        self._lookups = lookups
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await super().resolve(host, port, family)
+        """Implement ``AbstractResolver``."""
+        found = await self._look_up(host, port, family)
+        addresses = [(str(address[0]), family, protocol) for family, _, protocol, _, address in found]
         # An address may end with a zone (``fe80::1%eth0``), which ipaddress understands.
-        if any(is_forbidden_address(each["host"]) for each in found):
+        if any(is_forbidden_address(address) for address, _, _ in addresses):
             raise FetchError(host, _FORBIDDEN)
-        return found
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=family, proto=protocol, flags=_RESULT_FLAGS)
+            for address, family, protocol in addresses
+        ]
+
+    async def _look_up(self, host: str, port: int, family: socket.AddressFamily) -> list[Any]:
+        if not _lookup_slots.acquire(blocking=False):
+            raise FetchError(host, "its name is not looked up: the name servers do not answer")
+        try:
+            lookup = self._lookups.submit(
+                socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=_LOOKUP_FLAGS
+            )
+        except BaseException:
+            _lookup_slots.release()
+            raise
+        lookup.add_done_callback(lambda _: _lookup_slots.release())
+        return await asyncio.wrap_future(lookup)
+
+    async def close(self) -> None:
+        """Implement ``AbstractResolver``."""
 
 
 def _check(url: URL) -> None:
@@ -154,19 +212,35 @@ def _check(url: URL) -> None:
         raise FetchError(host, _FORBIDDEN)
 
 
+def _check_proxy(proxy: str, host: str) -> None:
+    """Check the proxy's URL. aiohttp's errors do not tell whether this URL or that of the document is wrong."""
+    try:
+        url = URL(proxy)
+        valid = url.scheme in ("http", "https") and bool(url.host)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise FetchError(host, "the URL of the proxy (HTTPS_PROXY, HTTP_PROXY) is not valid")
+
+
 def _max_age(cache_control: str) -> int | None:
     if match := _MAX_AGE.search(cache_control):
         return int(match[1])
     return 0 if _UNCACHED.search(cache_control) else None
 
 
-def _cause(error: aiohttp.ClientError) -> str:
-    """Say why in a few words. The errors' own texts contain addresses, and the proxy's URL with its password."""
+def _cause(error: aiohttp.ClientError, host: str) -> str:
+    """Say why the document of this host was not fetched, in a few words.
+
+    The errors' own texts contain addresses, and the proxy's URL with its password.
+    """
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return "its certificate is not valid or not trusted"
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
             return "the proxy does not connect to it"
+        case aiohttp.ClientConnectorDNSError() if error.host != host:
+            return "the proxy's name cannot be looked up"
         case aiohttp.ClientConnectorDNSError():
             return "its name cannot be looked up"
         case aiohttp.ClientSSLError():
@@ -174,6 +248,6 @@ def _cause(error: aiohttp.ClientError) -> str:
         case aiohttp.ClientOSError() if error.strerror:
             return "it cannot be reached"
         case aiohttp.InvalidURL():
-            return "its URL, or that of the proxy, is not valid"
+            return "its URL is not valid"
         case _:
             return "the connection failed"

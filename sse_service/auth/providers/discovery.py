@@ -35,7 +35,8 @@ async def fetch_keys(*, issuer: str, keys_url: str | None, algorithms: Collectio
             keys_url = keys_url_of(document, issuer=issuer)
         except ValueError as error:
             raise FetchError(URL(issuer).host or "", str(error)) from None
-    document, max_age = await fetch_json(keys_url)
+    document, fetched = await fetch_json(keys_url)
+    max_age = fetched.max_age
     try:
         return FetchedKeys(read_keys(document, algorithms=algorithms), max_age)
     except ValueError as error:

@@ -5,22 +5,28 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from sse_service.auth.outbound.fetch import MAX_BYTES, FetchError, fetch, fetch_json
+from sse_service.auth.outbound.fetch import MAX_BYTES, MAX_LOOKUPS, Document, FetchError, fetch, fetch_json
+from tests.integration.process import DEADLINE
 from tests.integration.tls import certificates
 from tests.unit.auth.outbound.http_server import Handler, http_server
+from tests.unit.task import wait_until
 
 
 def fetched(handler: Handler, path: str = "/keys", **options: Any) -> tuple[dict[str, Any], int | None]:
     async def body() -> tuple[dict[str, Any], int | None]:
         async with http_server(handler) as url:
-            return await fetch_json(url + path, **options)
+            found, document = await fetch_json(url + path, **options)
+            return found, document.max_age
 
     return asyncio.run(body())
 
@@ -174,8 +180,20 @@ def test_a_redirect_elsewhere_is_not_followed(location: str) -> None:
     assert cause in ("it redirects to another host, which is not followed", "its URL is not valid")
 
 
-def test_a_redirect_without_a_place_ends() -> None:
-    assert refused(answering("", status=302)) == "it redirects more than 3 times"
+def test_a_redirect_without_a_place_is_told() -> None:
+    assert refused(answering("", status=302)) == "it redirects without saying where"
+    assert refused(answering("", status=302, Location="")) == "it redirects without saying where"
+
+
+def test_the_date_of_the_server_is_kept_with_the_local_times() -> None:
+    async def body() -> Document:
+        async with http_server(answering("{}", Date="Mon, 05 Jan 2026 12:00:00 GMT")) as url:
+            return await fetch(url, accept="*/*")
+
+    began = time.time()
+    document = asyncio.run(body())
+    assert document.date == "Mon, 05 Jan 2026 12:00:00 GMT"
+    assert began <= document.sent <= document.received <= time.time()
 
 
 @pytest.mark.parametrize(
@@ -188,15 +206,56 @@ def test_no_connection_is_made_to_link_local_and_metadata_addresses(host: str) -
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1%lo", "64:ff9b::a9fe:a9fe", "::ffff:169.254.170.2"])
 def test_a_name_that_leads_to_such_an_address_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    async def getaddrinfo(*_: object, **__: object) -> list[Any]:
+    def getaddrinfo(*_: object, **__: object) -> list[Any]:
         inside = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 443))
         if ":" in address:
             return [inside, (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, 443, 0, 0))]
         return [inside, (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))]
 
     # Only a name server of an attacker could produce this.
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     assert "link-local" in refused_url("https://login.example.com/keys")
+
+
+def test_name_servers_that_do_not_answer_hold_up_nobody_else_and_few_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answering_again = threading.Event()
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
+        if host == "login.example.com":
+            assert answering_again.wait(DEADLINE)
+        return real("127.0.0.1" if host == "login.example.com" else host, *arguments, **options)
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        # With one thread, a look-up that waits in it is noticed at once.
+        loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
+        fetches = [fetch_json("https://login.example.com/keys", seconds=1) for _ in range(MAX_LOOKUPS - 1)]
+        causes = await asyncio.gather(*fetches, return_exceptions=True)
+        assert {str(cause) for cause in causes} == {"login.example.com: no complete answer within 1 s"}
+        assert await asyncio.wait_for(loop.getaddrinfo("localhost", 80), DEADLINE / 2)
+        async with http_server(answering("{}")) as url:
+            assert (await fetch_json(url.replace("127.0.0.1", "localhost")))[0] == {}
+        await wait_until(lambda: len(lookups()) == MAX_LOOKUPS - 1)
+        last = [fetch_json("https://login.example.com/keys", seconds=1) for _ in range(10)]
+        causes = await asyncio.gather(*last, return_exceptions=True)
+        assert sum("the name servers do not answer" in str(cause) for cause in causes) == 9
+        assert len(lookups()) == MAX_LOOKUPS
+        answering_again.set()
+        await wait_until(lambda: not lookups())
+
+    # Only a name server that is away could produce this.
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    try:
+        asyncio.run(body())
+    finally:
+        answering_again.set()
+
+
+def lookups() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("identity-lookup")]
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,26 @@ def test_the_password_of_a_proxy_that_cannot_be_used_is_in_no_text(
     assert "secret" not in repr(caught.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://[::1", "http://user:secret@proxy:port", "http://user:secret@proxy:99999", "socks5://proxy:1", "http://"],
+)
+def test_a_malformed_url_of_the_proxy_is_told_apart_from_that_of_the_document(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    set_proxy(monkeypatch, url)
+    with pytest.raises(FetchError) as caught:
+        asyncio.run(fetch_json("https://login.example.com/keys"))
+    assert caught.value.cause == "the URL of the proxy (HTTPS_PROXY, HTTP_PROXY) is not valid"
+
+
+def test_a_proxy_whose_name_does_not_exist_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_proxy(monkeypatch, "http://user:secret@proxy.invalid:3128")
+    with pytest.raises(FetchError) as caught:
+        asyncio.run(fetch_json("https://login.example.com/keys"))
+    assert caught.value.cause == "the proxy's name cannot be looked up"
+
+
 def test_a_host_in_no_proxy_is_asked_directly(monkeypatch: pytest.MonkeyPatch) -> None:
     set_proxy(monkeypatch, "http://proxy.example:3128", no_proxy="internal.example.com")
     assert proxy_for("https://internal.example.com/push-user") is None
