@@ -3,73 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import orjson
-
-from sse_service.auth.outbound.fetch import FetchError, fetch
-from sse_service.auth.providers.discovery import discovery_url, keys_url_of
-from sse_service.auth.providers.key_set import KeySet, read_keys
+from sse_service.auth.outbound.fetch import FetchError
+from sse_service.auth.providers.discovery import FetchRecord, fetch_keys
 from sse_service.doctor.clock import clock_skew
 from sse_service.doctor.report import Finding, fail, ok, warn
 from sse_service.identity import keys_urls_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
+    from sse_service.auth.providers.key_set import KeySet
     from sse_service.settings.settings import Settings
 
 MAX_SKEW_SECONDS = 30
 """A larger skew gets a warning: tokens that live for five minutes expire too early, or ``nbf`` refuses new ones."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ProviderAnswer:
     """What a provider answered when it was asked for its keys."""
 
-    url: str
-    """What was asked last: the URL of the discovery document, or of the keys."""
-    keys_url: str | None
-    """The URL of the keys, if it is known."""
+    record: FetchRecord
     keys: KeySet | None = None
     """None if there are none to use."""
-    max_age: int | None = None
-    """For how long the provider wants the keys to be kept."""
     problem: str = ""
-    """Why there are no keys to use. It contains no addresses."""
-    skew: float | None = None
-    """How many seconds the local clock is ahead of the provider's; None until an answer has a date."""
+    """Why there are none. It contains no addresses."""
 
-    async def ask(self) -> Mapping[str, Any]:
-        """Fetch what ``url`` names. Raises ValueError and FetchError."""
-        sent = time.time()
-        document = await fetch(self.url, accept="application/json")
-        if document.date:
-            self.skew = clock_skew(document.date, sent=sent, received=time.time())
-        self.max_age = document.max_age
-        try:
-            found = orjson.loads(document.body)
-        except orjson.JSONDecodeError:
-            found = None
-        if not isinstance(found, dict):
-            raise ValueError("its answer is not a JSON object")
-        return found
+    @property
+    def skew(self) -> float | None:
+        """How many seconds the local clock is ahead of the provider's; None if no answer has a date."""
+        dated = self.record.dated
+        return None if dated is None else clock_skew(dated.date, sent=dated.sent, received=dated.received)
 
 
 async def ask_provider(*, issuer: str, keys_url: str | None, algorithms: Collection[str]) -> ProviderAnswer:
-    """Ask a provider for its keys, as ``fetch_keys`` does, and keep what happened on the way."""
-    answer = ProviderAnswer(url=keys_url or discovery_url(issuer), keys_url=keys_url)
+    """Ask a provider for its keys, as `serve` does."""
+    record = FetchRecord()
     try:
-        if keys_url is None:
-            answer.url = answer.keys_url = keys_url_of(await answer.ask(), issuer=issuer)
-        answer.keys = read_keys(await answer.ask(), algorithms=algorithms)
+        fetched = await fetch_keys(issuer=issuer, keys_url=keys_url, algorithms=algorithms, record=record)
     except FetchError as error:
-        answer.problem = error.cause
-    except ValueError as error:
-        answer.problem = str(error)
-    return answer
+        return ProviderAnswer(record, problem=error.cause)
+    return ProviderAnswer(record, fetched.keys)
 
 
 async def check_providers(settings: Settings) -> list[Finding]:
@@ -97,11 +74,12 @@ def check_provider(issuer: str, answer: ProviderAnswer, settings: Settings) -> l
 
 
 def _explain(issuer: str, answer: ProviderAnswer) -> Finding:
-    if answer.keys_url is None:
-        fix = (
-            f"get {answer.url} from here: SSE_OIDC_ISSUERS must be its `issuer` to the letter. Without a way out, give "
-            "the subnet a NAT gateway, or set HTTPS_PROXY. For a provider without discovery, set SSE_JWKS_URL"
-        )
-        return fail("provider", f"{issuer}: no discovery document ({answer.problem})", fix)
-    fix = f"get {answer.keys_url} from here, and compare it with SSE_JWT_ALGORITHMS"
-    return fail("provider", f"{issuer}: no keys ({answer.problem})", fix)
+    url = answer.record.url
+    if answer.record.of_keys:
+        fix = f"get {url} from here, and compare it with SSE_JWT_ALGORITHMS"
+        return fail("provider", f"{issuer}: no keys ({answer.problem})", fix)
+    fix = (
+        f"get {url} from here: SSE_OIDC_ISSUERS must be its `issuer` to the letter. Without a way out, give the subnet "
+        "a NAT gateway, or set HTTPS_PROXY. For a provider without discovery, set SSE_JWKS_URL"
+    )
+    return fail("provider", f"{issuer}: no discovery document ({answer.problem})", fix)

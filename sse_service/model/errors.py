@@ -4,7 +4,8 @@ ServiceError
 ├── Unavailable       the broker cannot be reached now; try the operation again
 ├── InvalidSettings   a setting is wrong, missing, or contradicts another: the command does not start
 ├── InvalidToken      the credential is invalid: 401
-│   └── MissingToken  the request has no credential: 401
+│   ├── MissingToken  the request has no credential: 401
+│   └── InvalidClaim  the token's signature is valid, and what it says is not: 401
 ├── Forbidden         the credential is valid, but not allowed here: 403
 └── Overloaded        the request cannot be decided now, or no stream can be opened now
 """
@@ -40,6 +41,10 @@ class InvalidToken(ServiceError):  # noqa: N818  RFC 6750's word
 
 class MissingToken(InvalidToken):
     """The request has no credential. Its 401 carries no error code (RFC 6750 section 3.1)."""
+
+
+class InvalidClaim(InvalidToken):
+    """The token's signature is valid, and what it says is not. The text says what is wrong."""
 
 
 class Forbidden(ServiceError):  # noqa: N818  RFC 9110's word

@@ -44,7 +44,7 @@ def read(token: str) -> Claimed:
     bare = "".join(char for char in pasted(token.strip(_QUOTES)) if not char.isspace() and char not in _QUOTES)
     parts = bare.split(".")
     if len(parts) in (1, 5):
-        what = "it is no JWT" if len(parts) == 1 else "it is encrypted (JWE), and the service reads signed tokens only"
+        what = "it is no JWT" if len(parts) == 1 else "it has 5 parts between dots, as encrypted tokens (JWE) have"
         return Claimed({}, {}, what, opaque=True)
     if len(parts) != 3:
         return Claimed({}, {}, f"it has {len(parts)} parts between dots, and a signed token has 3: was it cut?")
@@ -59,7 +59,13 @@ def read(token: str) -> Claimed:
 
 def is_shared_secret(token: Claimed) -> bool:
     """Whether the token says that it is signed with a shared secret, and not with a provider's key."""
-    return str(token.header.get("alg")).startswith("HS")
+    return algorithm(token).startswith("HS")
+
+
+def algorithm(token: Claimed) -> str:
+    """Return the algorithm that the token names. Empty if that is no text."""
+    named = token.header.get("alg")
+    return named if isinstance(named, str) else ""
 
 
 def shown(value: object) -> str:

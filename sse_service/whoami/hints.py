@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sse_service.auth.tokens.claims import YEAR_3000
 from sse_service.doctor.provider import MAX_SKEW_SECONDS
 from sse_service.http.session import MAX_COOKIE_BYTES
-from sse_service.whoami.claimed import is_shared_secret, shown
+from sse_service.whoami.claimed import algorithm, is_shared_secret, shown
 from sse_service.whoami.judgement import Verdict
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def hints(token: Claimed, judgement: Judgement, settings: Settings, *, size: int
     if judgement.verdict is Verdict.ACCEPTED:
         return [*_of_groups(token, judgement, settings), *_of_size(size)]
     if token.problem:
-        named = "encrypted" in judgement.why
-        return [*([] if named else [token.problem]), *(_of_opaque(settings) if token.opaque else ())]
+        return [token.problem, *(_of_opaque(settings) if token.opaque else ())]
     return [
         *_of_algorithm(token, judgement, settings),
         *_of_issuer(token, settings),
@@ -46,7 +45,8 @@ def hints(token: Claimed, judgement: Judgement, settings: Settings, *, size: int
 def hints_of_provider(token: Claimed, answer: ProviderAnswer) -> list[str]:
     """Return hints that follow from the answer of the token's provider."""
     found = []
-    if answer.keys is not None and token.header.get("kid") not in answer.keys.kids:
+    # A list, because what the token says may not be hashable.
+    if answer.keys is not None and token.header.get("kid") not in list(answer.keys.kids):
         found.append(f"the provider has keys with these ids now: {shown(sorted(answer.keys.kids))}")
     if answer.skew is not None and abs(answer.skew) > MAX_SKEW_SECONDS:
         side = "ahead of" if answer.skew > 0 else "behind"
@@ -78,24 +78,24 @@ def _of_opaque(settings: Settings) -> Iterator[str]:
 
 
 def _of_algorithm(token: Claimed, judgement: Judgement, settings: Settings) -> Iterator[str]:
-    algorithm = str(token.header.get("alg"))
+    named = algorithm(token)
     if "signer" in token.header:
         yield "a load balancer made it: it is accepted in the header x-amzn-oidc-data alone, with SSE_ALB_ARN"
-    elif algorithm.lower() == "none":
+    elif named.lower() == "none":
         yield "`none` means that nobody signed it: such a token is never accepted"
     elif is_shared_secret(token):
-        yield from _of_secret(algorithm, judgement, settings)
+        yield from _of_secret(named, judgement, settings)
     elif not settings.has_provider:
         yield "it is signed with a provider's key: set SSE_OIDC_ISSUERS, or SSE_JWKS_URL with SSE_JWT_ISSUER"
-    elif algorithm not in settings.jwt_algorithms:
-        yield f"SSE_JWT_ALGORITHMS is {','.join(settings.jwt_algorithms)}, without {shown(algorithm)}"
+    elif named not in settings.jwt_algorithms:
+        yield f"SSE_JWT_ALGORITHMS is {','.join(settings.jwt_algorithms)}, without {shown(token.header.get('alg'))}"
 
 
-def _of_secret(algorithm: str, judgement: Judgement, settings: Settings) -> Iterator[str]:
+def _of_secret(named: str, judgement: Judgement, settings: Settings) -> Iterator[str]:
     if not settings.jwt_secret:
         yield "it is signed with a shared secret, and SSE_JWT_SECRET is not set"
-    elif algorithm != "HS256":
-        yield f"with SSE_JWT_SECRET only HS256 is accepted: sign with it instead of {shown(algorithm)}"
+    elif named != "HS256":
+        yield f"with SSE_JWT_SECRET only HS256 is accepted: sign with it instead of {shown(named)}"
     elif not judgement.verified:
         yield (
             "it was signed with a secret that is not in SSE_JWT_SECRET: compare both; the signer must use the secret's "
@@ -147,8 +147,9 @@ def _of_audience(token: Claimed, settings: Settings) -> Iterator[str]:
 def _is_id_token(claims: Mapping[str, Any], audiences: list[str]) -> bool:
     if claims.get("token_use") == "access" or claims.get("scope") or claims.get("scp"):
         return False
-    said = str(claims.get("token_use") or claims.get("typ")).lower() == "id"
-    return said or any(name in claims for name in _ONLY_IN_ID_TOKENS) or claims.get("azp") in audiences
+    said = claims.get("token_use") or claims.get("typ")
+    named = isinstance(said, str) and said.lower() == "id"
+    return named or any(name in claims for name in _ONLY_IN_ID_TOKENS) or claims.get("azp") in audiences
 
 
 def _of_times(claims: Mapping[str, Any], now: float) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
+from sse_service.model.errors import Forbidden, InvalidClaim, InvalidToken, Overloaded
 from sse_service.whoami.claimed import shown
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ async def judge(verifier: TokenVerifier, token: str) -> Judgement:
     try:
         principal = await verifier.verify(token)
     except InvalidToken as error:
-        # The text for the client is empty until the signature is good.
-        return Judgement(Verdict.REFUSED, error.internal_reason, verified=bool(str(error)))
+        return Judgement(Verdict.REFUSED, error.internal_reason, verified=isinstance(error, InvalidClaim))
     except Forbidden as error:
         return Judgement(Verdict.REFUSED, str(error), verified=True)
     except Overloaded:
@@ -59,7 +58,8 @@ def explained(judgement: Judgement, token: Claimed, answer: ProviderAnswer) -> J
     if judgement.verdict is not Verdict.UNDECIDED:
         return judgement
     if answer.keys is None:
-        return replace(judgement, why=f"the keys of its issuer cannot be fetched: {answer.problem} ({answer.url})")
-    kid, algorithm = token.header.get("kid"), shown(token.header.get("alg"))
-    key = f"for {algorithm}" if kid is None else f"with the id {shown(kid)}"
+        why = f"the keys of its issuer cannot be fetched: {answer.problem} ({answer.record.url})"
+        return replace(judgement, why=why)
+    kid = token.header.get("kid")
+    key = f"for {shown(token.header.get('alg'))}" if kid is None else f"with the id {shown(kid)}"
     return Judgement(Verdict.REFUSED, f"its issuer has no key {key}")

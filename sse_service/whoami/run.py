@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
-from sse_service.auth.outbound.fetch import FetchError
-from sse_service.auth.providers.discovery import FetchedKeys
-from sse_service.doctor.provider import ask_provider
-from sse_service.identity import keys_urls_of, providers_of, verifier_of
+from sse_service.auth.providers.discovery import FetchRecord, fetch_keys
+from sse_service.doctor.provider import ProviderAnswer
+from sse_service.identity import providers_of, verifier_of
 from sse_service.model.errors import InvalidSettings
 from sse_service.whoami.claimed import is_shared_secret, pasted, printable, read, shown
 from sse_service.whoami.facts import facts
@@ -16,10 +16,9 @@ from sse_service.whoami.hints import hints, hints_of_provider
 from sse_service.whoami.judgement import Verdict, explained, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from sse_service.auth.tokens.verifier import TokenVerifier
-    from sse_service.doctor.provider import ProviderAnswer
+    from sse_service.auth.providers.provider import Provider
     from sse_service.settings.settings import Settings
     from sse_service.whoami.claimed import Claimed
     from sse_service.whoami.judgement import Judgement
@@ -34,8 +33,15 @@ async def whoami(text: str, settings: Settings, *, write: Callable[[str], None])
     """
     token = pasted(text)
     claimed = read(token)
-    answer = await _ask(claimed, settings)
-    verifier = await _verifier(claimed, answer, settings)
+    record = FetchRecord()
+    # The record is of one provider: no other one is asked.
+    providers = providers_of(settings, fetch=partial(fetch_keys, record=record))
+    verifier = verifier_of(settings, providers)
+    if verifier is None:
+        raise InvalidSettings(
+            "SSE_JWT_SECRET, SSE_OIDC_ISSUERS, SSE_JWKS_URL: one of them must be set, or no token is accepted"
+        )
+    answer = await _ask(claimed, providers, record)
     judgement = await judge(verifier, token)
     if answer is not None:
         judgement = explained(judgement, claimed, answer)
@@ -53,32 +59,15 @@ async def whoami(text: str, settings: Settings, *, write: Callable[[str], None])
     return judgement.verdict is Verdict.ACCEPTED
 
 
-async def _ask(claimed: Claimed, settings: Settings) -> ProviderAnswer | None:
-    """Ask the provider that the token names, if the settings name it too. No other provider is needed."""
-    issuer, urls = claimed.claims.get("iss"), keys_urls_of(settings)
-    if is_shared_secret(claimed) or not isinstance(issuer, str) or issuer not in urls:
+async def _ask(claimed: Claimed, providers: Sequence[Provider], record: FetchRecord) -> ProviderAnswer | None:
+    """Let the provider that the token names fetch its keys, if there is one. No other provider is needed."""
+    if is_shared_secret(claimed):
         return None
-    return await ask_provider(issuer=issuer, keys_url=urls[issuer], algorithms=settings.jwt_algorithms)
-
-
-async def _verifier(claimed: Claimed, answer: ProviderAnswer | None, settings: Settings) -> TokenVerifier:
-    """Make the verifier that ``serve`` has, with the keys of this answer."""
-
-    async def fetch(**_: object) -> FetchedKeys:
-        if answer is None or answer.keys is None:
-            raise FetchError("", answer.problem if answer else "")
-        return FetchedKeys(answer.keys, answer.max_age)
-
-    providers = providers_of(settings, fetch=fetch)
     for provider in providers:
         if provider.issuer == claimed.claims.get("iss"):
             await provider.refresh()
-    verifier = verifier_of(settings, providers)
-    if verifier is None:
-        raise InvalidSettings(
-            "SSE_JWT_SECRET, SSE_OIDC_ISSUERS, SSE_JWKS_URL: one of them must be set, or no token is accepted"
-        )
-    return verifier
+            return ProviderAnswer(record, provider.keys, provider.trouble or "")
+    return None
 
 
 def _first_line(judgement: Judgement) -> str:

@@ -15,6 +15,7 @@ from tests.integration.chain import SECRET
 from tests.integration.fixed_answers import Answer, FixedProvider, provider
 from tests.integration.test_cli import command
 
+NESTED_ALG = b'{"alg":' + b"[" * 1000 + b"]" * 1000 + b"}"
 OTHER = "another-secret-of-the-tests-long-enough-for-HS256"
 
 
@@ -99,6 +100,7 @@ def test_a_token_cannot_write_to_the_terminal() -> None:
         "...",
         f"{b64({'alg': 'none'})}.{b64({'sub': '1'})}.",
         f"{b64({'alg': ['HS256']})}.{b64([])}.x",
+        f"{base64.urlsafe_b64encode(NESTED_ALG).decode()}.{b64({'iss': 'https://a.example'})}.x",
         f"{b64({'alg': 'HS256'})}.{base64.urlsafe_b64encode(b'[' * 20_000).decode()}.x",
         "\u202e.é.x",
         "y" * 100_000,
@@ -132,6 +134,20 @@ def test_an_unknown_key_is_refused_with_the_ids_of_the_known_ones(openid: FixedP
     status, lines = whoami(openid.token(kid="key-0"), **openid.environment)
     assert (status, lines[0]) == (1, "refused: its issuer has no key with the id key-0")
     assert "hint        the provider has keys with these ids now: key-1" in lines
+
+
+def test_a_key_id_that_is_no_text_is_refused(openid: FixedProvider) -> None:
+    token = f"{b64({'alg': 'RS256', 'kid': {'a': 1}})}.{b64({'iss': openid.issuer})}.c2ln"
+    status, lines = whoami(token, **openid.environment)
+    assert (status, lines[0].partition(":")[0]) == (1, "refused")
+    assert "hint        the provider has keys with these ids now: key-1" in lines
+
+
+def test_the_query_of_the_keys_url_is_not_shown_because_it_may_contain_a_key(openid: FixedProvider) -> None:
+    env = {"SSE_JWKS_URL": f"{openid.issuer}/no?key=a-secret-key", "SSE_JWT_ISSUER": openid.issuer}
+    _, lines = whoami(openid.token(), SSE_JWT_AUDIENCE="push", **env)
+    assert lines[0].endswith(f"it answered 404 ({openid.issuer}/no)")
+    assert "a-secret-key" not in "\n".join(lines)
 
 
 def test_a_provider_that_is_away_decides_nothing(openid: FixedProvider) -> None:

@@ -14,6 +14,8 @@ from sse_service.auth.providers.key_set import KeySet, read_keys
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from sse_service.auth.outbound.fetch import Document
+
 
 @dataclass(frozen=True, slots=True)
 class FetchedKeys:
@@ -24,21 +26,49 @@ class FetchedKeys:
     """Seconds; None if the issuer does not say."""
 
 
-async def fetch_keys(*, issuer: str, keys_url: str | None, algorithms: Collection[str]) -> FetchedKeys:
+@dataclass(slots=True)
+class FetchRecord:
+    """What was asked for on the way to an issuer's keys, for commands that explain it to the operator."""
+
+    url: str = ""
+    """What was asked for last. Without the query, which may contain a key."""
+    of_keys: bool = False
+    """Whether that is the URL of the keys, and not of the discovery document."""
+    dated: Document | None = None
+    """The last document with a date."""
+
+    def asks(self, url: str, *, of_keys: bool) -> None:
+        """Note what is asked for next."""
+        self.url, self.of_keys = url.partition("?")[0], of_keys
+
+    def got(self, document: Document) -> None:
+        """Note what was fetched."""
+        if document.date:
+            self.dated = document
+
+
+async def fetch_keys(
+    *, issuer: str, keys_url: str | None, algorithms: Collection[str], record: FetchRecord | None = None
+) -> FetchedKeys:
     """Fetch an issuer's keys. Without ``keys_url``, the issuer's discovery document names it.
 
     Raises FetchError.
     """
+    record = record or FetchRecord()
     if keys_url is None:
-        document, _ = await fetch_json(discovery_url(issuer))
+        url = discovery_url(issuer)
+        record.asks(url, of_keys=False)
+        found, document = await fetch_json(url)
+        record.got(document)
         try:
-            keys_url = keys_url_of(document, issuer=issuer)
+            keys_url = keys_url_of(found, issuer=issuer)
         except ValueError as error:
             raise FetchError(URL(issuer).host or "", str(error)) from None
-    document, fetched = await fetch_json(keys_url)
-    max_age = fetched.max_age
+    record.asks(keys_url, of_keys=True)
+    found, document = await fetch_json(keys_url)
+    record.got(document)
     try:
-        return FetchedKeys(read_keys(document, algorithms=algorithms), max_age)
+        return FetchedKeys(read_keys(found, algorithms=algorithms), document.max_age)
     except ValueError as error:
         raise FetchError(URL(keys_url).host or "", str(error)) from None
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sse_service.auth.tokens.unverified import Header, read_header, read_issuer
 from sse_service.auth.tokens.verifier import credential, verified_claims
-from sse_service.model.errors import InvalidToken
+from sse_service.model.errors import InvalidClaim, InvalidToken
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -68,8 +68,9 @@ class ProviderVerifier:
             found = provider.keys and header.kid and provider.keys.find(header.kid, header.algorithm)
             try:
                 verified_claims(token, found or (), issuer=provider.issuer, issuer_setting=provider.issuer_setting)
-            except InvalidToken as error:
-                if str(error):
-                    return error
+            except InvalidClaim as error:
+                return error
+            except InvalidToken:
+                continue
         settings = " or ".join(sorted({provider.issuer_setting for provider in self._providers.values()}))
         return InvalidToken(internal_reason=f"the token's iss claim, {issuer[:200]!r}, is not in {settings}")

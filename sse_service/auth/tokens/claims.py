@@ -9,7 +9,7 @@ from typing import Any
 import jmespath
 from jmespath.exceptions import JMESPathError
 
-from sse_service.model.errors import Forbidden, InvalidToken
+from sse_service.model.errors import Forbidden, InvalidClaim
 from sse_service.model.principal import Principal
 
 MAX_GROUPS = 100
@@ -44,19 +44,19 @@ class ClaimsReader:
     def principal(self, claims: Mapping[str, Any], credential: bytes = b"") -> Principal:
         """Return the user. ``credential`` is the digest of the token.
 
-        Raises InvalidToken with a text that names the invalid claim, and Forbidden for too many groups.
+        Raises InvalidClaim with a text that names the invalid claim, and Forbidden for too many groups.
         """
         self._check_use(claims)
         self._check_audience(claims)
         now = time.time()
         expires = expiry(claims, now)
         if "nbf" in claims and _seconds(claims, "nbf") > now + NBF_LEEWAY_SECONDS:
-            raise InvalidToken(f"the token's nbf claim is more than {NBF_LEEWAY_SECONDS} s in the future")
+            raise InvalidClaim(f"the token's nbf claim is more than {NBF_LEEWAY_SECONDS} s in the future")
         user, groups = self.user_and_groups(claims)
         return Principal(user, groups, expires, _issued(claims), credential)
 
     def user_and_groups(self, claims: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
-        """Return the user and the groups. Raises InvalidToken, and Forbidden for too many groups."""
+        """Return the user and the groups. Raises InvalidClaim, and Forbidden for too many groups."""
         return self._user(claims), self._groups(claims)
 
     def _check_use(self, claims: Mapping[str, Any]) -> None:
@@ -64,7 +64,7 @@ class ClaimsReader:
         for name in ("token_use", "typ"):
             use = claims.get(name)
             if isinstance(use, str) and use.lower() in _OTHER_USES:
-                raise InvalidToken(f"the token's {name} claim says that it is no access token: send the access token")
+                raise InvalidClaim(f"the token's {name} claim says that it is no access token: send the access token")
 
     def _check_audience(self, claims: Mapping[str, Any]) -> None:
         name, given = "aud", claims.get("aud") or None
@@ -72,26 +72,26 @@ class ClaimsReader:
             # Cognito's access tokens have no ``aud``, and name the application in ``client_id``.
             name, given = "client_id", claims.get("client_id") or None
             if given is None:
-                raise InvalidToken("the token has no aud claim")
+                raise InvalidClaim("the token has no aud claim")
         if given is None:
             return
         if not self._audiences:
-            raise InvalidToken(
+            raise InvalidClaim(
                 "the token has an aud claim, and SSE_JWT_AUDIENCE is not set: set it to the token's audience"
             )
         named = given if isinstance(given, list) else [given]
         if not all(isinstance(each, str) for each in named) or self._audiences.isdisjoint(named):
-            raise InvalidToken(f"the token's {name} claim does not contain an audience that SSE_JWT_AUDIENCE names")
+            raise InvalidClaim(f"the token's {name} claim does not contain an audience that SSE_JWT_AUDIENCE names")
 
     def _user(self, claims: Mapping[str, Any]) -> str:
         given = self._find_user(claims)
         if given is None:
-            raise InvalidToken(f"the token has no {self._user_claim} claim")
+            raise InvalidClaim(f"the token has no {self._user_claim} claim")
         user = as_name(given)
         if user is None:
-            raise InvalidToken(f"the token's {self._user_claim} claim must be the user: a string or an integer")
+            raise InvalidClaim(f"the token's {self._user_claim} claim must be the user: a string or an integer")
         if not is_trimmed(user):
-            raise InvalidToken(f"the token's {self._user_claim} claim must not be empty, or have white space around it")
+            raise InvalidClaim(f"the token's {self._user_claim} claim must not be empty, or have white space around it")
         return user
 
     def _groups(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
@@ -99,9 +99,9 @@ class ClaimsReader:
         groups = [as_name(group) for group in given] if isinstance(given, list) else [None]
         names = tuple(dict.fromkeys(group for group in groups if group is not None))
         if None in groups:
-            raise InvalidToken(f"the token's {self._groups_claim} claim must be a list of strings or integers")
+            raise InvalidClaim(f"the token's {self._groups_claim} claim must be a list of strings or integers")
         if not all(map(is_trimmed, names)):
-            raise InvalidToken(
+            raise InvalidClaim(
                 f"a group in the token's {self._groups_claim} claim must not be empty, or have white space around it"
             )
         if len(groups) > MAX_GROUPS:
@@ -110,12 +110,12 @@ class ClaimsReader:
 
 
 def expiry(claims: Mapping[str, Any], now: float) -> int:
-    """Return when a token expires. Raises InvalidToken if it has expired."""
+    """Return when a token expires. Raises InvalidClaim if it has expired."""
     expires = _seconds(claims, "exp")
     if expires <= now:
-        raise InvalidToken("the token has expired (exp claim): get a new one")
+        raise InvalidClaim("the token has expired (exp claim): get a new one")
     if expires >= YEAR_3000:
-        raise InvalidToken("the token's exp claim is beyond the year 3000: it must be in seconds, not milliseconds")
+        raise InvalidClaim("the token's exp claim is beyond the year 3000: it must be in seconds, not milliseconds")
     return expires
 
 
@@ -135,7 +135,7 @@ def _finder(name: str) -> Callable[[Mapping[str, Any]], Any]:
             return compiled.search(claims)
         # JMESPath's functions raise OverflowError, RecursionError and others on some values (CWE-248).
         except Exception:
-            raise InvalidToken(
+            raise InvalidClaim(
                 f"{name} cannot be read from the token: the claim has another type than the JMESPath expects"
             ) from None
 
@@ -158,7 +158,7 @@ def _seconds(claims: Mapping[str, Any], name: str) -> int:
     try:
         return int(claims[name])
     except (ValueError, TypeError, OverflowError):
-        raise InvalidToken(f"the token's {name} claim must be a number of seconds since 1970") from None
+        raise InvalidClaim(f"the token's {name} claim must be a number of seconds since 1970") from None
 
 
 def as_name(value: object) -> str | None:

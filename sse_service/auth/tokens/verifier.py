@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import jwt
 from jwt.exceptions import InvalidJTIError
 
-from sse_service.model.errors import InvalidToken
+from sse_service.model.errors import InvalidClaim, InvalidToken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +25,10 @@ class TokenVerifier(Protocol):
     async def verify(self, token: str) -> Principal:
         """Return the token's user.
 
-        Raises InvalidToken for a token that is not valid, and Forbidden for a valid one with too many groups. The text
-        names a claim only if the signature is good, so that an attacker learns nothing about the claims. Raises
-        Overloaded if the token cannot be judged now, because the keys of its issuer are unavailable.
+        Raises InvalidToken for a token that is not valid, and Forbidden for a valid one with too many groups. Only
+        InvalidClaim, which means that the signature is good, has a text for the client, so that an attacker learns
+        nothing about the claims. Raises Overloaded if the token cannot be judged now, because the keys of its issuer
+        are unavailable.
         """
         ...
 
@@ -93,7 +94,7 @@ def verified_parts(
         except jwt.InvalidSignatureError:
             continue
         except (jwt.InvalidTokenError, ValueError) as error:
-            raise InvalidToken(_reason(error, issuer_setting), internal_reason=_internal_reason(error)) from None
+            raise _refusal(error, issuer_setting) from None
         else:
             return parts["header"], parts["payload"]
     raise InvalidToken(internal_reason="the signature is not valid: the token was signed with another key")
@@ -109,21 +110,18 @@ def credential(token: str) -> bytes:
     return hashlib.blake2b(signed.encode(), digest_size=CREDENTIAL_BYTES).digest()
 
 
-def _reason(error: Exception, issuer_setting: str) -> str:
-    """Name the invalid claim. Empty if the signature is bad: PyJWT checks claims only after the signature."""
-    if isinstance(error, _PayloadError):
-        return "the token's payload is not a JSON object"
-    if isinstance(error, jwt.MissingRequiredClaimError):
-        return f"the token has no {error.claim} claim"
-    if isinstance(error, jwt.InvalidIssuerError):
-        return f"the token's iss claim is not the issuer that {issuer_setting} names"
-    if isinstance(error, InvalidJTIError):
-        return "the token's jti claim must be a string"
-    return ""
-
-
-def _internal_reason(error: Exception) -> str:
-    """Say what is wrong with a token whose signature was not verified; empty if it was."""
-    if isinstance(error, jwt.InvalidAlgorithmError):
-        return "the token's alg is not the algorithm of the key"
-    return "" if _reason(error, "") else "the token is malformed"
+def _refusal(error: Exception, issuer_setting: str) -> InvalidToken:
+    """Turn an error of PyJWT into ours. PyJWT checks claims only after the signature."""
+    match error:
+        case _PayloadError():
+            return InvalidClaim("the token's payload is not a JSON object")
+        case jwt.MissingRequiredClaimError():
+            return InvalidClaim(f"the token has no {error.claim} claim")
+        case jwt.InvalidIssuerError():
+            return InvalidClaim(f"the token's iss claim is not the issuer that {issuer_setting} names")
+        case InvalidJTIError():
+            return InvalidClaim("the token's jti claim must be a string")
+        case jwt.InvalidAlgorithmError():
+            return InvalidToken(internal_reason="the token's alg is not the algorithm of the key")
+        case _:
+            return InvalidToken(internal_reason="the token is malformed")

@@ -57,6 +57,9 @@ def test_keys_without_discovery_are_checked(openid: FixedProvider, doctor: Calla
     assert said.at("ok")["provider"].startswith("https://a.example: 1 usable key")
     said = doctor(**env, SSE_JWKS_URL=f"{openid.issuer}/nothing")
     assert f"get {openid.issuer}/nothing from here" in said.at("FAIL")["provider"]
+    said = doctor(**env, SSE_JWKS_URL=f"{openid.issuer}/nothing?key=a-secret-key")
+    assert f"get {openid.issuer}/nothing from here" in said.at("FAIL")["provider"]
+    assert "a-secret-key" not in said.text
 
 
 def test_the_clock_of_a_provider_is_compared(doctor: Callable[..., Output]) -> None:

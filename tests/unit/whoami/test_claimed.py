@@ -47,7 +47,7 @@ def test_a_line_break_inside_is_named() -> None:
         ("v2.local", "2 parts", False),
         ("9f86d081884c7d659a2feaa0c55ad015", "no JWT", True),
         ("", "no JWT", True),
-        (f"{b64({'alg': 'dir', 'enc': 'A256GCM'})}..iv.text.tag", "encrypted", True),
+        (f"{b64({'alg': 'dir', 'enc': 'A256GCM'})}..iv.text.tag", "(JWE)", True),
         ("a.b.c", "header is not JSON", False),
         (f"{b64({'alg': 'RS256'})}.b.c", "payload is not JSON", False),
         (jws({"alg": "RS256"}, [1]), "payload is not JSON", False),

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from pydantic import SecretStr
 
+from sse_service.auth.outbound.fetch import Document
+from sse_service.auth.providers.discovery import FetchRecord
 from sse_service.auth.providers.key_set import KeySet
 from sse_service.doctor.provider import ProviderAnswer
 from sse_service.model.principal import Principal
 from sse_service.settings.settings import Settings
 from sse_service.whoami.claimed import Claimed
+from sse_service.whoami.facts import facts
 from sse_service.whoami.hints import hints, hints_of_provider
 from sse_service.whoami.judgement import Judgement, Verdict, explained
 
+NESTED: Any = orjson.loads("[" * 1000 + "]" * 1000)
 NOW = 1_767_614_400.0
 REFUSED = Judgement(Verdict.REFUSED, "no")
 VERIFIED = Judgement(Verdict.REFUSED, "no", verified=True)
@@ -86,6 +91,14 @@ def test_claims_of_unexpected_types_are_no_mistake() -> None:
     odd = {"iss": ["x"], "aud": {"a": 1}, "exp": "soon", "iat": True, "azp": [], "typ": 7, "token_use": {}}
     assert said(odd, PROVIDER) == []
     assert said({**odd, "aud": [[], None]}, PROVIDER) == []
+    assert said(dict.fromkeys(odd, NESTED), PROVIDER) == []
+
+
+def test_an_algorithm_that_is_nested_deeply_is_no_algorithm() -> None:
+    token = Claimed({"alg": NESTED}, GOOD)
+    for settings in (PROVIDER, SECRET):
+        assert hints(token, REFUSED, Settings(**settings), size=700, now=NOW)
+        assert "algorithm   (a list)" in facts(token, REFUSED, Settings(**settings), now=NOW)
 
 
 def test_a_token_that_only_its_issuer_can_read_is_explained() -> None:
@@ -114,8 +127,7 @@ def test_groups_in_another_claim_are_named() -> None:
 
 
 def answer(**changed: Any) -> ProviderAnswer:
-    given: dict[str, Any] = {"url": f"{ISSUER}/keys", "keys_url": f"{ISSUER}/keys"}
-    return ProviderAnswer(**{**given, **changed})
+    return ProviderAnswer(FetchRecord(f"{ISSUER}/keys", of_keys=True), **changed)
 
 
 def test_an_unknown_key_is_named_with_the_keys_that_there_are() -> None:
@@ -136,9 +148,22 @@ def test_a_provider_without_keys_decides_nothing() -> None:
     assert explained(REFUSED, token, answer(problem="it answered 502")) is REFUSED
 
 
+def dated(local: float) -> FetchRecord:
+    """Make the record of an answer that was made at NOW and came at this local time."""
+    document = Document(b"{}", None, "Mon, 05 Jan 2026 12:00:00 GMT", sent=local, received=local)
+    return FetchRecord(f"{ISSUER}/keys", of_keys=True, dated=document)
+
+
+def test_a_key_id_that_is_no_text_is_no_key_of_the_provider() -> None:
+    keys = KeySet({"a": {}}, {}, 1)
+    for kid in ({"a": 1}, ["a"], NESTED):
+        token = Claimed({"alg": "RS256", "kid": kid}, GOOD)
+        assert hints_of_provider(token, answer(keys=keys)) == ["the provider has keys with these ids now: a"]
+
+
 def test_a_clock_that_is_off_is_named() -> None:
     token = Claimed({"alg": "RS256", "kid": "k"}, GOOD)
     keys = KeySet({"k": {}}, {}, 1)
-    assert hints_of_provider(token, answer(keys=keys, skew=29.0)) == []
-    [found] = hints_of_provider(token, answer(keys=keys, skew=-90.0))
+    assert hints_of_provider(token, ProviderAnswer(dated(NOW - 29), keys)) == []
+    [found] = hints_of_provider(token, ProviderAnswer(dated(NOW - 90), keys))
     assert "90 s behind the provider's" in found

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from sse_service.auth.outbound.fetch import FetchError
-from sse_service.auth.providers.discovery import FetchedKeys, discovery_url, fetch_keys, keys_url_of
+from sse_service.auth.providers.discovery import FetchedKeys, FetchRecord, discovery_url, fetch_keys, keys_url_of
 from tests.unit.auth.outbound.http_server import http_server
 from tests.unit.auth.providers.signing_keys import ISSUER, SigningKey
 
@@ -87,13 +87,19 @@ class Documents:
         document = self.by_path.get(request.path)
         return web.Response(status=404) if document is None else web.json_response(document)
 
-    def fetch(self, *, keys_path: str | None = None, jwks_uri: str = "{url}/keys") -> FetchedKeys:
+    def fetch(
+        self,
+        *,
+        keys_path: str | None = None,
+        jwks_uri: str = "{url}/keys",
+        record: FetchRecord | None = None,
+    ) -> FetchedKeys:
         async def body() -> FetchedKeys:
             async with http_server(self) as url:
                 document = {"issuer": url, "jwks_uri": jwks_uri.format(url=url)}
                 self.by_path.setdefault("/.well-known/openid-configuration", document)
                 keys_url = None if keys_path is None else url + keys_path
-                return await fetch_keys(issuer=url, keys_url=keys_url, algorithms=["RS256"])
+                return await fetch_keys(issuer=url, keys_url=keys_url, algorithms=["RS256"], record=record)
 
         return asyncio.run(body())
 
@@ -118,6 +124,21 @@ def test_keys_of_another_issuers_document_are_not_asked_for() -> None:
     with pytest.raises(FetchError, match=r"127\.0\.0\.1: its discovery document names another issuer"):
         documents.fetch()
     assert documents.asked == ["/.well-known/openid-configuration"]
+
+
+def test_a_record_tells_what_was_asked_for_last_without_its_query() -> None:
+    documents, record = Documents(), FetchRecord()
+    documents.by_path["/keys"] = {"keys": [KEY.jwk]}
+    documents.fetch(keys_path="/keys?key=secret", record=record)
+    assert record.of_keys
+    assert record.url.endswith("/keys")
+    assert record.dated is not None
+    assert record.dated.date.endswith("GMT")
+    documents.by_path["/.well-known/openid-configuration"] = {}
+    with pytest.raises(FetchError):
+        documents.fetch(record=record)
+    assert not record.of_keys
+    assert record.url.endswith("/.well-known/openid-configuration")
 
 
 def test_keys_at_a_metadata_address_are_not_asked_for() -> None:
