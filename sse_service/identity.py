@@ -44,6 +44,8 @@ class Identity:
     """What must run in the background, until it is cancelled."""
     dependencies: Mapping[str, Callable[[], str | None]]
     """The outside services that are needed, by name: what is wrong with each, or None."""
+    notes: Mapping[str, Callable[[], str | None]]
+    """What an operator should know about some of them although they serve, or None."""
 
 
 def identity_of(settings: Settings, *, metrics: Metrics, revocations: RevocationTable) -> Identity:
@@ -102,11 +104,16 @@ def identity_of(settings: Settings, *, metrics: Metrics, revocations: Revocation
         verifier=verifier,
         work=work,
         dependencies=dependencies,
+        notes={f"issuer {each.issuer}": _note_of(each) for each in providers},
     )
 
 
 def _trouble_of(source: Provider | alb_keys.ALBKeys) -> Callable[[], str | None]:
     return lambda: source.trouble
+
+
+def _note_of(provider: Provider) -> Callable[[], str | None]:
+    return lambda: provider.note
 
 
 def claims_of(settings: Settings) -> ClaimsReader:

@@ -78,6 +78,7 @@ async def run(
             "broker": lambda: broker.trouble,
         },
         for_identity=identity.dependencies,
+        notes=identity.notes,
     )
     # From the queue to the streams.
     hub = Hub(metrics=metrics)

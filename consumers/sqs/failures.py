@@ -6,9 +6,15 @@ from typing import NamedTuple
 
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 AWS_ERRORS = (ClientError, BotoCoreError, aiohttp.ClientError, OSError, TimeoutError)
 """The exceptions that a call to AWS may raise."""
+
+PARSER_ERRORS = (ResponseParserError, KeyError)
+"""What botocore raises besides, if something other than AWS answers, such as a proxy with a page.
+
+KeyError is for a page that is well-formed XML. Credentials that come from STS can raise them in any call."""
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 _ABSENT = frozenset(
@@ -64,7 +70,12 @@ def explain(code: str, *, queue_setting: str) -> Explanation:
             "the role may not use the queue",
             "allow it sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility and sqs:GetQueueAttributes",
         )
-    return _OTHERS.get(code) or (_KMS_KEY if code.startswith(_KMS) else _UNKNOWN)
+    if code in _OTHERS:
+        return _OTHERS[code]
+    if code.startswith(_KMS):
+        return _KMS_KEY
+    # botocore uses the HTTP status for an error without a code. SQS always sends one.
+    return _OTHERS["MalformedAnswer"] if len(code) == 3 and code.isdecimal() else _UNKNOWN
 
 
 _KMS_KEY = Explanation("the queue's KMS key cannot be used", "allow the role kms:Decrypt, and check that it is enabled")

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from consumers.errors import CallFailed, MalformedAnswer
 from consumers.sqs.backoff import backoff
-from consumers.sqs.failures import AWS_ERRORS, CREDENTIAL_CODES, explain
+from consumers.sqs.failures import AWS_ERRORS, CREDENTIAL_CODES, PARSER_ERRORS, explain
 from consumers.sqs.fast.fast_client import fast_client
 from consumers.sqs.responses import as_label, parse_response
 
@@ -71,7 +71,7 @@ class SharedClient:
         generation.begin_call()
         try:
             answer = await send(await generation.client())
-        except (*AWS_ERRORS, MalformedAnswer, RuntimeError) as error:
+        except (*AWS_ERRORS, *PARSER_ERRORS, MalformedAnswer, RuntimeError) as error:
             code = _code(error)
             # botocore raises a plain RuntimeError when refreshed credentials have already expired.
             if code in CREDENTIAL_CODES or isinstance(error, RuntimeError):
@@ -101,7 +101,7 @@ class SharedClient:
                 with fast_client(client, status=self._fast_path) as fast:
                     generation.opened(fast)
                     await generation.unused.wait()
-        except AWS_ERRORS as error:
+        except (*AWS_ERRORS, *PARSER_ERRORS) as error:
             generation.failed(error)
 
 
@@ -156,4 +156,6 @@ def _code(error: Exception) -> str:
     """Return AWS's error code or the exception's class. The error's text is not used, as it may quote the request."""
     if isinstance(error, ClientError):
         return as_label(error.response.get("Error", {}).get("Code"))
+    if isinstance(error, PARSER_ERRORS):
+        return MalformedAnswer.__name__
     return type(error).__name__

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as ConnectionFault
 
 from consumers.sqs.failures import AWS_ERRORS, CREDENTIAL_CODES
+from sse_service.aws import NotAWS, aws_only
 from sse_service.doctor.clock import clock_skew
 
 _DENIED = frozenset(
@@ -32,7 +33,10 @@ _FIX_CREDENTIALS = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a call failed: AWS's code or the exception's class, but never its text, which may quote a request."""
+    """Why a call failed: AWS's code, the exception's class or that it was not AWS that answered.
+
+    The exception's text is not in it: it may quote a request.
+    """
 
     code: str
     unreachable: bool = False
@@ -58,6 +62,8 @@ class Fault:
 
 Answer = Mapping[str, Any] | Fault
 
+_NOT_AWS = Fault("what answered is not AWS", fix="check AWS_ENDPOINT_URL and HTTPS_PROXY")
+
 
 class Calls:
     """Calls AWS with the credentials of this process."""
@@ -74,8 +80,9 @@ class Calls:
         """Call an operation, named as in botocore."""
         sent = time.time()
         try:
-            client = await self._client(service)
-            answer: Mapping[str, Any] = await getattr(client, operation)(**parameters)
+            with aws_only():
+                client = await self._client(service)
+                answer: Mapping[str, Any] = await getattr(client, operation)(**parameters)
         except ClientError as error:
             self._read_date(error.response, sent)
             return fault(error)
@@ -83,6 +90,9 @@ class Calls:
             return fault(error)
         except ValueError as error:
             return Fault(type(error).__name__, fix=await self._fix(service))
+        # botocore takes JSON of any other kind for an empty answer. AWS gives none to what is asked here.
+        if answer.keys() <= {"ResponseMetadata"}:
+            return _NOT_AWS
         self._read_date(answer, sent)
         return answer
 
@@ -123,7 +133,9 @@ class Calls:
 
 
 def fault(error: Exception) -> Fault:
-    """Make a Fault of an exception that botocore raised."""
+    """Make a Fault of an exception that botocore or ``aws_only`` raised."""
+    if isinstance(error, NotAWS):
+        return _NOT_AWS
     if isinstance(error, ClientError):
         return Fault(str(error.response.get("Error", {}).get("Code") or "no code"))
     return Fault(type(error).__name__, unreachable=isinstance(error, ConnectionFault | HTTPClientError | OSError))

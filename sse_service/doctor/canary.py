@@ -126,6 +126,8 @@ def check_opened(url: str, opened: OpenResult) -> Finding | None:
 
 def explain_publish(fault: Fault) -> Finding:
     """Say why SNS did not accept the canary."""
+    if fault.fix:
+        return fail("canary", f"SNS cannot be asked ({fault.code})", fault.fix)
     fix = "check SSE_TOPIC_ARN"
     if fault.denied:
         fix = "allow the role sns:Publish on the topic, and kms:GenerateDataKey* and kms:Decrypt if it is encrypted"

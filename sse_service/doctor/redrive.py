@@ -74,6 +74,8 @@ def check_redrive(policy: RedrivePolicy | None, queue_arn: str, dlq: Answer | No
 
 
 def _explain(fault: Fault, policy: RedrivePolicy) -> Finding:
+    if fault.fix:
+        return fail("redrive", f"SQS cannot be asked ({fault.code})", fault.fix)
     if fault.absent:
         fix = (
             "create it, or set another RedrivePolicy; until then messages that are not understood are lost when they "

@@ -35,6 +35,8 @@ def find_subscription(subscriptions: Iterable[Mapping[str, Any]], queue_arn: str
 
 def not_checked(fault: Fault) -> Finding:
     """Make a finding that the topic's subscriptions could not be read."""
+    if fault.fix:
+        return fail("subscription", f"SNS cannot be asked ({fault.code})", fault.fix)
     fix = "allow the task's role sns:ListSubscriptionsByTopic and sns:GetSubscriptionAttributes, or check it yourself"
     return warn("subscription", f"it could not be checked ({fault.code})", fix)
 

@@ -26,9 +26,10 @@ class Probes:
         return JSONResponse({"status": "ok" if healthy else "starting"}, 200 if healthy else 503)
 
     async def readyz(self, _: Request) -> Response:
-        """List the dependencies by name, each with ``ok`` or the problem."""
+        """List the dependencies by name: ``ok``, perhaps with a note, or what is wrong."""
         ready = self._health.ready()
-        troubles = self._health.troubles().items()
-        states = {name: f"unavailable: {trouble}" if trouble else "ok" for name, trouble in troubles}
+        states = dict.fromkeys(troubles := self._health.troubles(), "ok")
+        states |= {name: f"ok: {note}" for name, note in self._health.notes().items()}
+        states |= {name: f"unavailable: {trouble}" for name, trouble in troubles.items() if trouble}
         status = "draining" if self._health.draining else "ready" if ready else "unready"
         return JSONResponse({"status": status, "dependencies": states}, 200 if ready else 503)

@@ -13,14 +13,20 @@ class Health:
         *,
         dependencies: Mapping[str, Callable[[], str | None]],
         for_identity: Mapping[str, Callable[[], str | None]] | None = None,
+        notes: Mapping[str, Callable[[], str | None]] | None = None,
     ) -> None:
         """``dependencies`` maps each name to a function that returns what is wrong, or None if nothing is.
 
         ``for_identity`` are the dependencies that only tell who a client is. A task whose identity provider is away
         is not ready, but the load balancer should keep it: it serves all clients that it can identify.
+
+        ``notes`` maps names of dependencies to functions that return what an operator should know although the task
+        does its work, such as an outage that is bridged for now; None if there is nothing. A note never makes the
+        task unready.
         """
         self._dependencies = dependencies
         self._for_identity = for_identity or {}
+        self._notes = notes or {}
         self._was_ready = False
         self._draining = False
 
@@ -38,6 +44,10 @@ class Health:
         found = {name: probe() for name, probe in self._dependencies.items()}
         self._was_ready = self._was_ready or not any(found.values())
         return found | {name: probe() for name, probe in self._for_identity.items()}
+
+    def notes(self) -> dict[str, str]:
+        """Return what an operator should know about dependencies that work, by name."""
+        return {name: found for name, note in self._notes.items() if (found := note())}
 
     def ready(self) -> bool:
         """Whether every dependency works and the task is not ending."""

@@ -146,7 +146,8 @@ def surrounded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 def test_an_issuer_whose_keys_cannot_be_used_is_named_and_its_tokens_are_not_judged(
     surrounded: Target, name: str
 ) -> None:
-    assert surrounded.wait_for_trouble(name)
+    assert surrounded.wait_for_trouble(name).startswith("unavailable: ")
+    assert surrounded.chain.get("/readyz").status_code == 503
     assert surrounded.answer_to(surrounded.provider.token(name)) == OVERLOAD
     assert surrounded.answer_to(surrounded.provider.token("good")) == OPENED
     assert surrounded.chain.get("/healthz").status_code == 200

@@ -95,8 +95,13 @@ def test_the_known_keys_stay_when_their_issuer_breaks(attacked: Target, name: st
     # It makes the service fetch the keys again.
     assert attacked.answer_to(unknown(attacked, name)) == OVERLOAD
     assert len(login.fetched(name)) > 1
-    assert "are in use" in attacked.wait_for_trouble(name)
+    said = attacked.wait_for_trouble(name)
+    assert said.startswith("ok: ")
+    assert said.endswith(" s ago are in use")
     assert attacked.answer_to(login.token(name)) == OPENED
+    # Nobody is refused for it, so the task is as ready as before.
+    ready = attacked.chain.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (200, "ready")
     assert attacked.asked_outside == []
 
 

@@ -19,6 +19,7 @@ import pytest
 from sse_service.auth.tokens.hs256 import HS256Verifier
 from sse_service.auth.tokens.signing import TokenSigner
 from tests.integration.chain import AWS, SECRET
+from tests.integration.not_aws import PAGES, not_aws
 from tests.integration.process import DEADLINE, Process
 
 SERVING = {
@@ -166,6 +167,16 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     ended = command(*arguments, **{**SERVING, "SSE_TOPIC_ARN": TOPIC})
     assert ended.returncode == 2
     assert ended.stderr
+
+
+@pytest.mark.parametrize("kind", ["python -m http.server", "sign-in page", "sign-in page that is XML"])
+def test_a_publish_that_aws_does_not_answer_prints_one_line_and_exits_with_1(kind: str) -> None:
+    with not_aws(PAGES[kind]) as url:
+        ended = command("publish", "--user", "42", "x", **{**SERVING, "SSE_TOPIC_ARN": TOPIC, "AWS_ENDPOINT_URL": url})
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stderr.endswith("what answered is not AWS: check AWS_ENDPOINT_URL and HTTPS_PROXY\n")
+    assert "html" not in ended.stderr
 
 
 def test_a_failed_publish_prints_one_line_and_exits_with_1() -> None:

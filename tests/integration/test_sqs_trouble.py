@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from pathlib import Path
 
 import pytest
 
+from sse_service.aws import connect_sqs
+from tests.integration.not_aws import PAGES, not_aws
 from tests.integration.sqs_stub import ABSENT, Answer
 from tests.integration.test_sqs import DENIED, EXPIRED, THROTTLED, Queue, run
 
@@ -60,3 +63,32 @@ def test_trouble_describes_the_failure_of_the_last_receive(fault: Answer, troubl
             assert consumer.trouble is None
 
     run(test)
+
+
+@pytest.mark.parametrize("kind", ["python -m http.server", "sign-in page", "sign-in page that is XML"])
+def test_credentials_that_something_other_than_aws_answers_are_trouble_and_not_the_end(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On Kubernetes a task gets its credentials from STS, for a token in a file."""
+    token = tmp_path / "token"
+    token.write_text("token")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/push")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
+
+    async def test() -> None:
+        queue = Queue()
+        async with queue.consuming() as consumer:
+            await queue.counts.until(lambda: len(queue.counts.failures) > 1)
+            assert consumer.trouble is not None
+
+    with not_aws(PAGES[kind]) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
+        monkeypatch.setattr(Queue, "connect", lambda _: connect_sqs(pollers=1))
+        run(test)

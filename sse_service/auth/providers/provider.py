@@ -105,9 +105,14 @@ class Provider:
 
     @property
     def trouble(self) -> str | None:
-        """Why the last fetch failed; None if it succeeded. It contains no addresses."""
+        """Why there are no keys; None if there are some. It contains no addresses."""
+        return self._failure if self.keys is None else None
+
+    @property
+    def note(self) -> str | None:
+        """Why the last fetch failed although there are keys to go on with; None if it succeeded or there are none."""
         if self._failure is None or self.keys is None:
-            return self._failure
+            return None
         return f"{self._failure}; keys fetched {self._clock() - self._good_at:.0f} s ago are in use"
 
     async def find(self, kid: str | None, algorithm: str) -> tuple[jwt.PyJWK, ...]:
@@ -148,7 +153,7 @@ class Provider:
                     waiter.decided.set_result(False)
 
     async def refresh(self) -> None:
-        """Fetch the keys once, and note the outcome. ``trouble`` tells it."""
+        """Fetch the keys once, and note the outcome. ``trouble`` and ``note`` tell it."""
         self._fetching = True
         try:
             fetched = await self._fetch()

@@ -34,6 +34,8 @@ from consumers.sqs.failures import explain
         ("OverLimit", "too many messages of the queue are in flight"),
         ("503", "SQS answers with an internal error"),
         ("MalformedAnswer", "something other than SQS answers the calls"),
+        ("501", "something other than SQS answers the calls"),
+        ("302", "something other than SQS answers the calls"),
     ],
 )
 def test_a_code_is_explained_in_plain_words(code: str, trouble: str) -> None:
