@@ -109,6 +109,11 @@ def credential(token: str) -> bytes:
     return hashlib.blake2b(signed.encode(), digest_size=CREDENTIAL_BYTES).digest()
 
 
+def fingerprint(token: str) -> bytes:
+    """Return the digest of a whole token (see ``Principal.fingerprint``)."""
+    return hashlib.blake2b(token.encode(), digest_size=CREDENTIAL_BYTES).digest()
+
+
 def _reason(error: Exception, issuer_setting: str) -> str:
     """Name the invalid claim. Empty if the signature is bad: PyJWT checks claims only after the signature."""
     if isinstance(error, _PayloadError):
