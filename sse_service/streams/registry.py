@@ -64,8 +64,8 @@ class StreamRegistry:
         self._catchup = CatchUp(broker=broker, metrics=metrics, greet=self._greet)
         # A dict keeps the order of opening.
         self._open: dict[Subscription, None] = {}
-        # Fingerprint of a token with open streams -> its Principal, and their number. Anybody can cause a look-up, and a
-        # search through all streams would take 2 ms.
+        # Fingerprint of a token with open streams -> its Principal, and their number. Anybody can cause a look-up, and
+        # a search through all streams would take 2 ms.
         self._tokens: dict[bytes, tuple[Principal, int]] = {}
         metrics.streams_open.set_function(self.__len__)
 
