@@ -99,6 +99,11 @@ def verified_parts(
     raise InvalidToken(internal_reason="the signature is not valid: the token was signed with another key")
 
 
+def fingerprint(token: str) -> bytes:
+    """Return the digest of a whole token (see ``Principal.fingerprint``)."""
+    return hashlib.blake2b(token.encode(), digest_size=CREDENTIAL_BYTES).digest()
+
+
 def credential(token: str) -> bytes:
     """Return the digest that identifies a token.
 
@@ -107,11 +112,6 @@ def credential(token: str) -> bytes:
     """
     signed, _, _ = token.rpartition(".")
     return hashlib.blake2b(signed.encode(), digest_size=CREDENTIAL_BYTES).digest()
-
-
-def fingerprint(token: str) -> bytes:
-    """Return the digest of a whole token (see ``Principal.fingerprint``)."""
-    return hashlib.blake2b(token.encode(), digest_size=CREDENTIAL_BYTES).digest()
 
 
 def _reason(error: Exception, issuer_setting: str) -> str:
