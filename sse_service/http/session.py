@@ -14,6 +14,8 @@ from starlette.responses import Response
 from sse_service.auth.bearer import bearer_token
 from sse_service.auth.cookie import cookie_values
 from sse_service.auth.origin import check_origin
+from sse_service.auth.tokens.verifier import fingerprint
+from sse_service.http.pacer import Pacer
 from sse_service.http.problems import problem, unauthorized
 from sse_service.model.errors import Forbidden, InvalidToken, MissingToken, Overloaded, Unavailable
 
@@ -29,7 +31,14 @@ MAX_COOKIE_BYTES = 4096
 """Maximum size of name, value and attributes (RFC 6265 section 6.1). Browsers drop larger cookies."""
 
 MAX_REVOKED_TOKENS = 12
-"""How many tokens of one request are revoked. A browser has one cookie for each domain. Each costs a verification."""
+"""How many tokens of one request are revoked. A browser has one cookie of a name for each domain. Only tokens that were
+verified count."""
+
+MAX_TRIED_TOKENS = 80
+"""How many tokens of one request are verified, the longest first. Each costs up to 80 µs, also if it is forged.
+
+A sibling subdomain can set cookies of the session's name, to crowd out the good one. For this they must be as long as
+the good one, and 16 KiB of headers have no room for 80 cookies that are longer than 200 bytes."""
 
 MAX_DOMAINS = 8
 """How many domains of a host may get an expired cookie. Bounded, because the client chooses the Host header."""
@@ -64,6 +73,9 @@ class Session:
         self._same_site = same_site
         self._domain = domain and domain.removeprefix(".").lower()
         self._secure = secure
+        # Anybody can send tokens that must be verified. Apart from that of the streams, so that neither crowd holds up
+        # the other.
+        self._pacer = Pacer()
 
     async def create(self, request: Request) -> Response:
         """Set the cookie to the token of the ``Authorization`` header. Any cookie that was sent is replaced."""
@@ -73,6 +85,7 @@ class Session:
             token = bearer_token(request)
             if token is None:
                 raise MissingToken("a token is needed: send 'Authorization: Bearer …'")
+            await self._pacer.wait()
             principal = await self._verifier.verify(token)
             self._revocations.check(principal)
         except InvalidToken as error:
@@ -80,8 +93,7 @@ class Session:
         except Forbidden as error:
             return problem(403, str(error))
         except Overloaded:
-            retry_after = str(random.randint(1, 10))  # noqa: S311  spreads load
-            return problem(503, "the token cannot be checked now: try again", headers={"Retry-After": retry_after})
+            return _try_again("the token cannot be checked now: try again")
         if self._domain and not _is_inside(self._domain, request.headers.get("host", "")):
             return problem(
                 400,
@@ -103,32 +115,55 @@ class Session:
         return response
 
     async def delete(self, request: Request) -> Response:
-        """Revoke the session's token, and expire the cookie in all domains from which the browser may have sent it."""
+        """Revoke the request's tokens, and expire the cookie in all domains from which the browser may have sent it.
+
+        If a token cannot be judged now, the answer is 503, and the cookie stays: the page needs it to try again, and
+        without it nobody could revoke a token that may be good. Tokens that are not valid are not revoked.
+        """
         try:
             # Safe without Origin: browsers send it with every DELETE, so a request without it is not from a browser.
             check_origin(request, allowed=self._allowed_origins, safe=True)
         except Forbidden as error:
             return problem(403, str(error))
-        # A browser must lose its cookie in any case. If the store is away, the broker stores the revocation later.
+        principals, all_judged = await self._principals(request)
+        # If the store is away, the broker stores the revocation later. Then the session has ended as well.
         with suppress(Unavailable):
-            await self._revoker.revoke_tokens(await self._principals(request))
+            await self._revoker.revoke_tokens(principals)
+        if not all_judged:
+            return _try_again("the session's token cannot be checked now, so it is still in force: try again")
         response = _no_content()
         self._expire(response, self._domains(request))
         return response
 
-    async def _principals(self, request: Request) -> list[Principal]:
-        """Return the users of the request's valid tokens. Nothing is revoked for a token that cannot be verified."""
-        if self._verifier is None:
-            return []
-        tokens = cookie_values(request, self._cookie_name)
+    async def _principals(self, request: Request) -> tuple[list[Principal], bool]:
+        """Return the Principals of the request's valid tokens, and whether all tokens could be judged."""
+        tokens = {fingerprint(token): token for token in self._tokens(request)}
+        if self._verifier is None or not tokens:
+            return [], True
+        await self._pacer.wait()
+        opened = self._revoker.opened_with(tokens)
+        principals = list(opened.values())
+        others = sorted((tokens[each] for each in tokens.keys() - opened.keys()), key=len, reverse=True)
+        for token in others[:MAX_TRIED_TOKENS]:
+            if len(principals) >= MAX_REVOKED_TOKENS:
+                break
+            await self._pacer.wait()
+            try:
+                principals.append(await self._verifier.verify(token))
+            except (InvalidToken, Forbidden):
+                continue
+            except Overloaded:
+                # Each further token could wait for seconds, too.
+                return principals, False
+        return principals[:MAX_REVOKED_TOKENS], True
+
+    def _tokens(self, request: Request) -> list[str]:
+        """List the cookies' values and the bearer token, if they have the form of a token."""
+        values = cookie_values(request, self._cookie_name)
         with suppress(InvalidToken):
             if (token := bearer_token(request)) is not None:
-                tokens.add(token)
-        principals = []
-        for token in list(tokens)[:MAX_REVOKED_TOKENS]:
-            with suppress(InvalidToken, Forbidden, Overloaded):
-                principals.append(await self._verifier.verify(token))
-        return principals
+                values.add(token)
+        return [value for value in values if value.count(".") == 2 and all(value.split("."))]
 
     def _domains(self, request: Request) -> list[str | None]:
         """List the domains of cookies that a browser sends to this host. None stands for the host-only cookie.
@@ -179,6 +214,11 @@ def _domains_of(host: str) -> list[str]:
     if not labels or labels[-1].isdigit():
         return []
     return [".".join(labels[start:]) for start in range(len(labels) - 1)][-MAX_DOMAINS:]
+
+
+def _try_again(detail: str) -> Response:
+    retry_after = str(random.randint(1, 10))  # noqa: S311  spreads load
+    return problem(503, detail, headers={"Retry-After": retry_after})
 
 
 def _no_content() -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +17,7 @@ class Principal:
     """When the credential was issued, in seconds since 1970; None if it does not say. Revocation compares it."""
     credential: bytes = b""
     """A digest that identifies the credential, and from which it cannot be computed; empty if it has none."""
+    fingerprint: bytes = field(default=b"", compare=False)
+    """A digest of a whole token, with its signature; empty for other credentials. Whoever sends a token with this
+    fingerprint has the token that was verified. The same ``credential`` does not prove it, because what a token says
+    may be guessed."""

@@ -60,8 +60,10 @@ def is_same_origin(request: Request) -> bool:
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
+    # HTTP/1.0 needs no Host.
+    host = request.headers.get("host", "")
     try:
-        return urlsplit(request.headers.get("origin", "")).netloc == request.headers["host"]
+        return host != "" and urlsplit(request.headers.get("origin", "")).netloc == host
     except ValueError:
         return False
 

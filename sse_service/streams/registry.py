@@ -18,7 +18,7 @@ from sse_service.streams.catchup import PAGE_EVENTS, CatchUp, complete_from
 from sse_service.streams.subscription import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sse_service.brokers.base import Broker, Page
     from sse_service.model.principal import Principal
@@ -64,6 +64,9 @@ class StreamRegistry:
         self._catchup = CatchUp(broker=broker, metrics=metrics, greet=self._greet)
         # A dict keeps the order of opening.
         self._open: dict[Subscription, None] = {}
+        # Fingerprint of a token with open streams -> its Principal, and their number. Anybody can cause a look-up, and
+        # a search through all streams would take 2 ms.
+        self._tokens: dict[bytes, tuple[Principal, int]] = {}
         metrics.streams_open.set_function(self.__len__)
 
     def __len__(self) -> int:
@@ -112,6 +115,7 @@ class StreamRegistry:
             ends_at=time.monotonic() + self._max_age_seconds * random.uniform(0.8, 1),  # noqa: S311  spreads load
         )
         self._open[subscription] = None
+        self._count_token(principal, 1)
         self._metrics.streams_opened.inc()
         _log.debug("user %s opened a stream with %d channels", principal.user, len(channels))
         if (oldest := self._limits.opened(subscription, address)) is not None:
@@ -148,6 +152,10 @@ class StreamRegistry:
         subscription.replay_from(after if after is not None and page.gap is None else complete_from(page))
         return page
 
+    def principals(self, fingerprints: Collection[bytes]) -> dict[bytes, Principal]:
+        """Return the Principals whose tokens have these fingerprints, if their streams are open, by fingerprint."""
+        return {each: self._tokens[each][0] for each in fingerprints if each in self._tokens}
+
     def end_revoked(self, revocations: Sequence[Revocation]) -> int:
         """End the streams to which these revocations apply. The table must have them. Returns how many were ended."""
         users = {revocation.user for revocation in revocations}
@@ -168,10 +176,20 @@ class StreamRegistry:
         for channel in self._hub.leave(subscription, subscription.channels):
             self._broker.unsubscribe(channel)
         del self._open[subscription]
+        self._count_token(subscription.principal, -1)
         self._limits.ended(subscription, address)
         reason = subscription.close_reason or "client"
         self._metrics.streams_closed.labels(reason).inc()
         _log.debug("a stream of user %s ended (reason: %s)", subscription.principal.user, reason)
+
+    def _count_token(self, principal: Principal, change: int) -> None:
+        if not (fingerprint := principal.fingerprint):
+            return
+        before = self._tokens[fingerprint][1] if fingerprint in self._tokens else 0
+        if before + change:
+            self._tokens[fingerprint] = (principal, before + change)
+        else:
+            del self._tokens[fingerprint]
 
 
 class OpenStream:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sse_service.model.revocations import MAX_TOKENS_PER_USER, Revocation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from sse_service.brokers.base import Broker
     from sse_service.model.principal import Principal
@@ -63,6 +63,13 @@ class Revoker:
             revocations.append(revocation)
         if revocations:
             await self._broker.revoke(revocations)
+
+    def opened_with(self, fingerprints: Collection[bytes]) -> dict[bytes, Principal]:
+        """Return the Principals of open streams of this task, by the fingerprint of their token.
+
+        They were verified when their streams opened, so they may be revoked even if their keys are gone by now.
+        """
+        return self._streams.principals(fingerprints)
 
     def _apply(self, revocations: list[Revocation]) -> int:
         return self._streams.end_revoked(self._table.merge(revocations))

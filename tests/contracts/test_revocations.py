@@ -64,6 +64,18 @@ def test_a_change_reaches_tasks_that_know_the_revocation(make_harness: MakeHarne
 
 
 @with_features(shared=True)
+def test_a_task_whose_clock_is_ahead_locks_nobody_out_on_the_others(make_harness: MakeHarness) -> None:
+    one = make_harness()
+    other = one.other_task()
+    one.table._clock = lambda: NOW + 1_800
+    one.revoke(user("1", at=NOW + 1_800, seconds=3_600))
+    wait_for(other, user("1", at=NOW + 60, seconds=3_600))
+    # The store has the time of the task that is ahead, and it changes nothing here.
+    one.revoke(user("2", seconds=3_600))
+    wait_for(other, user("1", at=NOW + 60, seconds=3_600), user("2", seconds=3_600))
+
+
+@with_features(shared=True)
 def test_a_task_that_starts_later_knows_all_before_it_is_ready(make_harness: MakeHarness) -> None:
     one = make_harness()
     revoked = [user(str(number)) for number in range(2_500)]

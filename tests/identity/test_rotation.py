@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.faults.attack_target import paced
 from tests.faults.raw_clients import Peer, connect, request
 from tests.identity.keys import SigningKey
 from tests.identity.storm import ASK_SECONDS, bystanders, p99, port_of, storm, storm_target, wait_until_askable
-from tests.identity.target import OPENED, OVERLOAD, UNAUTHORIZED, Target, environment, target
+from tests.identity.target import OPENED, OVERLOAD, SESSION, UNAUTHORIZED, Target, environment, target
 from tests.identity.test_key_sets import KEYS_FAULTS, break_keys
 from tests.identity.tokens import claims_of, token
 from tests.integration.until import until
@@ -103,6 +104,27 @@ def test_the_known_keys_stay_when_their_issuer_breaks(attacked: Target, name: st
     ready = attacked.chain.get("/readyz")
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")
     assert attacked.asked_outside == []
+
+
+def test_a_session_that_ends_while_the_keys_are_away_is_revoked_by_a_later_try(tmp_path: Path) -> None:
+    with environment(tmp_path, "one") as (login, out, queue):
+        cookie = {"Cookie": f"{SESSION}={login.token('one')}"}
+        login.kill()
+        with target(login, out, queue, ["one"]) as attacked:
+
+            def end() -> httpx.Response:
+                return attacked.chain.client.delete(f"{attacked.chain.url}/session", headers=cookie)
+
+            refused = end()
+            assert refused.status_code == 503
+            assert int(refused.headers["retry-after"]) > 0
+            assert "set-cookie" not in refused.headers
+            login.start()
+            attacked.wait_for("one")
+            answer = end()
+            assert answer.status_code == 204
+            assert "Max-Age=0" in answer.headers["set-cookie"]
+            assert attacked.answer(*cookie.items()) == UNAUTHORIZED
 
 
 def test_a_provider_that_is_away_at_the_start_is_named_and_its_users_are_admitted_when_it_comes(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import httpx
+import jwt
 import pytest
 
 from tests.integration.chain import Chain, Stream, queue_stub, service
+from tests.integration.process import DEADLINE
 from tests.integration.test_http import problem
 from tests.integration.test_identity import bearer
 from tests.integration.valkey import Valkey
@@ -103,6 +106,17 @@ def test_pages_of_other_sites_cannot_revoke(chain: Chain, headers: dict[str, str
     assert status(chain, chain.headers("kept")) == 200
 
 
+@pytest.mark.parametrize(
+    "header", ["Origin: http://evil.example", "Origin: null", "Origin:", "Sec-Fetch-Site: same-origin"]
+)
+@pytest.mark.parametrize("path", ["/revoke", "/sign-out"])
+def test_a_browsers_request_without_a_host_is_refused(chain: Chain, path: str, header: str) -> None:
+    port = int(chain.admin.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), DEADLINE) as connection:
+        connection.sendall(f"POST {path} HTTP/1.0\r\n{header}\r\nContent-Length: 0\r\n\r\n".encode())
+        assert connection.makefile("rb").readline().startswith(b"HTTP/1.1 403 ")
+
+
 def test_programs_may_revoke_under_any_host_and_the_operators_own_page_may(chain: Chain) -> None:
     assert revoke(chain, {"user": "by name"}, Host="push.internal:8001").status_code == 200
     assert revoke(chain, {"user": "by page"}, Origin=chain.admin).status_code == 200
@@ -178,6 +192,15 @@ def test_all_different_cookies_of_the_session_are_revoked(chain: Chain) -> None:
     both = "; ".join(cookie(headers)["Cookie"] for headers in tokens)
     assert chain.client.delete(f"{chain.url}/session", headers={"Cookie": both, **OWN}).status_code == 204
     assert [status(chain, headers) for headers in tokens] == [401, 401]
+
+
+def test_a_good_cookie_among_forged_ones_of_a_sibling_domain_is_revoked(chain: Chain) -> None:
+    mine = chain.headers("crowded")
+    forged = [jwt.encode({"n": number}, "x" * 32, algorithm="HS256") for number in range(40)]
+    crowd = "; ".join(f"sse_session={each}" for each in forged)
+    headers = {"Cookie": f"{crowd}; {cookie(mine)['Cookie']}", **OWN}
+    assert chain.client.delete(f"{chain.url}/session", headers=headers).status_code == 204
+    assert status(chain, mine) == 401
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from sse_service.streams.hub import Hub
 from sse_service.streams.limits import Limits
 from sse_service.streams.registry import OpenStream, StreamRegistry
 from sse_service.streams.revoker import Revoker
+from sse_service.streams.start import LIVE
 from sse_service.telemetry.health import Health
 from sse_service.telemetry.metrics import Metrics
 from tests.integration.process import DEADLINE
@@ -110,6 +111,10 @@ class Task:
             start=read_start(QueryParams({"since": since} if since else {}), last_event_id=last or ""),
             filter=filter,
         )
+
+    def open_as(self, sink: MemorySink, principal: Principal) -> OpenStream:
+        """Open a live stream of this Principal."""
+        return self.streams.open(sink=sink, principal=principal, address=None, start=LIVE, filter=None)
 
     def admit(self, *, user: str = "1", address: str = "192.0.2.1", resumes: bool = False) -> None:
         self.streams.admit(user=user, address=address, resumes=resumes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sse_service.auth.tokens.unverified import Header, read_header, read_issuer
-from sse_service.auth.tokens.verifier import credential, verified_claims
+from sse_service.auth.tokens.verifier import credential, fingerprint, verified_claims
 from sse_service.model.errors import InvalidClaim, InvalidToken
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class ProviderVerifier:
             raise InvalidToken(internal_reason="the token's alg is not in SSE_JWT_ALGORITHMS")
         if not header.is_access_token:
             raise InvalidToken(internal_reason="the typ of the token's header is not that of an access token")
-        return self._claims.principal(await self._verified(token, header), credential(token))
+        return self._claims.principal(await self._verified(token, header), credential(token), fingerprint(token))
 
     async def _verified(self, token: str, header: Header) -> dict[str, Any]:
         issuer = read_issuer(token)

@@ -41,8 +41,8 @@ class ClaimsReader:
         self._find_user = _finder(user_claim)
         self._find_groups = _finder(groups_claim)
 
-    def principal(self, claims: Mapping[str, Any], credential: bytes = b"") -> Principal:
-        """Return the user. ``credential`` is the digest of the token.
+    def principal(self, claims: Mapping[str, Any], credential: bytes = b"", fingerprint: bytes = b"") -> Principal:
+        """Return the user. ``credential`` and ``fingerprint`` are the digests of the token.
 
         Raises InvalidClaim with a text that names the invalid claim, and Forbidden for too many groups.
         """
@@ -53,7 +53,7 @@ class ClaimsReader:
         if "nbf" in claims and _seconds(claims, "nbf") > now + NBF_LEEWAY_SECONDS:
             raise InvalidClaim(f"the token's nbf claim is more than {NBF_LEEWAY_SECONDS} s in the future")
         user, groups = self.user_and_groups(claims)
-        return Principal(user, groups, expires, _issued(claims), credential)
+        return Principal(user, groups, expires, _issued(claims), credential, fingerprint)
 
     def user_and_groups(self, claims: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
         """Return the user and the groups. Raises InvalidClaim, and Forbidden for too many groups."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sse_service.auth.tokens.claims import ClaimsReader
 from sse_service.auth.tokens.shared_secrets import hs256_key
-from sse_service.auth.tokens.verifier import credential, verified_claims
+from sse_service.auth.tokens.verifier import credential, fingerprint, verified_claims
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,4 +33,4 @@ class HS256Verifier:
     async def verify(self, token: str) -> Principal:
         """Implement ``TokenVerifier``."""
         claims = verified_claims(token, self._keys, issuer=self._issuer, issuer_setting="SSE_JWT_ISSUER")
-        return self._claims.principal(claims, credential(token))
+        return self._claims.principal(claims, credential(token), fingerprint(token))

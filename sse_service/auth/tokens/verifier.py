@@ -100,6 +100,11 @@ def verified_parts(
     raise InvalidToken(internal_reason="the signature is not valid: the token was signed with another key")
 
 
+def fingerprint(token: str) -> bytes:
+    """Return the digest of a whole token (see ``Principal.fingerprint``)."""
+    return hashlib.blake2b(token.encode(), digest_size=CREDENTIAL_BYTES).digest()
+
+
 def credential(token: str) -> bytes:
     """Return the digest that identifies a token.
 

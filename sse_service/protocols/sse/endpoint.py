@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sse_service.http.pacer import Pacer
 from sse_service.http.problems import problem, unauthorized
 from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
 from sse_service.model.reasons import CloseReason, RefusalReason
-from sse_service.protocols.pacer import Pacer
 from sse_service.protocols.sse.encoding import service_event_block
 from sse_service.protocols.sse.response import HEADERS, EventStream
 from sse_service.streams.registry import EVICTED_RETRY_MS

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
+import tracemalloc
 
 import pytest
 
@@ -60,6 +62,16 @@ def table(*revocations: Revocation, clock: Clock | None = None) -> RevocationTab
 )
 def test_a_users_revocation_refuses_what_was_issued_up_to_its_second(issued: float | None, refused: bool) -> None:
     assert table(of_user()).refuses(principal(issued=issued)) is refused
+
+
+def test_a_credential_from_the_future_counts_as_old_until_its_time_has_come() -> None:
+    """Nothing tells it from one that is issued then. Only an issuer whose clock is wrong makes such a credential."""
+    clock = Clock()
+    held = table(of_user(until=NOW + 3600), clock=clock)
+    ahead = principal(issued=NOW + 1800)
+    for seconds, refused in ((0, True), (1739, True), (1740, False)):
+        clock.now = NOW + seconds
+        assert held.refuses(ahead) is refused
 
 
 def test_another_users_credentials_are_not_refused() -> None:
@@ -132,6 +144,66 @@ def test_long_user_ids_take_little_room_and_are_not_mixed_up() -> None:
     assert len(held.entries()[0].key) < 300
     # No id is short enough to be kept and equal to the name of a long one.
     assert len(user_name(long)) > MAX_NAME_LENGTH
+
+
+@pytest.mark.parametrize("user", ["x" * 64, "x" * 65, "é", "\U0001f600" * 16, "\U0001f600" * 5_000])
+def test_no_id_makes_a_revocation_take_more_room_than_the_limit_says(user: str) -> None:
+    for revocation in (of_user(user), of_token(user, 1)):
+        assert sys.getsizeof(revocation.key) <= 160
+
+
+@pytest.mark.parametrize(("users", "times"), [(10_000, 1), (10_000, 4), (1, 10_000)])
+def test_a_table_takes_no_more_memory_than_the_limit_says(users: int, times: int) -> None:
+    tracemalloc.start()
+    try:
+        held = RevocationTable(clock=Clock())
+        for each in range(users * times):
+            number = each % users
+            held.merge([of_token(f"{chr(0x1F600) * 100}{number}", number, until=2**31 + each)])
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(held) == users
+    # MAX_ENTRIES says so. An empty table takes some memory, too.
+    assert taken <= users * 700 + 20_000
+
+
+def test_tokens_that_have_expired_do_not_count_for_their_user() -> None:
+    clock = Clock()
+    held = table(of_token("42", 1, until=NOW + 60), of_token("42", 2, until=NOW + 90), clock=clock)
+    clock.now += 60
+    assert held.tokens_of("42") == 1
+    # Whoever asks for what has expired must still learn of it: the store forgets it then.
+    assert held.expire() == [of_token("42", 1).key]
+    assert held.expire() == []
+
+
+@pytest.mark.parametrize("seconds", [61, 3_600, 10**9])
+def test_a_revocation_from_the_future_locks_nobody_out_for_longer_than_the_leeway(
+    seconds: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    given = [of_user(user, at=NOW + seconds, until=NOW + 7_200) for user in ("42", "7")]
+    with caplog.at_level(logging.WARNING):
+        held = table(*given, clock=clock)
+    assert held.entries() == [of_user(user, at=NOW + 60, until=NOW + 7_200) for user in ("42", "7")]
+    assert held.refuses(principal(issued=NOW + 60))
+    clock.now += 61
+    assert not held.refuses(principal(issued=NOW + 61))
+    [record] = caplog.records
+    assert record.getMessage() == (
+        f"a revocation came from a clock that is {seconds} s ahead: it holds as if made 60 s from now; correct the "
+        "clocks of the tasks"
+    )
+
+
+def test_revocations_from_the_future_may_come_in_any_order_and_more_than_once() -> None:
+    given = [of_user(at=NOW + seconds, until=NOW + 7_200) for seconds in (-5, 0, 59, 60, 61, 3_600)]
+    for seed in range(20):
+        random.Random(seed).shuffle(given)
+        held = table(*given)
+        assert held.entries() == [of_user(at=NOW + 60, until=NOW + 7_200)]
+        assert held.merge(given) == []
 
 
 def test_at_the_limit_single_tokens_go_first_and_of_these_the_soonest_to_expire(

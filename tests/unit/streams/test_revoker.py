@@ -123,6 +123,23 @@ def test_with_too_many_revoked_tokens_all_tokens_of_the_user_are_revoked() -> No
     task.run(body)
 
 
+def test_sign_outs_whose_tokens_have_expired_do_not_count_against_the_users_other_devices() -> None:
+    task = Task()
+
+    async def body() -> None:
+        later = int(task.now) + 900
+        await task.revoker.revoke_tokens(
+            [Principal("1", (), later, None, number.to_bytes(16)) for number in range(MAX_TOKENS_PER_USER)]
+        )
+        task.now = later
+        await task.revoker.revoke_tokens([token(MAX_TOKENS_PER_USER)])
+        assert task.revocations.refuses(token(MAX_TOKENS_PER_USER))
+        assert not task.revocations.refuses(token(999))
+        assert len(task.revocations) == 1
+
+    task.run(body)
+
+
 def test_a_credential_without_a_digest_revokes_the_user() -> None:
     task = Task()
 

@@ -9,6 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
+from sse_service.auth.tokens.verifier import fingerprint
 from sse_service.model.errors import InvalidToken, Overloaded
 from tests.unit.auth.providers.signing_keys import ISSUER, SigningKey
 from tests.unit.auth.providers.verifier_setup import EC, ED, OTHER, OTHER_ISSUER, RSA, SAME_KID, SECRET, Setup, b64
@@ -28,6 +29,16 @@ def test_a_token_of_keycloak_is_accepted_with_its_nested_roles() -> None:
     assert (principal.user, principal.groups) == ("f:7", ("ops", "offline_access"))
     assert principal.issued is not None
     assert len(principal.credential) == 16
+
+
+def test_the_fingerprint_tells_a_token_from_the_same_claims_with_another_signature() -> None:
+    claims = {"jti": "one", "iat": 1, "exp": 2**31}
+    # ES256 makes another signature each time.
+    one, other = EC.sign(**claims), EC.sign(**claims)
+    verified = [Setup().verify(token) for token in (one, other, one)]
+    assert len({each.credential for each in verified}) == 1
+    assert [each.fingerprint for each in verified] == [fingerprint(one), fingerprint(other), fingerprint(one)]
+    assert fingerprint(one) != fingerprint(other)
 
 
 def test_a_token_of_cognito_is_accepted_by_its_client_id_and_groups() -> None:

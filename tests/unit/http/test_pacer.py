@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sse_service.protocols.pacer import Pacer
+from sse_service.http.pacer import Pacer
 from tests.integration.process import DEADLINE
 
 
