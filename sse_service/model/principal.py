@@ -17,3 +17,5 @@ class Principal:
     """When the credential was issued, in seconds since 1970; None if it does not say. Revocation compares it."""
     credential: bytes = b""
     """A digest that identifies the credential, and from which it cannot be computed; empty if it has none."""
+    renewable: bool = False
+    """Whether the same credential may be accepted after ``expires``. A token is refused then."""
