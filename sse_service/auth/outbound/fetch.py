@@ -14,6 +14,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from sse_service.auth.outbound.addresses import is_forbidden_address, is_forbidden_host, is_loopback
+from sse_service.auth.outbound.causes import cause_of
 from sse_service.auth.outbound.proxies import proxy_for
 from sse_service.model.errors import ServiceError
 
@@ -86,7 +87,7 @@ async def fetch(url: str, *, accept: str, seconds: float = FETCH_SECONDS) -> Doc
     except TimeoutError:
         raise FetchError(host, f"no complete answer within {seconds:g} s") from None
     except aiohttp.ClientError as error:
-        raise FetchError(host, _cause(error)) from None
+        raise FetchError(host, cause_of(error)) from None
     except ValueError:
         raise FetchError(host, "its URL is not valid") from None
 
@@ -158,22 +159,3 @@ def _max_age(cache_control: str) -> int | None:
     if match := _MAX_AGE.search(cache_control):
         return int(match[1])
     return 0 if _UNCACHED.search(cache_control) else None
-
-
-def _cause(error: aiohttp.ClientError) -> str:
-    """Say why in a few words. The errors' own texts contain addresses, and the proxy's URL with its password."""
-    match error:
-        case aiohttp.ClientConnectorCertificateError():
-            return "its certificate is not valid or not trusted"
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return "the proxy does not connect to it"
-        case aiohttp.ClientConnectorDNSError():
-            return "its name cannot be looked up"
-        case aiohttp.ClientSSLError():
-            return "the TLS handshake failed"
-        case aiohttp.ClientOSError() if error.strerror:
-            return "it cannot be reached"
-        case aiohttp.InvalidURL():
-            return "its URL, or that of the proxy, is not valid"
-        case _:
-            return "the connection failed"
