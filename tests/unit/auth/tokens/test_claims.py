@@ -51,3 +51,12 @@ def test_the_user_may_be_in_a_nested_claim() -> None:
 )
 def test_jmespath_that_fails_on_a_token_is_named(claim: str, claims: dict[str, Any]) -> None:
     assert refused(token(**claims), groups_claim=claim).startswith(f"{claim} cannot be read from the token")
+
+
+def test_a_token_with_client_id_is_good_before_and_after_the_audience_is_set() -> None:
+    """So a back end's tokens can pass both the old and the new tasks of a deploy that sets SSE_JWT_AUDIENCE."""
+    both = token(client_id="push")
+    assert verify(both).user == verify(both, audiences=["push"]).user == "42"
+    assert "no aud claim" in refused(token(), audiences=["push"])
+    assert "SSE_JWT_AUDIENCE is not set" in refused(token(aud="push"))
+    assert "client_id claim" in refused(token(client_id="other"), audiences=["push"])
