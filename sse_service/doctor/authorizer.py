@@ -10,15 +10,12 @@ from sse_service.auth.authorizer.answer import AuthorizerFailure
 from sse_service.auth.authorizer.callable import import_authorizer
 from sse_service.auth.authorizer.calls import SECONDS
 from sse_service.auth.authorizer.credentials import Credentials
-from sse_service.auth.authorizer.request import ask, open_session
+from sse_service.auth.authorizer.request import CHECK_WAY, ask, open_session
 from sse_service.doctor.report import Finding, fail, ok, warn
 from sse_service.model.errors import Forbidden, InvalidSettings, InvalidToken
 
 if TYPE_CHECKING:
     from sse_service.settings.settings import Settings
-
-_UNREACHED = ("cannot be", "has a host name", "did not answer", "closed the connection")
-"""How the reasons begin if no answer came. Their advice is the library's text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +49,7 @@ async def _ask(url: str) -> AuthorizerAnswer:
     except AuthorizerFailure as failure:
         return AuthorizerAnswer(failure=failure)
     except TimeoutError:
-        return AuthorizerAnswer(failure=AuthorizerFailure(f"did not answer within {SECONDS:g} s"))
+        return AuthorizerAnswer(failure=AuthorizerFailure(f"did not answer within {SECONDS:g} s", CHECK_WAY))
     return AuthorizerAnswer(status=200, user=principal.user)
 
 
@@ -61,10 +58,7 @@ def check_answer(url: str, answer: AuthorizerAnswer) -> Finding:
     # A query may contain a key.
     url = url.partition("?")[0]
     if answer.failure is not None:
-        reason, fix = answer.failure.reason, answer.failure.advice
-        if reason.startswith(_UNREACHED):
-            fix = "check SSE_AUTHORIZER_URL, whether the back end runs, and the security groups of both"
-        return fail("authorizer", f"{url} {reason}", fix)
+        return fail("authorizer", f"{url} {answer.failure.reason}", answer.failure.advice)
     if answer.status == 200:
         text = f"{url} lets everybody in: it names the user {answer.user[:200]} for a request without credentials"
         return fail("authorizer", text, "let it answer 401 to a request that is not signed in")

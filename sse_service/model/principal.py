@@ -21,3 +21,5 @@ class Principal:
     """A digest of a whole token, with its signature; empty for other credentials. Whoever sends a token with this
     fingerprint has the token that was verified. The same ``credential`` does not prove it, because what a token says
     may be guessed."""
+    renewable: bool = False
+    """Whether the same credential may be accepted after ``expires``. A token is refused then."""

@@ -77,9 +77,11 @@ class Timer:
             if subscription.tick(seconds) and self._watched.get(subscription, _NOT_ASKED).bytes is None:
                 self._watched[subscription] = _NOT_ASKED
             if subscription.principal.expires <= now:
-                subscription.close(CloseReason.EXPIRED, reconnect=False)
+                subscription.close(
+                    CloseReason.EXPIRED, reconnect=subscription.principal.renewable, retry_ms=_retry_ms()
+                )
             elif subscription.ends_at <= age:
-                subscription.close(CloseReason.MAX_AGE, retry_ms=random.randint(1000, 5000))  # noqa: S311  spreads load
+                subscription.close(CloseReason.MAX_AGE, retry_ms=_retry_ms())
             elif subscription.idle and here.offset - subscription.last_id > self._stale_us:
                 subscription.write_position(position)
             elif subscription.silent_seconds + TICK_SECONDS * 1.5 > self._heartbeat:
@@ -115,3 +117,7 @@ class Timer:
                 subscription.cut(CloseReason.SLOW)
             if number % SLICE == 0:
                 await asyncio.sleep(0)
+
+
+def _retry_ms() -> int:
+    return random.randint(1000, 5000)  # noqa: S311  spreads load

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 from starlette.requests import HTTPConnection
@@ -23,6 +24,10 @@ async def authorize(connection: HTTPConnection) -> dict[str, Any] | None:
             raise Forbidden
         case "broken":
             raise KeyError("a row of the table of keys")
+        case "exit":
+            sys.exit(3)
+        case "brief":
+            return {"user": "42", "expires_in": 1.5}
         case "hang":
             await asyncio.sleep(30)
             return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from urllib.parse import urlsplit
 
@@ -43,10 +45,15 @@ def test_an_answer_may_have_64_kb_and_other_fields(asking: Chain) -> None:
     assert opened(asking, by_cookie("long-answer")) == 200
 
 
-def test_the_stream_ends_when_the_answer_expires(asking: Chain) -> None:
+def test_a_stream_ends_when_the_answer_expires_and_the_next_one_with_the_same_cookie_resumes(asking: Chain) -> None:
     with stream_of(asking, by_cookie("brief")) as stream:
         stream.wait_for_end()
-        assert '"expired"' in stream.messages[-1].data
+        assert json.loads(stream.messages[-1].data) == {"reason": "expired", "reconnect": True}
+        [*_, retry] = re.findall(rb"retry: (\d+)", stream.raw)
+        assert 1000 <= int(retry) <= 5000
+        last = stream.messages[0].id
+    with stream_of(asking, by_cookie("brief", **{"Last-Event-ID": last})) as stream:
+        assert json.loads(stream.messages[0].data)["resumed"]
 
 
 def test_the_back_end_gets_cookie_and_authorization_to_the_byte_and_nothing_else_of_the_client(

@@ -61,6 +61,26 @@ def test_an_answer_that_says_nothing_is_overload_and_never_a_401(asking: Chain, 
     assert asking.get("/readyz").json()["dependencies"]["authorizer"] == "ok"
 
 
+def test_a_request_that_the_back_end_cannot_read_is_overload_and_does_not_make_the_service_unready(
+    backend: str, queue: str
+) -> None:
+    with service(queue, authorizer_url=backend, log_level="info") as chain:
+        for who in ("bad-request", "too-large.1", "too-large.2"):
+            assert is_told_to_come_back(chain, by_cookie(who))
+            ready = chain.get("/readyz")
+            assert ready.status_code == 200
+            assert ready.json()["dependencies"]["authorizer"] == "ok"
+        opened(chain, by_cookie("hang-up"))
+        chain.process.wait_for("the authorizer did not answer")
+        lines = [line for line in chain.process.output.splitlines() if "the authorizer " in line]
+        assert [line.partition("the authorizer ")[2].partition(":")[0] for line in lines] == [
+            "answered 400 to a request",
+            "answered 431 to a request",
+            "did not answer",
+        ]
+        assert "16 KiB" in lines[1]
+
+
 def test_the_log_says_once_what_to_mend(backend: str, queue: str) -> None:
     with service(queue, authorizer_url=backend, log_level="info") as chain:
         for who in ("redirect.1", "redirect.2", "html.1", "html.2", "redirect.3", "good", "redirect.4", "good2"):
@@ -137,7 +157,9 @@ def test_a_back_end_that_was_away_is_asked_again_without_a_restart(queue: str) -
         assert opened(chain, by_cookie("known")) == 200
         process.__exit__()
         assert is_told_to_come_back(chain, by_cookie("unknown"))
-        assert chain.get("/readyz").json()["dependencies"]["authorizer"] == "unavailable: it cannot be reached"
+        assert chain.get("/readyz").json()["dependencies"]["authorizer"] == (
+            "unavailable: it did not answer: it cannot be reached"
+        )
         assert chain.get("/healthz").status_code == 200
         assert opened(chain, by_cookie("known")) == 200
         with backend_process(urlsplit(url).port or 0):

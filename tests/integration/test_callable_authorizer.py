@@ -39,6 +39,12 @@ def test_the_code_names_the_user(with_code: Chain) -> None:
         assert stream.data == ["for ann", "for the group"]
 
 
+def test_a_stream_of_a_user_whom_the_code_named_may_come_back_when_it_expires(with_code: Chain) -> None:
+    with stream_of(with_code, {"X-Key": "brief"}) as stream:
+        stream.wait_for_end()
+        assert '"reason":"expired","reconnect":true' in stream.messages[-1].data
+
+
 @pytest.mark.parametrize(
     ("headers", "status", "text"),
     [
@@ -54,7 +60,7 @@ def test_the_code_refuses_with_its_own_text(with_code: Chain, headers: dict[str,
     assert text in problem(response)
 
 
-@pytest.mark.parametrize("fault", ["broken", "text", "hang"])
+@pytest.mark.parametrize("fault", ["broken", "text", "hang", "exit"])
 def test_code_that_fails_is_overload_and_never_a_401(with_code: Chain, fault: str) -> None:
     assert is_told_to_come_back(with_code, {"X-Key": fault})
     assert with_code.get("/readyz").json()["dependencies"]["authorizer"].startswith("unavailable: it ")

@@ -100,13 +100,14 @@ class Task:
         expires: int = NEVER,
         issued: float | None = None,
         credential: bytes = b"",
+        renewable: bool = False,
         last: str | None = None,
         since: str | None = None,
         filter: Filter | None = None,  # noqa: A002  the vocabulary's word
     ) -> OpenStream:
         return self.streams.open(
             sink=sink,
-            principal=Principal(user, groups, expires, issued, credential),
+            principal=Principal(user, groups, expires, issued, credential, renewable),
             address=address,
             start=read_start(QueryParams({"since": since} if since else {}), last_event_id=last or ""),
             filter=filter,

@@ -78,6 +78,7 @@ class ALBKeys:
     ) -> None:
         """``fetch`` returns what is at a URL, or raises FetchError."""
         self._url = url
+        self._host = urlsplit(url).hostname
         self._fetch = fetch
         self._clock = clock
         self._keys: dict[str, tuple[jwt.PyJWK, float]] = {}
@@ -147,7 +148,11 @@ class ALBKeys:
             self._unknown = {known: at for known, at in self._unknown.items() if self._is_recent(at)}
             self._unknown[kid] = self._clock()
         except ValueError:
-            self._fail(f"{urlsplit(self._url).hostname}: its answer is not a public key on P-256")
+            self._fail(f"{self._host}: its answer is not a public key on P-256")
+            return
+        # Catch everything: all requests that wait for this key would raise it too.
+        except Exception as error:
+            self._fail(f"{self._host}: unexpected {type(error).__name__}", error)
             return
         else:
             self._keys.pop(kid, None)
@@ -159,11 +164,12 @@ class ALBKeys:
     def _is_recent(self, at: float) -> bool:
         return self._clock() - at < UNKNOWN_SECONDS
 
-    def _fail(self, failure: str) -> None:
+    def _fail(self, failure: str, error: Exception | None = None) -> None:
         if self.trouble is None:
             _log.warning(
                 "the load balancer's keys cannot be fetched (%s). Clients whose key is not known are told to come back",
                 failure,
+                exc_info=error,
             )
         self._failure, self._failed_at = failure, self._clock()
 

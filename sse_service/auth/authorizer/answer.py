@@ -25,17 +25,28 @@ class AuthorizerFailure(Exception):  # noqa: N818  the word of its log line
     """The authorizer did not say who sent a request.
 
     The texts are written after "the authorizer". ``reason`` is public, and one of few: each is logged once. ``advice``
-    says what to do, or more of what went wrong. Neither contains anything of the request or of the answer.
+    says what to do. Of the answer they contain at most the status, and of an exception at most the type's name:
+    anything else may repeat a secret of the request.
     """
 
-    def __init__(self, reason: str, advice: str = "") -> None:
+    def __init__(
+        self, reason: str, advice: str = "", *, of_request: bool = False, error: BaseException | None = None
+    ) -> None:
+        """``of_request`` means that only this request is at fault, so others may get an answer.
+
+        ``error`` is what the operator's own code raised. Its traceback is logged.
+        """
         super().__init__(reason, advice)
         self.reason = reason
         self.advice = advice
+        self.of_request = of_request
+        self.error = error
 
 
 def principal_of(answer: object, *, issued: float, credential: bytes) -> Principal:
     """Return the user that an answer names. ``issued`` is when the authorizer was asked.
+
+    The user is renewable: when ``expires_in`` is over, the authorizer decides anew about the same credential.
 
     Raises AuthorizerFailure, and Forbidden for too many groups.
     """
@@ -48,7 +59,7 @@ def principal_of(answer: object, *, issued: float, credential: bytes) -> Princip
             "gave no expires_in, or one that is no number of seconds",
             f"it must be a number above 0 and at most {MAX_EXPIRES_IN}, 400 days",
         )
-    return Principal(_user(answer), _groups(answer), int(issued + expires_in), issued, credential)
+    return Principal(_user(answer), _groups(answer), int(issued + expires_in), issued, credential, renewable=True)
 
 
 def _user(answer: Mapping[str, object]) -> str:

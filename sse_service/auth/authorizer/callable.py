@@ -73,18 +73,26 @@ class CallableAuthorizer:
         issued = time.time()
         try:
             answer = await self._authorize(request)
+            if answer is None:
+                raise InvalidToken(NOT_SIGNED_IN)
+            return principal_of(answer, issued=issued, credential=credential)
         except InvalidToken as error:
             raise InvalidToken(str(error) or NOT_SIGNED_IN) from None
         except Forbidden as error:
             raise Forbidden(str(error) or NOT_ALLOWED) from None
+        except AuthorizerFailure:
+            raise
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is None or task.cancelling():
                 raise
             # A task of the code's own was cancelled. Passed on, this would end the request without an answer.
             raise AuthorizerFailure("failed with CancelledError", "a task for which it waits was cancelled") from None
-        if answer is None:
-            raise InvalidToken(NOT_SIGNED_IN)
-        return principal_of(answer, issued=issued, credential=credential)
+        except GeneratorExit:
+            # The event loop has ended, and nobody waits for an answer.
+            raise
+        # The code may raise anything. Passed on, the SystemExit of sys.exit() would end the service.
+        except BaseException as error:
+            raise AuthorizerFailure(f"failed with {type(error).__name__}", error=error) from None
 
 
 def import_authorizer(name: str) -> Authorize:

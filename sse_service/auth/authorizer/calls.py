@@ -77,9 +77,9 @@ class AuthorizerCalls:
             raise
         except AuthorizerFailure as failure:
             raise self._failed(failure) from None
-        # Catch everything: what the operator's own code raises is not known here.
+        # Catch everything: whoever asks must get an answer. The text is not logged, because it may repeat the request.
         except Exception as error:
-            raise self._failed(AuthorizerFailure(f"failed with {type(error).__name__}"), cause=error) from None
+            raise self._failed(AuthorizerFailure(f"failed with {type(error).__name__}")) from None
         finally:
             self._calls -= 1
         self._answered("user")
@@ -107,16 +107,18 @@ class AuthorizerCalls:
         if self._is_new(_AGAIN):
             _log.info("the authorizer answers again, after %.1f s", self._clock() - self._failing_since)
 
-    def _failed(self, failure: AuthorizerFailure, *, cause: Exception | None = None) -> Overloaded:
+    def _failed(self, failure: AuthorizerFailure) -> Overloaded:
         """Note a failure, and return what the client gets."""
         self._metrics.authorizer_answers.labels("failed").inc()
-        if self._failure is None:
-            self._failing_since = self._clock()
-            self._forget_old_lines()
-        self._failure = failure.reason, self._clock()
+        # A request's own fault begins no outage. Otherwise any client could make /readyz report one.
+        if not failure.of_request:
+            if self._failure is None:
+                self._failing_since = self._clock()
+                self._forget_old_lines()
+            self._failure = failure.reason, self._clock()
         text = f"{failure.reason}: {failure.advice}" if failure.advice else failure.reason
         level = logging.WARNING if self._is_new(failure.reason) else logging.DEBUG
-        _log.log(level, "the authorizer %s", text, exc_info=cause)
+        _log.log(level, "the authorizer %s", text, exc_info=failure.error)
         return Overloaded(RefusalReason.IDENTITY)
 
     def _is_new(self, line: str) -> bool:

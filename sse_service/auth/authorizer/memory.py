@@ -18,7 +18,7 @@ MAX_ANSWERS = 10_000
 """As many as a task has streams by default."""
 
 MAX_BYTES = 16 * 1024 * 1024
-"""Memory for all answers together. One with 100 long groups may take 64 kB."""
+"""Memory for all answers together. Most take less than 1 kB, and the largest possible one takes 340 kB."""
 
 
 class AuthorizerMemory:
@@ -26,34 +26,39 @@ class AuthorizerMemory:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        # Digest -> Principal, and when to forget it. The oldest is first.
-        self._answers: dict[bytes, tuple[Principal, float]] = {}
+        # Digest -> Principal, when to forget it, and its size. The oldest is first.
+        self._answers: dict[bytes, tuple[Principal, float, int]] = {}
         self._bytes = 0
 
     def get(self, digest: bytes) -> Principal | None:
         """Return the user of this credential, if it is remembered."""
-        principal, until = self._answers.get(digest, (None, 0.0))
+        principal, until, _ = self._answers.get(digest, (None, 0.0, 0))
         return principal if until > self._clock() else None
 
     def put(self, digest: bytes, principal: Principal, *, seconds: float) -> None:
         """Remember an answer that is good for ``seconds``."""
         self.forget(digest)
-        self._answers[digest] = principal, self._clock() + min(seconds, REMEMBER_SECONDS)
-        self._bytes += _size(principal)
+        size = _size(principal)
+        self._answers[digest] = principal, self._clock() + min(seconds, REMEMBER_SECONDS), size
+        self._bytes += size
         while len(self._answers) > MAX_ANSWERS or self._bytes > MAX_BYTES or self._is_oldest_expired():
             self.forget(next(iter(self._answers)))
 
     def forget(self, digest: bytes) -> None:
         """Forget an answer, if there is one."""
         if digest in self._answers:
-            principal, _ = self._answers.pop(digest)
-            self._bytes -= _size(principal)
+            *_, size = self._answers.pop(digest)
+            self._bytes -= size
 
     def _is_oldest_expired(self) -> bool:
-        _, until = next(iter(self._answers.values()), (None, float("inf")))
+        _, until, _ = next(iter(self._answers.values()), (None, float("inf"), 0))
         return until <= self._clock()
 
 
 def _size(principal: Principal) -> int:
-    """Estimate an answer's memory: its texts, and 500 bytes for the rest."""
-    return 500 + sum(map(sys.getsizeof, (principal.user, *principal.groups)))
+    """Estimate an answer's memory: its texts, and 500 bytes for the rest.
+
+    Python may add the UTF-8 form to a text that is not ASCII when it is first sent, so it is counted from the start.
+    """
+    texts = (principal.user, *principal.groups)
+    return 500 + sum(sys.getsizeof(text) + (0 if text.isascii() else len(text.encode())) for text in texts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from sse_service.auth.authorizer.answer import (
     MUST_REFUSE,
@@ -17,6 +18,7 @@ from sse_service.auth.authorizer.answer import (
     principal_of,
 )
 from sse_service.auth.authorizer.calls import PLACES
+from sse_service.auth.outbound.causes import cause_of
 from sse_service.auth.outbound.proxies import proxy_for
 from sse_service.model.errors import Forbidden, InvalidToken
 
@@ -28,6 +30,16 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES = 65_536
 """Limit of an answer's body. A user and 100 groups need a few kilobytes."""
+
+CHECK_WAY = "check SSE_AUTHORIZER_URL, whether the back end runs, the security groups of both, and HTTPS_PROXY"
+"""What to do if no answer came."""
+
+_NOT_OF_REQUEST = (404, 405, 407, 408, 429)
+"""Statuses from 400 to 499 that any request may get: the path is wrong, a proxy is in the way, or there are too many.
+
+Any other one is about this request. A server answers 400 or 431 to headers that are too long for it, and anybody can
+send such headers.
+"""
 
 _HEADERS = {
     "Accept": "application/json",
@@ -68,7 +80,8 @@ async def ask(session: aiohttp.ClientSession, url: str, credentials: Credentials
             _check_status(response.status)
             body = await _body(response)
     except (aiohttp.ClientError, OSError) as error:
-        raise _failure(error) from None
+        cause = cause_of(error, URL(url).host or "")
+        raise AuthorizerFailure(f"did not answer: {cause}", CHECK_WAY) from None
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -84,11 +97,19 @@ def _check_status(status: int) -> None:
         raise InvalidToken(NOT_SIGNED_IN)
     if status == 403:
         raise Forbidden(NOT_ALLOWED)
+    if 400 <= status < 500 and status not in _NOT_OF_REQUEST:
+        raise AuthorizerFailure(
+            f"answered {status} to a request",
+            "it must answer 200, 401 or 403, even if the request has 16 KiB of headers",
+            of_request=True,
+        )
     advice = "it must answer 200, 401 or 403"
     if 300 <= status < 400:
         advice = MUST_REFUSE
     elif status in (404, 405):
         advice = "correct SSE_AUTHORIZER_URL, or let the back end answer a GET there"
+    elif status == 407:
+        advice = "the proxy wants a password: check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
     elif status >= 500:
         advice = "the back end's own log should say why"
     raise AuthorizerFailure(f"answered {status}", advice)
@@ -105,24 +126,3 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
         if len(body) > MAX_ANSWER_BYTES:
             raise AuthorizerFailure(f"answered with more than {MAX_ANSWER_BYTES} bytes", MUST_REFUSE)
     return bytes(body)
-
-
-def _failure(error: Exception) -> AuthorizerFailure:
-    """Say why there is no answer. The library's text is left out if it may contain the proxy's URL: its password."""
-    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError | aiohttp.InvalidURL):
-        return AuthorizerFailure("does not answer through the proxy", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
-    return AuthorizerFailure(_reason(error), str(error))
-
-
-def _reason(error: Exception) -> str:
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return "has a host name that cannot be resolved"
-        case aiohttp.ClientSSLError():
-            return "cannot be reached with TLS"
-        case aiohttp.ClientConnectorError():
-            return "cannot be reached"
-        case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():
-            return "did not answer in HTTP"
-        case _:
-            return "closed the connection without an answer"

@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from sse_service.auth.outbound.addresses import is_forbidden_address, is_forbidden_host, is_loopback
+from sse_service.auth.outbound.causes import cause_of
 from sse_service.auth.outbound.proxies import proxy_for
 from sse_service.model.errors import ServiceError
 
@@ -100,7 +101,7 @@ async def fetch(url: str, *, accept: str, seconds: float = FETCH_SECONDS) -> Doc
     except TimeoutError:
         raise FetchError(host, f"no complete answer within {seconds:g} s") from None
     except aiohttp.ClientError as error:
-        raise FetchError(host, _cause(error, host)) from None
+        raise FetchError(host, cause_of(error, host)) from None
     except ValueError:
         raise FetchError(host, "its URL is not valid") from None
 
@@ -227,27 +228,3 @@ def _max_age(cache_control: str) -> int | None:
     if match := _MAX_AGE.search(cache_control):
         return int(match[1])
     return 0 if _UNCACHED.search(cache_control) else None
-
-
-def _cause(error: aiohttp.ClientError, host: str) -> str:
-    """Say why the document of this host was not fetched, in a few words.
-
-    The errors' own texts contain addresses, and the proxy's URL with its password.
-    """
-    match error:
-        case aiohttp.ClientConnectorCertificateError():
-            return "its certificate is not valid or not trusted"
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return "the proxy does not connect to it"
-        case aiohttp.ClientConnectorDNSError() if error.host != host:
-            return "the proxy's name cannot be looked up"
-        case aiohttp.ClientConnectorDNSError():
-            return "its name cannot be looked up"
-        case aiohttp.ClientSSLError():
-            return "the TLS handshake failed"
-        case aiohttp.ClientOSError() if error.strerror:
-            return "it cannot be reached"
-        case aiohttp.InvalidURL():
-            return "its URL is not valid"
-        case _:
-            return "the connection failed"

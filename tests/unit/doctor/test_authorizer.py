@@ -18,7 +18,6 @@ URL = "http://backend.internal/who"
         (AuthorizerAnswer(status=403), Level.WARN, "let it answer 401"),
         (AuthorizerAnswer(status=200, user="42"), Level.FAIL, "lets everybody in: it names the user 42"),
         (AuthorizerAnswer(failure=AuthorizerFailure("answered 502", "look at its log")), Level.FAIL, "look at its log"),
-        (AuthorizerAnswer(failure=AuthorizerFailure("cannot be reached", "[Errno]")), Level.FAIL, "security groups"),
     ],
 )
 def test_each_answer_has_its_level_and_advice(answer: AuthorizerAnswer, level: Level, word: str) -> None:

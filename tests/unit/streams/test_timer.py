@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from contextlib import ExitStack
 
@@ -238,3 +239,19 @@ def test_a_stream_ends_at_its_maximum_age_and_may_reconnect() -> None:
 
     task.run(later)
     assert "stream.close" not in young.types
+
+
+def test_a_stream_whose_credential_expires_may_reconnect_only_if_the_same_one_may_be_accepted_again() -> None:
+    for renewable in (False, True):
+        task, sink = Task(), MemorySink()
+
+        async def body(task: Task = task, sink: MemorySink = sink, *, renewable: bool = renewable) -> None:
+            with task.open(sink, expires=0, renewable=renewable) as subscription:
+                await wait_until(lambda: subscription.live)
+                await run_ticks(make_timer(task), 1)
+                assert subscription.close_reason is CloseReason.EXPIRED
+
+        task.run(body)
+        assert json.loads(sink.messages[-1].data) == {"reason": "expired", "reconnect": renewable}
+        [*_, retry] = re.findall(rb"retry: (\d+)", sink.written)
+        assert 1000 <= int(retry) <= 5000

@@ -20,12 +20,16 @@ class Endpoint:
         self.keys = {kid: pem(key) for kid, key in keys.items()}
         self.asked: list[str] = []
         self.away = False
+        self.fault: Exception | None = None
+        """What no endpoint should make the client raise."""
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def fetch(self, url: str) -> bytes:
         self.asked.append(url)
         await self.gate.wait()
+        if self.fault is not None:
+            raise self.fault
         if self.away:
             raise FetchError("keys.example.com", "it cannot be reached")
         kid = url.removeprefix(URL)

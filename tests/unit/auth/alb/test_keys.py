@@ -164,6 +164,21 @@ async def test_an_endpoint_that_is_away_is_overload_and_trouble_until_it_answers
     assert keys.trouble is None
 
 
+async def test_an_error_that_nobody_expected_is_overload_and_logged_with_its_traceback(
+    keys: ALBKeys, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint.fault = RuntimeError("a bug")
+    for result in await asyncio.gather(*(keys.key(KID) for _ in range(3)), return_exceptions=True):
+        assert isinstance(result, Overloaded)
+    assert keys.trouble == "keys.example.com: unexpected RuntimeError"
+    [line] = caplog.records
+    assert line.exc_info is not None
+    assert line.exc_info[1] is endpoint.fault
+    endpoint.fault = None
+    assert await keys.key(KID)
+    assert keys.trouble is None
+
+
 async def test_trouble_ends_by_itself_because_without_a_request_nothing_is_fetched(
     keys: ALBKeys, endpoint: Endpoint, clock: Clock
 ) -> None:

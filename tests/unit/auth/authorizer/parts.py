@@ -15,7 +15,7 @@ from sse_service.model.principal import Principal
 from tests.integration.process import DEADLINE
 
 ANSWER: dict[str, Any] = {"user": "42", "groups": ["ops"], "expires_in": 900}
-PRINCIPAL = Principal("42", ("ops",), 1900, 1000.0, b"digest")
+PRINCIPAL = Principal("42", ("ops",), 1900, 1000.0, b"digest", renewable=True)
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

@@ -21,7 +21,7 @@ from tests.unit.auth.authorizer.parts import ANSWER, request
 
 def test_an_answer_is_a_user_with_groups_and_an_expiry() -> None:
     principal = principal_of({**ANSWER, "name": "Ann"}, issued=1000.5, credential=b"c")
-    assert principal == Principal("42", ("ops",), 1900, 1000.5, b"c")
+    assert principal == Principal("42", ("ops",), 1900, 1000.5, b"c", renewable=True)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,21 @@ def test_a_timeout_of_the_codes_own_is_an_exception_like_any_other() -> None:
     run(body)
 
 
+@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), BaseException("odd")])
+def test_code_that_would_end_the_process_is_overload_and_logged(
+    raised: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def authorize(_: HTTPConnection) -> None:
+        raise raised
+
+    with pytest.raises(Overloaded):
+        by_code(authorize)
+    [line] = caplog.records
+    assert line.getMessage() == f"the authorizer failed with {type(raised).__name__}"
+    assert line.exc_info is not None
+    assert line.exc_info[1] is raised
+
+
 CODE = """
 class Keys:
     async def __call__(self, connection): ...

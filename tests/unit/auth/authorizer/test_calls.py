@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import orjson
 import pytest
 
 from sse_service.auth.authorizer.answer import AuthorizerFailure
@@ -57,6 +58,20 @@ def test_an_answer_that_has_expired_takes_no_room() -> None:
     assert memory.get(b"expired") is None
     memory.put(b"next", PRINCIPAL, seconds=60)
     assert memory.get(b"next") is PRINCIPAL
+
+
+def test_a_text_that_grows_when_it_is_sent_leaves_the_limit_as_it_is() -> None:
+    memory = AuthorizerMemory(clock=lambda: 0.0)
+    for number in range(100):
+        sent = Principal("é" * 65_536 + str(number), (), 1900)
+        memory.put(b"sent", sent, seconds=60)
+        # Python keeps the UTF-8 form beside the text from now on.
+        orjson.dumps(sent.user)
+        memory.forget(b"sent")
+    large = Principal("u" * 65_536, (), 1900)
+    for number in range(MAX_BYTES // 65_536 + 1):
+        memory.put(b"%d" % number, large, seconds=60)
+    assert memory.get(b"0") is None
 
 
 # The calls
@@ -131,6 +146,48 @@ def test_a_line_is_logged_once_for_each_change_and_not_twice_within_half_a_minut
         "the authorizer answered 500: see there",
         "the authorizer answers again, after 3600.0 s",
     ]
+
+
+def test_the_fault_of_one_request_is_logged_once_and_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        calls = Calls()
+        failure = AuthorizerFailure("answered 431 to a request", "see there", of_request=True)
+        for _ in range(3):
+            error = await calls.ask(failure)
+            assert isinstance(error, Overloaded)
+            assert error.reason is RefusalReason.IDENTITY
+            assert calls.calls.trouble is None
+            await calls.ask(PRINCIPAL)
+        assert calls.metrics.registry.get_sample_value("sse_authorizer_answers_total", {"answer": "failed"}) == 3
+
+    with caplog.at_level(logging.INFO):
+        run(body)
+    assert [each.getMessage() for each in caplog.records] == ["the authorizer answered 431 to a request: see there"]
+
+
+def test_the_fault_of_one_request_neither_hides_nor_ends_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        calls = Calls()
+        await calls.ask(AuthorizerFailure("answered 500"))
+        await calls.ask(AuthorizerFailure("answered 431 to a request", of_request=True))
+        assert calls.calls.trouble == "it answered 500"
+        calls.now += 5
+        await calls.ask(PRINCIPAL)
+
+    with caplog.at_level(logging.INFO):
+        run(body)
+    assert caplog.messages[-1] == "the authorizer answers again, after 5.0 s"
+
+
+def test_what_an_exception_says_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        calls = Calls()
+        assert isinstance(await calls.ask(RuntimeError("s=marked-cookie")), Overloaded)
+        assert calls.calls.trouble == "it failed with RuntimeError"
+
+    run(body)
+    assert "the authorizer failed with RuntimeError" in caplog.text
+    assert "marked-cookie" not in caplog.text
 
 
 def test_at_most_64_calls_run_and_those_that_wait_are_limited_too() -> None:

@@ -307,8 +307,15 @@ def test_a_server_without_tls_is_told() -> None:
         asyncio.run(body())
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", b"SSH-2.0-x\r\n\r\n"])
-def test_a_connection_that_breaks_is_told(answer: bytes) -> None:
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (b"", "the connection failed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", "the connection failed"),
+        (b"SSH-2.0-x\r\n\r\n", "what it sent is not HTTP"),
+    ],
+)
+def test_a_connection_that_breaks_is_told(answer: bytes, cause: str) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
@@ -318,7 +325,7 @@ def test_a_connection_that_breaks_is_told(answer: bytes) -> None:
         async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
             await fetch_json(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/keys")
 
-    with pytest.raises(FetchError, match="the connection failed"):
+    with pytest.raises(FetchError, match=cause):
         asyncio.run(body())
 
 
