@@ -38,8 +38,8 @@ FORM = """<!doctype html><title>Sign in</title><link rel="icon" href="data:,"><h
 class Provider:
     """The endpoints.
 
-    When the process ends, only this is lost: codes that were not redeemed yet, who is signed in, and which refresh tokens
-    were revoked.
+    When the process ends, only this is lost: codes that were not redeemed yet, who is signed in, and which refresh
+    tokens were revoked.
     """
 
     def __init__(self, directory: Path, origin: str) -> None:
