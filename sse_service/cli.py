@@ -26,7 +26,7 @@ from sse_service.doctor.run import run_checks
 from sse_service.http.sockets import listen, listen_for_admin, url
 from sse_service.identity import signer_of
 from sse_service.model.errors import InvalidSettings
-from sse_service.settings.names import unknown_variables
+from sse_service.settings.names import closest_setting, unknown_variables
 from sse_service.settings.settings import Settings
 from sse_service.task import run
 from sse_service.telemetry import logs
@@ -55,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = Settings()
         logs.configure(settings.log_level, settings.log_format)
         for name in unknown_variables(os.environ):
-            _log.warning("%s is not a setting of this service: it is ignored", name)
+            meant = closest_setting(name)
+            hint = f". Did you mean {meant}?" if meant else ""
+            _log.warning("%s is not a setting of this service: it is ignored%s", name, hint)
         return _COMMANDS[arguments.command](arguments, settings)
     except InvalidSettings as error:
         return _fail(str(error), 2)
@@ -109,6 +111,8 @@ def _check_serving(settings: Settings) -> None:
             "SSE_MAX_STREAMS_PER_ADDRESS is set and SSE_TRUSTED_PROXIES is not: behind a load balancer all clients "
             "count as one address. Set SSE_TRUSTED_PROXIES to the load balancer's networks"
         )
+    if "jwt_algorithms" in settings.model_fields_set and not settings.has_provider:
+        _log.warning("SSE_JWT_ALGORITHMS has no effect without SSE_OIDC_ISSUERS or SSE_JWKS_URL")
 
 
 def _check_region() -> None:

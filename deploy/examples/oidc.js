@@ -2,8 +2,10 @@
 // (RFC 7636) and refresh tokens. Register the page at the provider as a public client, with the page's URL as redirect
 // URI and its origin as allowed origin.
 //
-//   if (await signedIn()) follow({ session, userChanged: () => signIn(), … }); // push.js
-//   else await signIn();
+//   if (await signedIn()) {
+//     const push = follow({ session, userChanged: () => location.reload(), … }); // push.js
+//     tabs.addEventListener("message", push.reopen); // it finds that the user has signed out in another tab
+//   } else button.onclick = signIn; // not at once: the provider may still know a user who has signed out
 
 export const ISSUER = "https://login.example.com"; // as in SSE_OIDC_ISSUERS
 export const CLIENT = "push-page"; // the client id
@@ -17,6 +19,9 @@ let endpoints = null;
 let renewing = null;
 // In memory only: what is in localStorage, a script that gets into the page later can read too.
 let tokens = null;
+// Tells of a sign-out in another tab. Each tab ends its own tokens, and not the cookie, which may be of a new sign-in.
+export const tabs = new BroadcastChannel("push-sign-out");
+tabs.addEventListener("message", () => tokens && end("omit").catch(console.error));
 
 // Leaves the page for the provider's sign-in, which comes back with a code.
 export async function signIn() {
@@ -76,18 +81,37 @@ export async function session() {
   return { user, expires_in: Math.max(1, (used.expiresAt - Date.now()) / 1000) };
 }
 
-// Ends the session of the push service. The provider still knows the user: its end_session_endpoint ends that.
+// Ends the session of the push service in all tabs. Only the provider's end_session_endpoint ends the sign-in there.
 export async function signOut() {
+  tabs.postMessage("signed out");
+  await end("include");
+}
+
+async function end(credentials) {
+  const old = tokens;
   tokens = null;
-  const ended = await fetch(`${PUSH}/session`, { method: "DELETE", credentials: "include" });
+  const headers = old ? { Authorization: `Bearer ${old.access_token}` } : {};
+  const asked = fetch(`${PUSH}/session`, { method: "DELETE", credentials, headers });
+  revoke(old).catch(console.error); // whatever comes of it, the user is signed out here
+  const ended = await asked;
   if (!ended.ok) throw new Error(`session: ${ended.status} ${await ended.text()}`);
+}
+
+// Ends the refresh token at the provider (RFC 7009).
+async function revoke(old) {
+  const { revocation_endpoint } = await provider();
+  if (!revocation_endpoint || !old?.refresh_token) return;
+  const body = new URLSearchParams({ client_id: CLIENT, token: old.refresh_token, token_type_hint: "refresh_token" });
+  const answer = await fetch(revocation_endpoint, { method: "POST", body, keepalive: true }); // even if the page leaves
+  if (!answer.ok) throw new Error(`revocation: ${answer.status}`);
 }
 
 async function renew() {
   const old = tokens;
   const { refresh_token } = old;
   const renewed = refresh_token ? await redeem({ grant_type: "refresh_token", refresh_token }) : null;
-  if (tokens === old) tokens = renewed; // or else the user has signed out meanwhile
+  if (tokens === old) tokens = renewed;
+  else await revoke(renewed); // the user has signed out meanwhile
 }
 
 // Returns the tokens, or null if the provider no longer accepts the code or the refresh token.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from importlib.resources import files
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 REFRESH_SECONDS = 2
 
+MAX_NOTICES = 20
+"""How many notices are kept. A browser fetches its notice at once, unless it leaves."""
+
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -45,6 +48,7 @@ class OperatorPage:
         self._inspector = inspector
         self._topic_arn = topic_arn
         self._revoker = revoker
+        self._notices: dict[str, str] = {}
         self._ended = asyncio.Event()
 
     def end(self) -> None:
@@ -65,12 +69,7 @@ class OperatorPage:
 
     async def show(self, request: Request) -> Response:
         """Return the page."""
-        query = request.query_params
-        notice = f"Test event published: {query['sent']}" if "sent" in query else ""
-        if "signed_out" in query:
-            notice = (
-                f"User {query['signed_out']} was signed out. Streams ended in this task: {query.get('streams', '')}"
-            )
+        notice = self._notices.pop(request.query_params.get("notice", ""), "")
         text = render_page(self._inspector.inspect(), topic=self._topic_arn, notice=notice)
         return Response(text, headers=_HEADERS, media_type="text/html")
 
@@ -90,8 +89,7 @@ class OperatorPage:
             message_id = await aws.publish(self._topic_arn, form.data, attributes)
         except (*AWS_ERRORS, RuntimeError, ValueError) as error:
             return problem(502, f"the test event was not published: {error}")
-        # Redirect, so that a reload of the page does not publish again.
-        return RedirectResponse(f"/?{urlencode({'sent': message_id})}", status_code=303)
+        return self._done(f"Test event published: {message_id}")
 
     async def sign_out(self, request: Request) -> Response:
         """Sign a user out."""
@@ -102,7 +100,18 @@ class OperatorPage:
             ended = await self._revoker.revoke_user(user)
         except Unavailable:
             return problem(503, NOT_CONFIRMED)
-        return RedirectResponse(f"/?{urlencode({'signed_out': user, 'streams': ended})}", status_code=303)
+        return self._done(f"Tokens of {user} issued up to now are refused. Streams ended in this task: {ended}.")
+
+    def _done(self, notice: str) -> Response:
+        """Redirect to the page, which shows the notice once. So a reload does not send the form again.
+
+        The text is not in the URL: with a link, anybody could show a notice of what never happened.
+        """
+        while len(self._notices) >= MAX_NOTICES:
+            del self._notices[next(iter(self._notices))]
+        key = secrets.token_urlsafe(16)
+        self._notices[key] = notice
+        return RedirectResponse(f"/?notice={key}", status_code=303)
 
     async def _overviews(self) -> AsyncIterator[ServerSentEvent]:
         before = self._inspector.inspect()

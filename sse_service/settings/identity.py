@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Any, Literal, get_args
+
+from sse_service.settings.validators import split
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 WAYS = ("jwt_secret", "oidc_issuers", "jwks_url", "alb_arn", "authorizer_url", "authorizer")
 """Fields that each switch on a way to authenticate. ``serve`` needs one."""
+
+
+def algorithms(value: Any) -> Any:
+    """Read a list of algorithms, in any case."""
+    names = {name.upper(): name for name in get_args(Algorithm)}
+    words = [str(word).upper() for word in split(value)]
+    if not names.keys() >= set(words):
+        hint = ": HS256 tokens need only SSE_JWT_SECRET" if "HS256" in words else ""
+        raise ValueError(f"each must be one of {', '.join(names.values())}{hint}")
+    return [names[word] for word in dict.fromkeys(words)]
 
 
 def check(

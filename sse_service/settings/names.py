@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import SecretStr
@@ -14,6 +15,14 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """List the variables in the environment that start with SSE_ and are not settings."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     return sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+
+
+def closest_setting(variable: str) -> str | None:
+    """Return the setting whose name a variable probably misspells; None if no name is close."""
+    # Compared without the prefix, which would make all names alike.
+    names = [name.upper() for name in Settings.model_fields]
+    found = get_close_matches(variable.upper().removeprefix(PREFIX), names, n=1, cutoff=0.8)
+    return PREFIX + found[0] if found else None
 
 
 def table() -> list[tuple[str, str, str]]:

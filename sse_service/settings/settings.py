@@ -70,11 +70,10 @@ class Settings(BaseSettings):
     """OpenID providers whose access tokens are accepted, by commas, each exactly as in its tokens' `iss` claim."""
     jwks_url: Annotated[str, AfterValidator(validators.keys_url)] | None = None
     """URL of the keys (JWK set) of the issuer in `SSE_JWT_ISSUER`, if it has no OpenID discovery."""
-    jwt_algorithms: Annotated[
-        tuple[identity.Algorithm, ...],
-        NoDecode,
-        BeforeValidator(validators.split),
-    ] = ("RS256", "ES256")
+    jwt_algorithms: Annotated[tuple[identity.Algorithm, ...], NoDecode, BeforeValidator(identity.algorithms)] = (
+        "RS256",
+        "ES256",
+    )
     """Algorithms of tokens that are signed with a provider's key."""
     user_claim: str = "sub"
     """Claim of the token that holds the user's id, a string or an integer, or JMESPath to it."""
@@ -85,7 +84,7 @@ class Settings(BaseSettings):
             str,
             validators.matches(
                 validators.ALB,
-                "a load balancer's ARN, such as "
+                "the ARN of an Application Load Balancer, such as "
                 "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/push/0123456789abcdef",
             ),
         ]

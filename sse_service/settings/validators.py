@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
-from sse_service.auth.outbound.addresses import is_loopback
+from sse_service.auth.outbound.addresses import is_forbidden_host, is_loopback
 from sse_service.auth.tokens.shared_secrets import check_secret
 from sse_service.routing.overrides import compiled
 from sse_service.routing.s3 import key_pattern as compiled_key_pattern
@@ -31,6 +31,7 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")  # RFC 3986 section 3.1
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 _DATABASE = re.compile(r"[0-9]{0,5}")
 _TLS_QUERIES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_DISCOVERY = "/.well-known/openid-configuration"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -144,6 +145,8 @@ def broker(secret: SecretStr) -> SecretStr:
 
 def issuer(value: str) -> str:
     """Check the issuer of an OpenID provider (OpenID Connect Discovery 1.0 section 2). It is kept to the letter."""
+    if value.rstrip("/").endswith(_DISCOVERY):
+        raise ValueError(f"must be the issuer alone, without {_DISCOVERY}")
     return _checked_url(value, example="https://login.example.com", query=False)
 
 
@@ -153,20 +156,26 @@ def keys_url(value: str) -> str:
 
 
 def authorizer_url(value: str) -> str:
-    """Check the URL of the authorizer. It is the operator's own back end, so plain HTTP is allowed."""
-    return _checked_url(value, example="http://backend.internal/push-user", plain_http=True)
+    """Check the URL of the authorizer."""
+    return _checked_url(value, example="http://backend.internal/push/user", own=True)
 
 
-def _checked_url(value: str, *, example: str, query: bool = True, plain_http: bool = False) -> str:
-    """Check an HTTPS URL. HTTP is allowed to this machine, where nobody is on the way, or with ``plain_http``."""
+def _checked_url(value: str, *, example: str, query: bool = True, own: bool = False) -> str:
+    """Check an HTTPS URL. HTTP is allowed to this machine, where nobody is on the way.
+
+    With ``own`` it is the operator's own back end: it may have any address, and plain HTTP.
+    """
+    meaning = f"must be an {'http or https' if own else 'https'} URL, such as {example}"
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ValueError(f"must be a URL, such as {example}") from None
+        raise ValueError(meaning) from None
     if parts.scheme not in ("https", "http") or not host or _has_gap(value):
-        raise ValueError(f"must be a URL, such as {example}")
-    if parts.scheme == "http" and not plain_http and not is_loopback(host):
+        raise ValueError(meaning)
+    if not own and is_forbidden_host(host):
+        raise ValueError("must not name a link-local address or an instance's metadata")
+    if parts.scheme == "http" and not own and not is_loopback(host):
         raise ValueError(f"must use https, such as {example}")
     if parts.username is not None or parts.fragment or (parts.query and not query):
         raise ValueError(f"must have no {'user or' if query else 'user, query or'} fragment")

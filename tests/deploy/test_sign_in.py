@@ -31,8 +31,8 @@ def test_each_way_to_authenticate_sets_its_own_variables() -> None:
         "SSE_JWT_ISSUER": "https://login.example.com",
         "SSE_JWT_AUDIENCE": "a,b",
     }
-    assert added(AuthorizerUrl="https://app.example.com/push-user") == {
-        "SSE_AUTHORIZER_URL": "https://app.example.com/push-user"
+    assert added(AuthorizerUrl="https://app.example.com/push/user") == {
+        "SSE_AUTHORIZER_URL": "https://app.example.com/push/user"
     }
     assert added(**SIGN_IN) == {"SSE_ALB_ARN": {"Ref": "LoadBalancer"}}
 
@@ -44,7 +44,7 @@ def test_each_way_to_authenticate_sets_its_own_variables() -> None:
         PROVIDER,
         {**PROVIDER, **SIGN_IN},
         SIGN_IN,
-        {"AuthorizerUrl": "https://app.example.com/push-user", **SIGN_IN, **PROVIDER},
+        {"AuthorizerUrl": "https://app.example.com/push/user", **SIGN_IN, **PROVIDER},
         {"JwksUrl": "https://login.example.com/keys", "JwtIssuer": "https://login.example.com", "JwtAudience": "push"},
     ],
 )

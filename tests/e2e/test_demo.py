@@ -256,6 +256,15 @@ def test_the_printed_address_of_the_operators_page_shows_this_task(demo: Demo, n
     page.goto(address)
     expect(page.locator("#status")).to_have_text("live")
     expect(page.get_by_role("img", name="Streams open")).to_be_visible()
+    form = page.locator("form[action='/test']")
+    for name, text in (("User", "demo"), ("Data", "hello")):
+        form.get_by_label(name).fill(text)
+    form.get_by_role("button", name="Send").click()
+    notice = page.get_by_role("status").filter(has_text=re.compile(r"^Test event published: [0-9a-f-]+$"))
+    expect(notice).to_be_visible()
+    page.reload()
+    expect(page.locator("#status")).to_have_text("live")
+    expect(notice).to_have_count(0)
 
 
 def test_a_file_put_into_the_bucket_without_the_page_is_shown(demo: Demo, new_page: NewPage) -> None:

@@ -9,7 +9,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -24,7 +26,7 @@ HTML = """<!doctype html><title>Jobs</title><link rel="icon" href="data:,"><h1>J
 <p><button id="in" hidden>Sign in</button><button id="out" hidden>Sign out</button>
 <ol id="seen"></ol><script type="module" src="/app.js"></script>"""
 APP = """
-import { session, signedIn, signIn, signOut } from "/oidc.js";
+import { session, signedIn, signIn, signOut, tabs } from "/oidc.js";
 import { follow } from "/push.js";
 const show = (id, text) => (document.querySelector(id).textContent = text);
 window.seen = [];
@@ -49,6 +51,7 @@ if (await signedIn()) {
     status: (text) => (window.said.push(text), show("#status", text)),
     userChanged: (user) => window.said.push(`userChanged ${user}`),
   });
+  tabs.addEventListener("message", push.reopen);
   document.querySelector("#out").hidden = false;
   document.querySelector("#out").onclick = () => (push.stop(), signOut().then(() => show("#user", "nobody")));
 } else {
@@ -92,6 +95,14 @@ class World:
         page.get_by_label("Password").fill("correct horse")
         page.get_by_role("button", name="Sign in").click()
         expect(page.locator("#status")).to_have_text("live")
+
+    def open_beside(self, page: Page, new_page: NewPage) -> Page:
+        """Sign in in another tab. The provider knows the user from the first."""
+        tab = new_page(beside=page)
+        tab.goto(f"{self.origin}/")
+        tab.get_by_role("button", name="Sign in").click()
+        expect(tab.locator("#status")).to_have_text("live")
+        return tab
 
     def publish(self, count: int = 1) -> None:
         """Publish events for ann, numbered from 1."""
@@ -219,6 +230,88 @@ def test_signing_out_removes_the_cookie_and_ends_the_token(world: World, new_pag
     assert page.evaluate(f"url => {asked}", f"{world.chain.url}/events") == 401
     # Whoever has copied the cookie before cannot use it any more.
     assert world.chain.get("/events", headers={"Cookie": f"sse_session={token}"}).status_code == 401
+
+
+def sign_out(page: Page) -> None:
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("#user")).to_have_text("nobody")
+    expect(page.locator("#status")).to_have_text("stopped")
+
+
+def cookies(world: World, page: Page) -> list[str]:
+    return [cookie["value"] for cookie in page.context.cookies(world.chain.url)]
+
+
+@pytest.mark.parametrize("in_the_last", [False, True], ids=["in the tab of an older sign-in", "in the newest tab"])
+def test_signing_out_in_one_tab_ends_the_others(world: World, new_page: NewPage, in_the_last: bool) -> None:
+    first = new_page()
+    world.sign_in(first)
+    tokens = cookies(world, first)
+    second = world.open_beside(first, new_page)
+    tokens += cookies(world, first)
+    asked: list[str] = []
+    first.context.on("request", lambda request: asked.append(f"{request.method} {urlsplit(request.url).path}"))
+    here, other = (second, first) if in_the_last else (first, second)
+    sign_out(here)
+    expect(other.locator("#status")).to_have_text("stopped")
+    other.wait_for_function("window.said.includes('userChanged null')")
+    # A page that has stopped opens no stream any more: push.js has no timer left.
+    assert {"POST /session", "GET /events", "POST /one/token"}.isdisjoint(asked)
+    assert cookies(world, first) == []
+    world.chain.wait_for_metric("sse_streams_open", 0)
+    # Each tab ends its own tokens.
+    while world.provider.requests.count("POST /one/revoke") < 2:
+        first.wait_for_timeout(20)
+    for token in tokens:
+        assert world.chain.get("/events", headers={"Cookie": f"sse_session={token}"}).status_code == 401
+
+
+def test_a_tab_that_slept_through_a_sign_out_does_not_end_the_next_session(world: World, new_page: NewPage) -> None:
+    first = new_page()
+    world.sign_in(first)
+    second = world.open_beside(first, new_page)
+    with second.expect_request(lambda request: request.method == "DELETE") as ended:
+        sign_out(first)
+    assert "cookie" not in ended.value.all_headers(), "the cookie may be that of a later sign-in"
+    assert "authorization" in ended.value.all_headers()
+
+
+def test_a_tab_stops_although_it_cannot_tell_the_push_service(world: World, new_page: NewPage) -> None:
+    first = new_page()
+    world.sign_in(first)
+    second = world.open_beside(first, new_page)
+    # The cookie is the second tab's, so that tab's sign-out does not end the first one's stream.
+    first.route("**/session", lambda route: route.abort())
+    sign_out(second)
+    expect(first.locator("#status")).to_have_text("stopped")
+
+
+def test_a_refresh_token_that_was_revoked_at_sign_out_is_refused(world: World, new_page: NewPage) -> None:
+    page = new_page()
+    with page.expect_response("**/one/token") as given:
+        world.sign_in(page)
+    with page.expect_response("**/one/revoke") as revoked:
+        sign_out(page)
+    assert revoked.value.status == 200
+    form = {"grant_type": "refresh_token", "client_id": "push-page"}
+    answer = httpx.post(
+        f"{world.provider.issuer('one')}/token",
+        data={**form, "refresh_token": given.value.json()["refresh_token"]},
+        trust_env=False,
+    )
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid_grant"})
+
+
+@pytest.mark.parametrize("fault", ["refused", "away"])
+def test_a_provider_that_revokes_nothing_does_not_keep_the_user_signed_in(
+    world: World, new_page: NewPage, fault: str
+) -> None:
+    page = new_page()
+    world.sign_in(page)
+    page.route("**/one/revoke", lambda route: route.abort() if fault == "away" else route.fulfill(status=503))
+    with page.expect_console_message(lambda message: message.type == "error" and "Error:" in message.text):
+        sign_out(page)
+    assert cookies(world, page) == []
 
 
 def test_a_sign_in_that_another_page_began_is_not_taken(world: World, new_page: NewPage) -> None:

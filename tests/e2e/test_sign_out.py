@@ -28,7 +28,7 @@ def sign_out(operator: Page, demo: Demo, user: str) -> None:
     form.get_by_label("User").fill(user)
     form.get_by_role("button", name="Sign out").click()
     notice = operator.get_by_role("status").filter(
-        has_text=f"User {user} was signed out. Streams ended in this task: 1"
+        has_text=f"Tokens of {user} issued up to now are refused. Streams ended in this task: 1."
     )
     expect(notice).to_be_visible()
 

@@ -1,4 +1,4 @@
-"""A small OpenID provider: authorization code with PKCE, refresh tokens, discovery and keys.
+"""A small OpenID provider: authorization code with PKCE, refresh tokens, revocation, discovery and keys.
 
 ``python -m tests.identity.provider DIRECTORY --port 0`` runs it as a process. It serves several issuers, each at a path
 of its own. It reads what they are from ``provider.json`` for each request, so that tests change it while it runs, and
@@ -36,13 +36,18 @@ FORM = """<!doctype html><title>Sign in</title><link rel="icon" href="data:,"><h
 
 
 class Provider:
-    """The endpoints. Only codes that were not redeemed yet, and who is signed in, are lost when the process ends."""
+    """The endpoints.
+
+    When the process ends, only this is lost: codes that were not redeemed yet, who is signed in, and which refresh
+    tokens were revoked.
+    """
 
     def __init__(self, directory: Path, origin: str) -> None:
         self._directory = directory
         self._origin = origin
         self._codes: dict[str, dict[str, str]] = {}
         self._sessions: dict[str, str] = {}
+        self._revoked: set[str] = set()
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self._record])
@@ -51,6 +56,7 @@ class Provider:
         app.router.add_get("/{issuer}/authorize", self.authorize)
         app.router.add_post("/{issuer}/authorize", self.sign_in)
         app.router.add_post("/{issuer}/token", self.token)
+        app.router.add_post("/{issuer}/revoke", self.revoke)
         return app
 
     @web.middleware
@@ -66,6 +72,7 @@ class Provider:
             "issuer": issuer,
             "authorization_endpoint": f"{issuer}/authorize",
             "token_endpoint": f"{issuer}/token",
+            "revocation_endpoint": f"{issuer}/revoke",
             "jwks_uri": f"{issuer}/keys",
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
@@ -138,7 +145,7 @@ class Provider:
         issuer, key, seconds = self._url(request), self._keys(request)[0], self._state(request)["token_seconds"]
         access = claims_of(issuer, user, seconds=seconds, jti=secrets.token_hex(8))
         identity = claims_of(issuer, user, seconds=seconds, aud=CLIENT, token_use="id")
-        refresh = claims_of(issuer, user, seconds=86_400, aud=issuer, typ="Refresh")
+        refresh = claims_of(issuer, user, seconds=86_400, aud=issuer, typ="Refresh", jti=secrets.token_hex(8))
         answer = {
             "access_token": token(key, access),
             "id_token": token(key, identity),
@@ -157,6 +164,8 @@ class Provider:
         return code["user"]
 
     def _refreshed(self, request: web.Request, form: Any) -> str | None:
+        if form.get("refresh_token") in self._revoked:
+            return None
         issuer = self._url(request)
         for key in self._keys(request):
             try:
@@ -167,6 +176,14 @@ class Provider:
                 continue
             return str(claims["sub"])
         return None
+
+    async def revoke(self, request: web.Request) -> web.Response:
+        """Revoke a refresh token (RFC 7009 section 2). A token that is unknown gets the same answer."""
+        form = await request.post()
+        if form.get("client_id") != CLIENT or "token" not in form:
+            return self._for_page(request, {"error": "invalid_request"}, status=400)
+        self._revoked.add(str(form["token"]))
+        return self._for_page(request, {})
 
     def _for_page(self, request: web.Request, answer: dict[str, Any], status: int = 200) -> web.Response:
         """Answer a page of another origin. Its form is a simple request, so there is no preflight."""

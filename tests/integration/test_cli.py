@@ -111,6 +111,38 @@ def test_an_unknown_variable_with_the_prefix_gets_a_warning() -> None:
     ended = command("token", "42", SSE_JWT_SECRET=SECRET, SSE_HEARTBEAT="3")
     assert ended.returncode == 0
     assert "SSE_HEARTBEAT is not a setting" in ended.stderr
+    assert "Did you mean" not in ended.stderr
+
+
+def test_the_warning_names_the_setting_that_is_meant() -> None:
+    ended = command("token", "42", SSE_JWT_SECRET=SECRET, SSE_OIDC_ISSUER="https://login.example.com")
+    assert ended.returncode == 0
+    text = "SSE_OIDC_ISSUER is not a setting of this service: it is ignored. Did you mean SSE_OIDC_ISSUERS?"
+    assert text in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "warned"),
+    [
+        ({"SSE_JWT_ALGORITHMS": "RS256"}, True),
+        ({"SSE_JWT_ALGORITHMS": ""}, False),
+        (
+            {
+                "SSE_JWT_ALGORITHMS": "RS256",
+                "SSE_OIDC_ISSUERS": "https://login.example.com",
+                "SSE_JWT_AUDIENCE": "push",
+            },
+            False,
+        ),
+    ],
+    ids=["without a provider", "unset", "with a provider"],
+)
+def test_algorithms_without_a_provider_get_a_warning(changed: dict[str, str], warned: bool) -> None:
+    with port_in_use() as port:
+        ended = command("serve", "--port", port, **SERVING, **changed)
+    text = "SSE_JWT_ALGORITHMS has no effect without SSE_OIDC_ISSUERS or SSE_JWKS_URL"
+    assert (text in ended.stderr) == warned
+    assert "cannot listen" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["serve", "dev"])

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from sse_service.operator.routes import MAX_NOTICES
 from tests.conformance.parser import parse
 from tests.integration.chain import Chain, queue_stub, service, sns_envelope
 
@@ -97,6 +98,34 @@ def test_a_test_event_that_is_incomplete_too_large_or_not_published_is_an_error(
         assert send(user="42", data="x" * 20_000) == 413
         aws.close()
         assert send(**FORM) == 502
+
+
+def sign_out(chain: Chain, user: str) -> str:
+    """Send the form, and return the address of the page with its notice."""
+    own = {"Sec-Fetch-Site": "same-origin"}
+    answer = chain.client.post(f"{chain.admin}/sign-out", data={"user": user}, headers=own)
+    assert answer.status_code == 303
+    return f"{chain.admin}{answer.headers['location']}"
+
+
+def has_notice(chain: Chain, url: str) -> bool:
+    return 'class="notice"' in chain.client.get(url).text
+
+
+def test_a_notice_is_shown_once(chain: Chain) -> None:
+    url = sign_out(chain, "noticed")
+    assert "noticed" not in url
+    assert [has_notice(chain, url) for _ in range(2)] == [True, False]
+
+
+def test_a_link_shows_no_notice_of_what_never_happened(chain: Chain) -> None:
+    for query in ("signed_out=ann&streams=2", "sent=1", "notice=ann", "notice="):
+        assert not has_notice(chain, f"{chain.admin}/?{query}")
+
+
+def test_only_the_newest_notices_are_kept(chain: Chain) -> None:
+    first, *_, last = [sign_out(chain, f"noticed-{number}") for number in range(MAX_NOTICES + 1)]
+    assert [has_notice(chain, url) for url in (first, last)] == [False, True]
 
 
 def test_a_malformed_origin_is_refused(chain: Chain) -> None:

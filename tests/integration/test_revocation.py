@@ -141,7 +141,7 @@ def test_the_operators_page_signs_a_user_out(chain: Chain) -> None:
         assert sent.status_code == 303
         assert_revoked(stream)
     page = chain.client.get(chain.admin + sent.headers["location"]).text
-    assert "User &lt;b&gt;by form was signed out. Streams ended in this task: 1" in page
+    assert "Tokens of &lt;b&gt;by form issued up to now are refused. Streams ended in this task: 1." in page
     assert status(chain, bearer(sub="<b>by form", iat=int(time.time()) - 60)) == 401
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sse_service.model.errors import InvalidSettings
-from sse_service.settings.names import table, unknown_variables
+from sse_service.settings.names import closest_setting, table, unknown_variables
 from sse_service.settings.settings import Settings
 
 SECRET = "s" * 32
@@ -226,6 +226,25 @@ def test_an_unknown_keyword_is_refused() -> None:
 def test_unknown_variables_with_the_prefix_are_listed() -> None:
     names = ["SSE_QUEUE_URL", "SSE_HEARTBEAT", "AWS_REGION", "sse_max_streams", "SSE_MAX_STREAMS_PER_GROUP"]
     assert unknown_variables(dict.fromkeys(names, "")) == ["SSE_HEARTBEAT", "SSE_MAX_STREAMS_PER_GROUP"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SSE_OIDC_ISSUER", "SSE_OIDC_ISSUERS"),
+        ("sse_jwt_algorithm", "SSE_JWT_ALGORITHMS"),
+        ("SSE_CORS_ORIGIN", "SSE_CORS_ORIGINS"),
+        ("SSE_REVOKE_SECONDS", "SSE_REVOKED_SECONDS"),
+        ("SSE_AUTHORISER_URL", "SSE_AUTHORIZER_URL"),
+        ("SSE_JWT_AUDIENCES", "SSE_JWT_AUDIENCE"),
+        ("SSE_TIMEZONE", None),
+        ("SSE_PORT", None),
+        ("SSE_WORKERS", None),
+        ("SSE_", None),
+    ],
+)
+def test_a_misspelled_setting_is_recognized(name: str, meant: str | None) -> None:
+    assert closest_setting(name) == meant
 
 
 def test_an_unknown_variable_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
