@@ -107,7 +107,7 @@ class Task:
     ) -> OpenStream:
         return self.streams.open(
             sink=sink,
-            principal=Principal(user, groups, expires, issued, credential, renewable),
+            principal=Principal(user, groups, expires, issued, credential, renewable=renewable),
             address=address,
             start=read_start(QueryParams({"since": since} if since else {}), last_event_id=last or ""),
             filter=filter,
