@@ -46,6 +46,11 @@ MAX_DOMAINS = 8
 MAX_HOST_LENGTH = 261
 """A name of 253 characters (RFC 1035 section 2.3.4), a colon, and up to 7 characters of a port."""
 
+_NOT_REVOKED = (
+    "the cookie is removed, but its token cannot be checked now, so it is still in force: try again with "
+    "'Authorization: Bearer …'"
+)
+
 _HOST = re.compile(r"((?:[a-z0-9_-]+\.)+[a-z0-9_-]+)(?::\d+)?", re.IGNORECASE | re.ASCII)
 
 
@@ -117,8 +122,9 @@ class Session:
     async def delete(self, request: Request) -> Response:
         """Revoke the request's tokens, and expire the cookie in all domains from which the browser may have sent it.
 
-        If a token cannot be judged now, the answer is 503, and the cookie stays: the page needs it to try again, and
-        without it nobody could revoke a token that may be good. Tokens that are not valid are not revoked.
+        If a token cannot be judged now, it is not revoked, and the answer is 503. The cookie is expired all the same: a
+        user who signs out at a shared computer must not stay signed in because a provider is away. A page that has the
+        token can try again with it in the header. Tokens that are not valid are not revoked.
         """
         try:
             # Safe without Origin: browsers send it with every DELETE, so a request without it is not from a browser.
@@ -129,9 +135,7 @@ class Session:
         # If the store is away, the broker stores the revocation later. Then the session has ended as well.
         with suppress(Unavailable):
             await self._revoker.revoke_tokens(principals)
-        if not all_judged:
-            return _try_again("the session's token cannot be checked now, so it is still in force: try again")
-        response = _no_content()
+        response = _no_content() if all_judged else _try_again(_NOT_REVOKED)
         self._expire(response, self._domains(request))
         return response
 
