@@ -124,8 +124,11 @@ class RevocationTable:
 
     def check(self, principal: Principal) -> None:
         """Raise InvalidToken if this credential was revoked."""
-        if self.refuses(principal):
-            raise InvalidToken("the user's tokens were revoked: sign in again")
+        if not self.refuses(principal):
+            return
+        if _token_key(principal, user_name(principal.user)) in self._entries:
+            raise InvalidToken("this session was ended: sign in again")
+        raise InvalidToken("the user's tokens were revoked: sign in again")
 
     def tokens_of(self, user: str) -> int:
         """Return how many single tokens of this user are refused."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from sse_service.model.principal import Principal
     from sse_service.model.revocations import RevocationTable
     from sse_service.streams.registry import StreamRegistry
+
+
+_log = logging.getLogger(__name__)
 
 
 class Revoker:
@@ -44,6 +48,8 @@ class Revoker:
         now = int(self._clock())
         revocations = [Revocation.of_user(user, at=now, until=now + self._seconds)]
         ended = self._apply(revocations)
+        # Without the user's id, which may be personal data.
+        _log.info("a user was signed out: %d streams of this task ended", ended)
         await self._broker.revoke(revocations)
         return ended
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ MAX_SHOWN = 200
 
 _QUOTES = "\"'`"
 
+_BEFORE_A_TOKEN = re.compile(r"(?:authorization:\s*)?bearer\s+|(?:cookie:\s*)?[\w-]+=(?=eyJ)", re.IGNORECASE)
+"""The start of an ``Authorization`` header, or of a cookie. ``eyJ`` is how a token begins: ``{"`` in Base64."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -31,10 +35,9 @@ class Claimed:
 
 
 def pasted(text: str) -> str:
-    """Drop what people paste together with a token: white space around it, and ``Bearer`` before it."""
+    """Drop what people paste with a token: white space around it, and the header's or the cookie's name before it."""
     text = text.strip()
-    scheme, gap, token = text.partition(" ")
-    return token.strip() if gap and scheme.lower() == "bearer" else text
+    return text[match.end() :] if (match := _BEFORE_A_TOKEN.match(text)) else text
 
 
 def read(token: str) -> Claimed:

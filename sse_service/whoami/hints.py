@@ -24,6 +24,9 @@ _GRAPH = ("00000003-0000-0000-c000-000000000000", "https://graph.microsoft.com")
 _GROUPS = ("groups", "cognito:groups", "roles", "realm_access")
 """Claims in which providers put groups: many, Cognito, Entra, Keycloak."""
 
+_USERS = ("oid", "uid", "user_id", "userId", "username")
+"""Claims in which signers put the user instead of ``sub``: Entra, Okta, and many an application."""
+
 _ONLY_IN_ID_TOKENS = ("nonce", "at_hash", "c_hash")
 """Claims that only ID tokens have (OpenID Connect Core 1.0 sections 2 and 3.3.2.11)."""
 
@@ -31,14 +34,16 @@ _ONLY_IN_ID_TOKENS = ("nonce", "at_hash", "c_hash")
 def hints(token: Claimed, judgement: Judgement, settings: Settings, *, size: int, now: float) -> list[str]:
     """Return a hint for each mistake that is likely. ``size`` is the token's length."""
     if judgement.verdict is Verdict.ACCEPTED:
-        return [*_of_groups(token, judgement, settings), *_of_size(size)]
+        return [*_of_groups(token, judgement, settings), *_of_size(size), *_of_issue_time(token.claims, now)]
     if token.problem:
         return [token.problem, *(_of_opaque(settings) if token.opaque else ())]
     return [
         *_of_algorithm(token, judgement, settings),
         *_of_issuer(token, settings),
         *_of_audience(token, settings),
+        *_of_user(token, judgement, settings),
         *_of_times(token.claims, now),
+        *_of_issue_time(token.claims, now),
     ]
 
 
@@ -58,6 +63,12 @@ def _of_groups(token: Claimed, judgement: Judgement, settings: Settings) -> Iter
     found = [name for name in _GROUPS if token.claims.get(name) and name != settings.groups_claim]
     if found and judgement.principal is not None and not judgement.principal.groups:
         yield f"SSE_GROUPS_CLAIM is {settings.groups_claim}, where it has no groups; it has the claim {found[0]}"
+
+
+def _of_user(token: Claimed, judgement: Judgement, settings: Settings) -> Iterator[str]:
+    found = [name for name in _USERS if token.claims.get(name)]
+    if judgement.verified and found and settings.user_claim == "sub" and not token.claims.get("sub"):
+        yield f"SSE_USER_CLAIM is sub, which it does not have; it has the claim {found[0]}"
 
 
 def _of_size(size: int) -> Iterator[str]:
@@ -153,9 +164,13 @@ def _is_id_token(claims: Mapping[str, Any], audiences: list[str]) -> bool:
 
 
 def _of_times(claims: Mapping[str, Any], now: float) -> Iterator[str]:
-    expires, issued = _number(claims.get("exp")), _number(claims.get("iat"))
+    expires = _number(claims.get("exp"))
     if expires is not None and expires >= YEAR_3000:
         yield "its exp is in milliseconds: divide it by 1000"
+
+
+def _of_issue_time(claims: Mapping[str, Any], now: float) -> Iterator[str]:
+    issued = _number(claims.get("iat"))
     if issued is not None and now + MAX_SKEW_SECONDS < issued < YEAR_3000:
         yield "it was issued in the future: this machine's clock is behind the signer's, or the signer's is ahead"
 

@@ -88,8 +88,11 @@ def test_a_tokens_revocation_refuses_this_token_alone_whenever_it_was_issued() -
 
 
 def test_the_check_says_what_to_do() -> None:
-    with pytest.raises(InvalidToken, match="sign in again"):
+    with pytest.raises(InvalidToken, match="the user's tokens were revoked: sign in again"):
         table(of_user()).check(principal())
+    ended = principal(issued=NOW + 5)
+    with pytest.raises(InvalidToken, match="this session was ended: sign in again"):
+        table(Revocation.of_token(ended, at=NOW)).check(ended)
     table().check(principal())
 
 

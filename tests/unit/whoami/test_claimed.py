@@ -24,6 +24,14 @@ def test_what_is_pasted_with_a_token_is_dropped(text: str) -> None:
     assert pasted(text) == "a.b.c"
 
 
+@pytest.mark.parametrize(
+    "before", ["Authorization: Bearer ", "authorization:bearer ", "sse_session=", "Cookie: my-id="]
+)
+def test_the_name_of_the_header_or_of_the_cookie_is_dropped(before: str) -> None:
+    token = jws({"alg": "RS256"}, {"sub": "42"})
+    assert pasted(before + token) == token
+
+
 def test_a_signed_token_is_read() -> None:
     found = read(jws({"alg": "RS256", "kid": "k"}, {"sub": "42"}))
     assert (found.header, found.claims, found.problem) == ({"alg": "RS256", "kid": "k"}, {"sub": "42"}, "")

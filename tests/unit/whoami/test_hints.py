@@ -62,6 +62,12 @@ def said(
             "only Graph can verify it",
         ),
         ({**GOOD, "exp": NOW * 1000}, PROVIDER, "RS256", "milliseconds"),
+        (
+            {**GOOD, "uid": "7"},
+            PROVIDER,
+            "RS256",
+            "SSE_USER_CLAIM is sub, which it does not have; it has the claim uid",
+        ),
         ({**GOOD, "iat": NOW + 90}, PROVIDER, "RS256", "this machine's clock is behind"),
     ],
 )
@@ -116,6 +122,13 @@ def test_a_large_token_that_is_accepted_has_a_hint_about_cookies() -> None:
     assert hints(token, accepted, settings, size=700, now=NOW) == []
     [found] = hints(token, accepted, settings, size=4000, now=NOW)
     assert "browsers drop cookies" in found
+
+
+def test_a_clock_that_is_off_is_named_for_an_accepted_token_too() -> None:
+    accepted = Judgement(Verdict.ACCEPTED, principal=Principal("42", (), int(NOW) + 300), verified=True)
+    token = Claimed({"alg": "RS256"}, {**GOOD, "iat": NOW + 600})
+    [found] = hints(token, accepted, Settings(**PROVIDER), size=700, now=NOW)
+    assert "issued in the future" in found
 
 
 def test_groups_in_another_claim_are_named() -> None:
