@@ -76,11 +76,14 @@ async def bystanders(attacked: Target) -> AsyncIterator[list[float]]:
     async def open_one(number: int) -> None:
         stream = Stream(tokens[number % len(tokens)])
         began = time.monotonic()
-        await connect(port_of(attacked), stream)
-        await until(lambda: stream.ready or stream.end, every=0.001)
-        assert stream.ready, stream.answer
-        waits.append(time.monotonic() - began)
-        stream.leave()
+        try:
+            await connect(port_of(attacked), stream)
+            await until(lambda: stream.ready or stream.end, every=0.001)
+            assert stream.ready, stream.answer
+            waits.append(time.monotonic() - began)
+        finally:
+            # Also where the end of the storm cancels it in between.
+            stream.leave()
 
     async def run() -> None:
         number = 0
