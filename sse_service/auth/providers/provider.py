@@ -46,11 +46,15 @@ class Timing:
     """Shortest pause while there are keys: after a failed fetch, and before a fetch for a token that names an unknown
     key. Anyone can send such tokens."""
     keep: float = 86_400
-    """How long keys serve after the last successful fetch."""
+    """How long keys serve after the last successful fetch, or longer if the next one is due only then."""
 
     def refresh(self, max_age: int | None) -> float:
         """Return when to fetch again after a successful fetch."""
         return self.default if max_age is None else min(max(max_age, self.shortest), self.longest)
+
+    def expiry(self, max_age: int | None) -> float:
+        """Return when keys expire. After the refresh is due, there is an hour for it, or a day's keys would be gone."""
+        return max(self.keep, self.refresh(max_age) + self.default)
 
 
 @dataclass(slots=True, eq=False)
@@ -87,6 +91,8 @@ class Provider:
         self._keys: KeySet | None = None
         self._good_at = 0.0
         """When the last successful fetch ended."""
+        self._expiry = 0.0
+        """How long its keys serve."""
         self._ended_at = 0.0
         """When the last fetch ended."""
         self._pause = 0.0
@@ -99,7 +105,7 @@ class Provider:
     @property
     def keys(self) -> KeySet | None:
         """The keys that may be used now; None if there are none."""
-        if self._keys is not None and self._clock() - self._good_at >= self._timing.keep:
+        if self._keys is not None and self._clock() - self._good_at >= self._expiry:
             self._keys = None
         return self._keys
 
@@ -210,7 +216,7 @@ class Provider:
     def _succeeded(self, fetched: FetchedKeys) -> None:
         before = self._keys
         self._keys, self._good_at, self._failure = fetched.keys, self._clock(), None
-        self._pause = self._timing.refresh(fetched.max_age)
+        self._pause, self._expiry = self._timing.refresh(fetched.max_age), self._timing.expiry(fetched.max_age)
         if self._logged is not None or before is None or before.kids != fetched.keys.kids:
             count = fetched.keys.count
             _log.info("issuer %s: fetched %d key%s", self.issuer, count, "" if count == 1 else "s")
@@ -224,7 +230,7 @@ class Provider:
         self._failure = cause
         if self._logged != (details, has_keys):
             consequence = (
-                f"the known keys stay in use until {self._timing.keep / 3600:.0f} h after they were fetched"
+                f"the known keys stay in use until {self._expiry / 3600:.0f} h after they were fetched"
                 if has_keys
                 else "its tokens cannot be checked until then; clients are told to come back"
             )

@@ -89,6 +89,16 @@ def test_keys_serve_for_24_hours_while_the_provider_is_away() -> None:
     run(body)
 
 
+def test_keys_that_are_fetched_once_a_day_do_not_expire_before_the_next_fetch() -> None:
+    async def body() -> None:
+        setup = Setup(key_set(OLD, max_age=86_400))
+        await setup.provider.refresh()
+        setup.now += 86_460
+        assert await setup.find("old") == "old"
+
+    run(body)
+
+
 def test_a_bad_key_set_leaves_the_old_keys_in_use() -> None:
     async def body() -> None:
         setup = Setup(key_set(OLD), FetchError("login.example.com", "the JWK set has more than 100 keys"))
