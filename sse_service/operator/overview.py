@@ -43,6 +43,8 @@ class Overview:
     up_seconds: float
     draining: bool
     troubles: Mapping[str, str | None]
+    notes: Mapping[str, str]
+    """What an operator should know about dependencies that work, by name."""
     streams: int
     behind: int
     user_count: int
@@ -85,6 +87,7 @@ class Inspector:
             up_seconds=now - self._started_at,
             draining=self._health.draining,
             troubles=self._health.troubles(),
+            notes=self._health.notes(),
             streams=streams.total(),
             behind=behind.total(),
             user_count=len(streams),

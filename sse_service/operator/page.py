@@ -47,10 +47,14 @@ def render_overview(now: Overview, before: Overview | None) -> str:
     )
 
 
+def _ok(now: Overview, name: str) -> str:
+    return f"ok: {now.notes[name]}" if name in now.notes else "ok"
+
+
 def _state(now: Overview) -> str:
     states = [("task", "draining" if now.draining else None), *now.troubles.items()]
     items = "".join(
-        f'<li class="{"bad" if trouble else "good"}"><b>{escape(name)}</b> {escape(trouble or "ok")}</li>'
+        f'<li class="{"bad" if trouble else "good"}"><b>{escape(name)}</b> {escape(trouble or _ok(now, name))}</li>'
         for name, trouble in states
     )
     numbers = [

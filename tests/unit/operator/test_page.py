@@ -15,10 +15,12 @@ from tests.unit.sinks import MemorySink
 from tests.unit.task import Task, wait_until
 
 
-def inspector(task: Task, *, warnings: RecentWarnings | None = None, trouble: str | None = None) -> Inspector:
+def inspector(
+    task: Task, *, warnings: RecentWarnings | None = None, trouble: str | None = None, note: str | None = None
+) -> Inspector:
     return Inspector(
         streams=task.streams,
-        health=Health(dependencies={"broker": lambda: trouble}),
+        health=Health(dependencies={"broker": lambda: trouble}, notes={"broker": lambda: note}),
         metrics=task.metrics,
         samples=Samples(metrics=task.metrics),
         warnings=warnings or RecentWarnings(),
@@ -69,6 +71,15 @@ def test_names_warnings_and_troubles_are_escaped() -> None:
             assert [f"&lt;script&gt;{number}" in text for number in range(1, 6)] == [True] * 5
             assert "<script>" not in text
 
+    task.run(body)
+
+
+def test_a_note_about_a_dependency_that_works_is_shown() -> None:
+    async def body() -> None:
+        text = render_overview(inspector(task, note="keys fetched <9 s ago are in use").inspect(), None)
+        assert '<li class="good"><b>broker</b> ok: keys fetched &lt;9 s ago are in use</li>' in text
+
+    task = Task()
     task.run(body)
 
 
