@@ -199,6 +199,24 @@ def test_a_page_whose_token_expired_resumes_when_the_provider_is_back(world: Wor
     assert said(page, "load") == 1
 
 
+def test_no_event_is_lost_or_doubled_when_the_provider_changes_its_key(world: World, new_page: NewPage) -> None:
+    world.provider.configure("one", token_seconds=3)
+    page = new_page()
+    world.sign_in(page)
+    world.publish()
+    world.provider.rotate("one")
+    before = said(page, "live")
+    world.publish(2)
+    # Until 30 s after the service's first fetch, a token of the new key is told to come back.
+    page.wait_for_function(
+        "count => window.said.filter((text) => text === 'live').length >= count", arg=before + 2, timeout=120_000
+    )
+    world.publish()
+    world.expect_all(page)
+    assert said(page, "load") == 1
+    assert said(page, "stopped") == 0
+
+
 def test_after_a_reload_the_provider_knows_the_user(world: World, new_page: NewPage) -> None:
     page = new_page()
     world.sign_in(page)
