@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cfnlint.decode import cfn_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +77,14 @@ class Template:
     @property
     def environment(self) -> dict[str, Any]:
         return {variable["Name"]: variable["Value"] for variable in self.container["Environment"]}
+
+    def set_environment(self, monkeypatch: pytest.MonkeyPatch, real: Mapping[str, str]) -> None:
+        """Set the task's variables. ``real`` has the values of those that refer to resources."""
+        for name, value in self.environment.items():
+            if name.startswith("SSE_"):
+                monkeypatch.setenv(name, value if isinstance(value, str) else real[name])
+        for secret in self.container["Secrets"]:
+            monkeypatch.setenv(secret["Name"], "s" * 64)
 
     def attributes(self, name: str) -> dict[str, str]:
         """A load balancer's or target group's attributes."""

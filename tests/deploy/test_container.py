@@ -30,11 +30,7 @@ def test_the_service_starts_with_the_templates_variables(template: Template, mon
         "SSE_BROKER_URL": "rediss://master.push.example.com:6379/0",
         "SSE_EMF_NAMESPACE": "sse-service/push",
     }
-    for name, value in template.environment.items():
-        if name.startswith("SSE_"):
-            monkeypatch.setenv(name, value if isinstance(value, str) else known[name])
-    for secret in template.container["Secrets"]:
-        monkeypatch.setenv(secret["Name"], "a" * 64)
+    template.set_environment(monkeypatch, known)
     settings = Settings()
     settings.check_for_serving()
     assert settings.in_memory is (template is MEMORY)

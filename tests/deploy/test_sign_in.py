@@ -59,11 +59,7 @@ def test_the_service_accepts_the_settings_of_every_combination(
         "SSE_ALB_ARN": "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/push/0123456789abcdef",
         "SSE_EMF_NAMESPACE": "sse-service/push",
     }
-    for name, value in template.environment.items():
-        if name.startswith("SSE_"):
-            monkeypatch.setenv(name, value if isinstance(value, str) else real[name])
-    for secret in template.container["Secrets"]:
-        monkeypatch.setenv(secret["Name"], "s" * 64)
+    template.set_environment(monkeypatch, real)
     settings = Settings()
     settings.check_for_serving()
     ways = {name for name in WAYS if getattr(settings, name)}

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.integration.chain import Chain, Stream
+from tests.integration.chain import Chain
 from tests.integration.process import DEADLINE, Process
 
 EVENT_STREAM = {"Accept": "text/event-stream"}
@@ -51,18 +51,6 @@ def refused(chain: Chain, headers: Any, status: int) -> httpx.Response:
         assert response.status_code == status
         response.read()
         return response
-
-
-@contextmanager
-def stream_of(chain: Chain, headers: dict[str, str]) -> Iterator[Stream]:
-    with chain.client.stream("GET", f"{chain.url}/events", headers=headers) as response:
-        assert response.status_code == 200
-        stream = Stream(response)
-        try:
-            stream.wait_for("stream.ready")
-            yield stream
-        finally:
-            stream.close()
 
 
 def is_told_to_come_back(chain: Chain, headers: dict[str, str]) -> bool:

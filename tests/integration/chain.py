@@ -132,6 +132,12 @@ class Chain:
         headers = self.headers(user, groups=groups or [], ttl_seconds=ttl_seconds)
         if last is not None:
             headers["Last-Event-ID"] = last
+        with self.stream_with(headers, **query) as stream:
+            yield stream
+
+    @contextmanager
+    def stream_with(self, headers: Any, **query: str) -> Iterator[Stream]:
+        """Open a stream with these headers, and wait for ``stream.ready``."""
         with self.client.stream("GET", f"{self.url}/events", params=query, headers=headers) as response:
             assert response.status_code == 200, response.read()
             stream = Stream(response)

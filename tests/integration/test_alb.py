@@ -65,14 +65,8 @@ def alone(queue: str) -> Iterator[tuple[Chain, KeysEndpoint]]:
 @contextmanager
 def opened(chain: Chain, *tokens: str, **headers: str) -> Iterator[Stream]:
     fields = [(NAME, token) for token in tokens] + [(n.replace("_", "-"), value) for n, value in headers.items()]
-    with chain.client.stream("GET", f"{chain.url}/events", headers=fields) as response:
-        assert response.status_code == 200, response.read()
-        stream = Stream(response)
-        try:
-            stream.wait_for("stream.ready")
-            yield stream
-        finally:
-            stream.close()
+    with chain.stream_with(fields) as stream:
+        yield stream
 
 
 def refused(chain: Chain, *tokens: str, **headers: str) -> httpx.Response:

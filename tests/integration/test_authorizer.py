@@ -14,7 +14,6 @@ from tests.integration.authorizer_chain import (
     opened,
     refused,
     seen,
-    stream_of,
 )
 from tests.integration.chain import Chain
 from tests.integration.process import DEADLINE
@@ -24,7 +23,7 @@ from tests.integration.test_http import problem
 
 
 def test_the_user_and_the_groups_that_the_back_end_names_get_their_events(asking: Chain) -> None:
-    with stream_of(asking, by_cookie("ann")) as stream:
+    with asking.stream_with(by_cookie("ann")) as stream:
         asking.put("for ann", user_id="ann")
         asking.put("for others", user_id="42")
         asking.put("for the group", group="ops")
@@ -34,7 +33,7 @@ def test_the_user_and_the_groups_that_the_back_end_names_get_their_events(asking
 
 
 def test_users_and_groups_may_be_integers(asking: Chain) -> None:
-    with stream_of(asking, by_cookie("integers")) as stream:
+    with asking.stream_with(by_cookie("integers")) as stream:
         asking.put("for 42", user_id="42")
         asking.put("for 7", group="7")
         stream.wait_for("for 7")
@@ -46,13 +45,13 @@ def test_an_answer_may_have_64_kb_and_other_fields(asking: Chain) -> None:
 
 
 def test_a_stream_ends_when_the_answer_expires_and_the_next_one_with_the_same_cookie_resumes(asking: Chain) -> None:
-    with stream_of(asking, by_cookie("brief")) as stream:
+    with asking.stream_with(by_cookie("brief")) as stream:
         stream.wait_for_end()
         assert json.loads(stream.messages[-1].data) == {"reason": "expired", "reconnect": True}
         [*_, retry] = re.findall(rb"retry: (\d+)", stream.raw)
         assert 1000 <= int(retry) <= 5000
         last = stream.messages[0].id
-    with stream_of(asking, by_cookie("brief", **{"Last-Event-ID": last})) as stream:
+    with asking.stream_with(by_cookie("brief", **{"Last-Event-ID": last})) as stream:
         assert json.loads(stream.messages[0].data)["resumed"]
 
 
@@ -100,7 +99,7 @@ def test_connections_to_the_back_end_are_used_again(asking: Chain, backend: str)
 
 
 def test_a_user_who_is_revoked_is_asked_about_again_and_the_new_answer_counts(asking: Chain, backend: str) -> None:
-    with stream_of(asking, by_cookie("revoked")) as stream:
+    with asking.stream_with(by_cookie("revoked")) as stream:
         assert opened(asking, by_cookie("revoked")) == 200
         assert len(seen(backend, "as=revoked")) == 1
         asking.client.post(f"{asking.admin}/revoke", json={"user": "revoked"}).raise_for_status()
@@ -174,7 +173,7 @@ def test_a_page_of_an_allowed_origin_is_admitted(asking: Chain) -> None:
 
 def test_a_bearer_token_is_judged_by_the_verifier_and_never_reaches_the_back_end(asking: Chain, backend: str) -> None:
     good = asking.headers("of-the-token")["Authorization"]
-    with stream_of(asking, by_cookie("other", Authorization=good)) as stream:
+    with asking.stream_with(by_cookie("other", Authorization=good)) as stream:
         assert '"user":"of-the-token"' in stream.messages[0].data
     assert opened(asking, by_cookie("other", Authorization="Bearer bad-token")) == 401
     assert not seen(backend, "Bearer")

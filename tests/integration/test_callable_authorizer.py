@@ -10,7 +10,6 @@ from tests.integration.authorizer_chain import (
     is_told_to_come_back,
     opened,
     refused,
-    stream_of,
 )
 from tests.integration.chain import Chain, queue_stub, serve, service, wait_until_ready
 from tests.integration.process import Process
@@ -32,7 +31,7 @@ def with_code() -> Iterator[Chain]:
 
 
 def test_the_code_names_the_user(with_code: Chain) -> None:
-    with stream_of(with_code, {"X-Key": "ann"}) as stream:
+    with with_code.stream_with({"X-Key": "ann"}) as stream:
         with_code.put("for ann", user_id="ann")
         with_code.put("for the group", group="ops")
         stream.wait_for("for the group")
@@ -40,7 +39,7 @@ def test_the_code_names_the_user(with_code: Chain) -> None:
 
 
 def test_a_stream_of_a_user_whom_the_code_named_may_come_back_when_it_expires(with_code: Chain) -> None:
-    with stream_of(with_code, {"X-Key": "brief"}) as stream:
+    with with_code.stream_with({"X-Key": "brief"}) as stream:
         stream.wait_for_end()
         assert '"reason":"expired","reconnect":true' in stream.messages[-1].data
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.deploy.examples.admin_port import AdminPort
-from tests.deploy.examples.files import EXAMPLES, NODE
+from tests.deploy.examples.files import EXAMPLES, run_node
 from tests.e2e.django_site.process import NOWHERE
-from tests.integration.process import PROGRAM_DEADLINE
 
 FOREVER = 10**9
 """Milliseconds or seconds that a session lasts, where it does not matter."""
@@ -49,18 +46,7 @@ def express(directory: Path, handler: str, request: Any, *, admin_url: str = NOW
     """Call a handler with a request, and return what it did with the response."""
     (directory / "express.mjs").write_text((EXAMPLES / "express.mjs").read_text())
     (directory / "run.mjs").write_text(RUN)
-    assert NODE.exists(), "needs Playwright: pip install playwright"
-    ran = subprocess.run(
-        [NODE, "run.mjs", json.dumps([handler, request])],
-        cwd=directory,
-        env={"PUSH_ADMIN_URL": admin_url},
-        capture_output=True,
-        text=True,
-        timeout=PROGRAM_DEADLINE,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
+    return run_node(directory, [handler, request], PUSH_ADMIN_URL=admin_url)
 
 
 def session(max_age: float | None = FOREVER) -> Any:

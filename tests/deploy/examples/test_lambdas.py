@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,8 +14,7 @@ import pytest
 from sse_service.dev.emulator import Emulator
 from sse_service.model.events import Route
 from tests.deploy.examples.aws import arriving, call
-from tests.deploy.examples.files import EXAMPLES, NODE
-from tests.integration.process import PROGRAM_DEADLINE
+from tests.deploy.examples.files import EXAMPLES, run_node
 
 
 def assert_steps_of(job: str, routes: list[Route]) -> None:
@@ -94,18 +92,7 @@ def run_typescript(directory: Path, event: Any, *, topic_arn: str) -> tuple[Any,
         "const answer = await handler(JSON.parse(process.argv[2]));\n"
         "console.log(JSON.stringify([answer, sent]));\n"
     )
-    assert NODE.exists(), "needs Playwright: pip install playwright"
-    ran = subprocess.run(
-        [NODE, "run.mjs", json.dumps(event)],
-        cwd=directory,
-        env={"TOPIC_ARN": topic_arn},
-        capture_output=True,
-        text=True,
-        timeout=PROGRAM_DEADLINE,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    answer, sent = json.loads(ran.stdout)
+    answer, sent = run_node(directory, event, TOPIC_ARN=topic_arn)
     return answer, sent
 
 
