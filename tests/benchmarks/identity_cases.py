@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from threading import Thread
 
 from tests.benchmarks.bench import Bench
-from tests.benchmarks.http_messages import call
 from tests.benchmarks.pinned_process import by_turns
-from tests.benchmarks.stream_cases import STORM_MS, cpu_of_opening
+from tests.benchmarks.stream_cases import STORM_MS, cpu_of_opening, paced
 from tests.benchmarks.table import Row, median
 from tests.integration.key_server import KeyServer, key_server
 from tests.unit.auth.providers.signing_keys import ISSUER, SigningKey
@@ -67,14 +65,10 @@ def _rotation(bench: Bench, keys: KeyServer) -> list[Row]:
         fetched = len(keys.asked)
         load("watch", count, others)
         load("reset")
-        query = {"first": count, "users": others, "count": sent, "per_second": others * 2}
-        pacing = Thread(target=call, args=(control, "/pace"), kwargs=query)
-        pacing.start()
-        time.sleep(0.5)
-        began = time.monotonic()
-        load("open", 0, count, count)
-        served = time.monotonic() - began
-        pacing.join()
+        with paced(control, first=count, users=others, count=sent, per_second=others * 2):
+            began = time.monotonic()
+            load("open", 0, count, count)
+            served = time.monotonic() - began
         load("await", count, others, sent // others, 30)
         own = load("figures")["own"]
         load("check", count, others, sent // others, 0)

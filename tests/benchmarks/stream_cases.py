@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from threading import Thread
 
@@ -97,15 +98,11 @@ def storm(bench: Bench) -> list[Row]:
         call(control, "/go", batch=BATCH)
         load("watch", away, others)
         load("reset")
-        query = {"first": away, "users": others, "count": sent, "per_second": others * 2}
-        pacing = Thread(target=call, args=(control, "/pace"), kwargs=query)
-        pacing.start()
-        time.sleep(0.5)
-        began = time.monotonic()
-        load("open", 0, away, ABREAST)
-        load("await", 0, away, EACH, 60)
-        served = time.monotonic() - began
-        pacing.join()
+        with paced(control, first=away, users=others, count=sent, per_second=others * 2):
+            began = time.monotonic()
+            load("open", 0, away, ABREAST)
+            load("await", 0, away, EACH, 60)
+            served = time.monotonic() - began
         load("await", away, others, sent // others, 30)
         own, silence = load("figures")["own"], load("silence", away + others, quiet)["seconds"]
         load("check", 0, away, EACH, 0)
@@ -117,3 +114,15 @@ def storm(bench: Bench) -> list[Row]:
         Row("others' live events meanwhile, most", "ms", own["max"] / 1000),
         Row(f"longest silence with a heartbeat of {HEARTBEAT} s", "s", silence, bar=HEARTBEAT + LATE),
     ]
+
+
+@contextmanager
+def paced(control: int, **query: int) -> Iterator[None]:
+    """Publish events at a rate, from half a second before the block until all were published."""
+    pacing = Thread(target=call, args=(control, "/pace"), kwargs=query)
+    pacing.start()
+    time.sleep(0.5)
+    try:
+        yield
+    finally:
+        pacing.join()
