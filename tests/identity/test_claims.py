@@ -11,6 +11,7 @@ from tests.identity.target import OPENED, UNAUTHORIZED, Target
 from tests.identity.tokens import claims_of, token
 
 NOW = int(time.time())
+"""Stands in no test's name: the names must be the same in every process that runs the tests."""
 UNVERIFIED = "the token is malformed, or its signature is not valid"
 """What a refusal says if it must not tell more."""
 
@@ -33,13 +34,13 @@ UNVERIFIED = "the token is malformed, or its signature is not valid"
         ({"aud": None, "client_id": {"push": 1}}, "client_id claim"),
         ({"aud": None, "azp": "push"}, "no aud claim"),
         ({"exp": None}, "exp claim"),
-        ({"exp": NOW - 1}, "exp claim"),
-        ({"exp": NOW * 1000}, "milliseconds"),
+        pytest.param({"exp": NOW - 1}, "exp claim", id="exp a second ago"),
+        pytest.param({"exp": NOW * 1000}, "milliseconds", id="exp in milliseconds"),
         ({"exp": "soon"}, "exp claim"),
         ({"exp": float("inf")}, ""),
         ({"exp": float("nan")}, ""),
-        ({"exp": [NOW + 600]}, "exp claim"),
-        ({"nbf": NOW + 600}, "nbf claim"),
+        pytest.param({"exp": [NOW + 600]}, "exp claim", id="exp as a list"),
+        pytest.param({"nbf": NOW + 600}, "nbf claim", id="nbf in ten minutes"),
         ({"nbf": "soon"}, "nbf claim"),
         ({"sub": None}, "sub claim"),
         ({"sub": ""}, "sub claim"),
@@ -88,8 +89,8 @@ def test_a_header_that_says_access_token_or_jwt(attacked: Target, kind: str) -> 
         {"aud": ["other", "push"]},
         {"token_use": "access"},
         {"typ": "Bearer"},
-        {"nbf": NOW + 30},
-        {"iat": NOW + 3600},
+        pytest.param({"nbf": NOW + 30}, id="nbf in half a minute"),
+        pytest.param({"iat": NOW + 3600}, id="iat in an hour"),
         {"sub": 42},
         {"groups": ["ops", 7]},
     ],
