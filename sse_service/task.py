@@ -236,7 +236,11 @@ def _public_app(
 ) -> ASGIApp:
     admission = Admission(auth=identity.authenticators, streams=streams, metrics=metrics)
     return create_app(
-        streams={"/events": EventsEndpoint(admission=admission, streams=streams)},
+        streams={
+            "/events": EventsEndpoint(
+                admission=admission, streams=streams, heartbeat_seconds=settings.heartbeat_seconds
+            )
+        },
         session=Session(
             verifier=identity.verifier,
             revocations=revocations,

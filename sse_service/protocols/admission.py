@@ -31,6 +31,8 @@ class StreamRequest:
     """The client's IP address, as a trusted proxy reports it."""
     start: Start
     filter: Filter | None
+    heartbeat_events: bool
+    """Whether heartbeats are sent as ``stream.heartbeat``."""
 
 
 class Admission:
@@ -56,15 +58,16 @@ class Admission:
         scope = request.scope
         principal = await self._auth.authenticate(request)
         header = next((value for name, value in scope["headers"] if name == b"last-event-id"), b"")
-        filter_, start = None, LIVE
+        filter_, start, heartbeat_events = None, LIVE, False
         if header or scope["query_string"]:
             query = QueryParams(scope["query_string"])
             # Browsers send the id as UTF-8, and headers are read as Latin-1. Our ids are ASCII, where both are equal.
             start = queries.read_start(query, last_event_id=header.decode("latin-1"))
             filter_ = queries.read_filter(query)
+            heartbeat_events = queries.asks_for_heartbeat_events(query)
         address = scope["client"][0] if scope["client"] else None
         self._streams.admit(user=principal.user, address=address, resumes=start.resumes)
-        return StreamRequest(principal, address, start, filter_)
+        return StreamRequest(principal, address, start, filter_, heartbeat_events)
 
 
 def _reason(error: Exception) -> RefusalReason:

@@ -1,4 +1,4 @@
-"""Query parameters of a request for events, for all protocols: ``since``, ``types``, ``subject``, ``lastEventId``."""
+"""Query parameters of a request for events, for all protocols: ``since``, ``types``, ``lastEventId`` and others."""
 
 from __future__ import annotations
 
@@ -45,6 +45,17 @@ def read_filter(query: QueryParams) -> Filter | None:
         if any(not value or _CONTROL.search(value) for value in values):
             raise ValueError(f"{field} must not be empty and must not contain control characters")
     return Filter(types=frozenset(names), subject=subject)
+
+
+def asks_for_heartbeat_events(query: QueryParams) -> bool:
+    """Read whether heartbeats should be events: code in a page cannot see the comment that they are otherwise.
+
+    Raises ValueError if ``heartbeat`` is given twice, or is not ``event``.
+    """
+    text = _single(query, "heartbeat")
+    if text not in (None, "event"):
+        raise ValueError("heartbeat must be 'event', or must not be given")
+    return text is not None
 
 
 def _single(query: QueryParams, name: str) -> str | None:

@@ -94,13 +94,17 @@ class StreamRegistry:
     def open(
         self,
         *,
+        protocol: str,
         sink: Sink,
         principal: Principal,
         address: str | None,
         start: Start,
         filter: Filter | None,  # noqa: A002  the vocabulary's word
     ) -> OpenStream:
-        """Step 2: register a stream and hand it to the catch-up. Leaving the context manager is step 4."""
+        """Step 2: register a stream and hand it to the catch-up. Leaving the context manager is step 4.
+
+        ``protocol`` is one of ``telemetry.metrics.PROTOCOLS``.
+        """
         # The verified token alone decides the channels: a client cannot widen them.
         channels = (user_channel(principal.user), *map(group_channel, principal.groups), BROADCAST)
         subscription = Subscription(
@@ -116,7 +120,7 @@ class StreamRegistry:
         )
         self._open[subscription] = None
         self._count_token(principal, 1)
-        self._metrics.streams_opened.inc()
+        self._metrics.streams_opened.labels(protocol).inc()
         _log.debug("user %s opened a stream with %d channels", principal.user, len(channels))
         if (oldest := self._limits.opened(subscription, address)) is not None:
             _evict(oldest)

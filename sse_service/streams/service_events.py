@@ -1,4 +1,4 @@
-"""The service's own events: ``stream.ready``, ``stream.gap``, ``stream.cursor`` and ``stream.close``."""
+"""The service's own events: ``stream.ready``, ``.gap``, ``.cursor``, ``.close`` and ``.heartbeat``."""
 
 from __future__ import annotations
 
@@ -49,3 +49,8 @@ def position(cursor: Cursor) -> ServiceEvent:
 def close(reason: CloseReason, *, reconnect: bool, retry_ms: int | None = None) -> ServiceEvent:
     """The last event of a stream. ``reconnect`` is False if the same token would be refused."""
     return ServiceEvent("stream.close", {"reason": reason, "reconnect": reconnect}, None, retry_ms)
+
+
+def heartbeat(seconds: int) -> ServiceEvent:
+    """The heartbeat of a client that asked for events. ``seconds`` is the longest silence of a working stream."""
+    return ServiceEvent("stream.heartbeat", {"seconds": seconds})

@@ -32,6 +32,8 @@ ANSWER_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2)
 """Upper bounds, in seconds, of the time that the authorizer takes. It is limited to 2 s."""
 CLOSED = ("client", *CloseReason)
 """Why a stream ended: the client left, or the server ended it for a CloseReason."""
+PROTOCOLS = ("sse", "websocket", "polling")
+"""What clients speak."""
 AUTHORIZER_ANSWERS = ("user", "unauthorized", "forbidden", "failed", "remembered")
 """What the authorizer said, or that it was not asked because its last answer was used again."""
 REJECTED = (*ConsumerReason, *RejectionReason)
@@ -51,7 +53,9 @@ class Metrics:
         tasks = Gauge("sse_asyncio_tasks", "Tasks in the event loop.", registry=self.registry)
         tasks.set_function(_running_tasks)
         self.streams_open = Gauge("sse_streams_open", "Streams that are open.", registry=self.registry)
-        self.streams_opened = self._counter("streams_opened", "Streams opened.")
+        self.streams_opened = self._labelled_counter(
+            "streams_opened", "Streams opened, by protocol. Each poll opens one.", PROTOCOLS, label="protocol"
+        )
         self.streams_closed = self._labelled_counter("streams_closed", "Streams ended, by reason.", CLOSED)
         self.requests_refused = self._labelled_counter(
             "requests_refused", "Requests for a stream that were refused, by reason.", RefusalReason

@@ -54,7 +54,7 @@ async def take_sample(running: Service, began: float) -> Sample:
     found = await running.metrics()
     return Sample(
         seconds=time.monotonic() - began,
-        opened=found["sse_streams_opened_total"],
+        opened=found['sse_streams_opened_total{protocol="sse"}'],
         streams=found["sse_streams_open"],
         tasks=found["sse_asyncio_tasks"],
         descriptors=found["sse_process_open_fds"],

@@ -106,6 +106,7 @@ class Task:
         filter: Filter | None = None,  # noqa: A002  the vocabulary's word
     ) -> OpenStream:
         return self.streams.open(
+            protocol="sse",
             sink=sink,
             principal=Principal(user, groups, expires, issued, credential, renewable=renewable),
             address=address,
@@ -115,7 +116,7 @@ class Task:
 
     def open_as(self, sink: MemorySink, principal: Principal) -> OpenStream:
         """Open a live stream of this Principal."""
-        return self.streams.open(sink=sink, principal=principal, address=None, start=LIVE, filter=None)
+        return self.streams.open(protocol="sse", sink=sink, principal=principal, address=None, start=LIVE, filter=None)
 
     def admit(self, *, user: str = "1", address: str = "192.0.2.1", resumes: bool = False) -> None:
         self.streams.admit(user=user, address=address, resumes=resumes)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sse_service.http.pacer import Pacer
-from sse_service.http.problems import problem, unauthorized
 from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
 from sse_service.model.reasons import CloseReason, RefusalReason
+from sse_service.protocols.refusal import refusal, retry_ms
 from sse_service.protocols.sse.encoding import service_event_block
 from sse_service.protocols.sse.response import HEADERS, EventStream
-from sse_service.streams.registry import EVICTED_RETRY_MS
 from sse_service.streams.service_events import close
 
 if TYPE_CHECKING:
@@ -23,25 +21,13 @@ if TYPE_CHECKING:
     from sse_service.protocols.admission import Admission, StreamRequest
     from sse_service.streams.registry import StreamRegistry
 
-RETRY_MS = (1000, 10_000)
-"""When a client that an overloaded task has refused should try again."""
-
-_ADVICE = {
-    RefusalReason.LIMIT: "this task holds as many streams as it may: try again",
-    RefusalReason.USER: "this user holds as many streams as one user may: close a page",
-    RefusalReason.ADDRESS: "this address holds as many streams as one address may: close a page",
-    RefusalReason.RATE: "too many streams are being opened at once: try again",
-    RefusalReason.DRAIN: "this task is ending: try again",
-    RefusalReason.IDENTITY: "the credential cannot be checked now: try again",
-}
-
 
 class EventsEndpoint:
     """An ASGI application, because Starlette's wrapper around a function would stay in memory as long as the stream."""
 
-    def __init__(self, *, admission: Admission, streams: StreamRegistry) -> None:
+    def __init__(self, *, admission: Admission, streams: StreamRegistry, heartbeat_seconds: int) -> None:
         self._admission = admission
-        self._stream = EventStream(streams=streams)
+        self._stream = EventStream(streams=streams, heartbeat_seconds=heartbeat_seconds)
         self._pacer = Pacer()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,29 +46,22 @@ class EventsEndpoint:
         """
         try:
             return await self._admission.admit(request)
-        except InvalidToken as error:
-            return unauthorized(error)
-        except Forbidden as error:
-            return problem(403, str(error))
-        except ValueError as error:
-            return problem(400, str(error))
+        except (InvalidToken, Forbidden, ValueError) as error:
+            return refusal(error)
         except Overloaded as error:
-            return _overloaded(request, error.reason)
+            return _overloaded(request, error)
 
 
-def _overloaded(request: Request, reason: RefusalReason) -> Response:
+def _overloaded(request: Request, error: Overloaded) -> Response:
     """Tell the client when to try again.
 
     An EventSource gets this as a 200 with a ``stream.close``, because it gives up for good on any other status.
     """
-    # A user at the limit must close another page first, which takes longer than a few seconds.
-    retry_ms = random.randint(*(EVICTED_RETRY_MS if reason is RefusalReason.USER else RETRY_MS))  # noqa: S311  spreads load
-    if "text/event-stream" in request.headers.get("accept", "").lower():
-        why = CloseReason.DRAIN if reason is RefusalReason.DRAIN else CloseReason.LIMIT
-        return Response(
-            service_event_block(close(why, reconnect=True, retry_ms=retry_ms)),
-            headers=HEADERS,
-            media_type="text/event-stream",
-        )
-    headers = {"Retry-After": str(-(-retry_ms // 1000)), "Connection": "close"}
-    return problem(503, _ADVICE[reason], headers=headers)
+    if "text/event-stream" not in request.headers.get("accept", "").lower():
+        return refusal(error)
+    why = CloseReason.DRAIN if error.reason is RefusalReason.DRAIN else CloseReason.LIMIT
+    return Response(
+        service_event_block(close(why, reconnect=True, retry_ms=retry_ms(error.reason))),
+        headers=HEADERS,
+        media_type="text/event-stream",
+    )

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from sse_starlette.sse import AppStatus, EventSourceResponse
 
 from sse_service.http.uvicorn.transport import take_transport
-from sse_service.protocols.sse.sink import EventStreamSink
+from sse_service.protocols.sse.encoding import encode_service_event
+from sse_service.protocols.sse.sink import COMMENT, EventStreamSink
+from sse_service.streams import service_events
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,10 +44,11 @@ class EventStream(EventSourceResponse):
     One object serves all streams, so common state is not kept per stream.
     """
 
-    def __init__(self, *, streams: StreamRegistry) -> None:
+    def __init__(self, *, streams: StreamRegistry, heartbeat_seconds: int) -> None:
         super().__init__(_empty_body(), ping=0)
         self.headers.update(HEADERS)
         self._streams = streams
+        self._heartbeat_event = encode_service_event(service_events.heartbeat(heartbeat_seconds))
 
     async def answer(self, scope: Scope, send: Send, request: StreamRequest) -> None:
         """Send the stream. The Subscription is opened around the response, so that both end together in any case."""
@@ -56,8 +59,9 @@ class EventStream(EventSourceResponse):
             await send(self._start())
             await send({"type": "http.response.body", "body": b""})
             return
-        sink = EventStreamSink(transport)
+        sink = EventStreamSink(transport, heartbeat=self._heartbeat_event if request.heartbeat_events else COMMENT)
         with self._streams.open(
+            protocol="sse",
             sink=sink,
             principal=request.principal,
             address=request.address,

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 MAX_KEPT_BYTES = 64 * 1024
 """How much may be kept until the head is sent. Equal to uvicorn's high-water mark."""
 
-_HEARTBEAT = chunk(encoding.HEARTBEAT)
+COMMENT = chunk(encoding.HEARTBEAT)
+"""The heartbeat that clients ignore."""
 
 
 class EventStreamSink:
@@ -27,10 +28,12 @@ class EventStreamSink:
     Until ``begin`` it keeps everything, so that the response's head and the greeting are sent in one segment.
     """
 
-    __slots__ = ("_kept", "_send", "_transport")
+    __slots__ = ("_heartbeat", "_kept", "_send", "_transport")
 
-    def __init__(self, transport: StreamTransport) -> None:
+    def __init__(self, transport: StreamTransport, *, heartbeat: bytes = COMMENT) -> None:
+        """``heartbeat`` is in chunked coding."""
         self._transport = transport
+        self._heartbeat = heartbeat
         # Bytes to send after the head, in chunked coding.
         self._kept: list[bytes] = []
         # Bound once, because a broadcast writes to thousands of streams.
@@ -48,7 +51,7 @@ class EventStreamSink:
     def begin(self) -> None:
         """Write the kept bytes after the head. From now on, bytes are sent at once."""
         was_full = self._is_full()
-        kept, self._kept = [_HEARTBEAT, *self._kept], []
+        kept, self._kept = [self._heartbeat, *self._kept], []
         if self._transport.chunked:
             self._send = self._transport.write
         else:
@@ -67,8 +70,8 @@ class EventStreamSink:
         return self._send(encode_service_event(event))
 
     def heartbeat(self) -> bool:
-        """Write a comment, which clients ignore."""
-        return self._send(_HEARTBEAT)
+        """Write a comment or a ``stream.heartbeat``."""
+        return self._send(self._heartbeat)
 
     def size(self, frame: Frame) -> int:
         """Return the number of encoded bytes."""

@@ -5,7 +5,7 @@ from starlette.datastructures import QueryParams
 
 from sse_service.model.cursor import Cursor
 from sse_service.model.events import Event
-from sse_service.protocols.query import read_filter, read_start
+from sse_service.protocols.query import asks_for_heartbeat_events, read_filter, read_start
 from sse_service.streams.filter import Filter
 from sse_service.streams.frame import Frame, make_frame
 from sse_service.streams.start import Start
@@ -113,3 +113,11 @@ def test_a_second_subject_is_refused() -> None:
 def test_empty_names_and_control_characters_are_refused(query: str) -> None:
     with pytest.raises(ValueError, match="must not be empty and must not contain control characters"):
         filter_of(query)
+
+
+@pytest.mark.parametrize("query", ["heartbeat=", "heartbeat=comment", "heartbeat=event&heartbeat=event"])
+def test_heartbeats_are_events_or_the_query_is_refused(query: str) -> None:
+    assert asks_for_heartbeat_events(QueryParams("heartbeat=event"))
+    assert not asks_for_heartbeat_events(QueryParams("since=all"))
+    with pytest.raises(ValueError, match="heartbeat"):
+        asks_for_heartbeat_events(QueryParams(query))

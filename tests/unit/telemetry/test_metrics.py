@@ -46,8 +46,8 @@ def test_a_consumer_reports_to_metrics() -> None:
 
 def test_two_services_in_one_process_do_not_mix() -> None:
     one, two = Metrics(), Metrics()
-    one.streams_opened.inc()
-    assert samples(two)["sse_streams_opened_total", ()] == 0
+    one.streams_opened.labels("sse").inc()
+    assert samples(two)["sse_streams_opened_total", ("sse",)] == 0
 
 
 def test_latencies_are_counted_in_buckets_up_to_a_minute() -> None:

@@ -33,7 +33,7 @@ async def service(task: Task) -> AsyncIterator[SecondaryServer]:
     auth = AuthenticatorChain(BearerAuthenticator(verifier), revocations=task.revocations)
     admission = Admission(auth=auth, streams=task.streams, metrics=task.metrics)
     app = create_app(
-        streams={"/events": EventsEndpoint(admission=admission, streams=task.streams)},
+        streams={"/events": EventsEndpoint(admission=admission, streams=task.streams, heartbeat_seconds=15)},
         session=Session(
             verifier=verifier,
             revocations=task.revocations,

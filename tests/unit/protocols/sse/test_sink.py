@@ -9,8 +9,9 @@ import pytest
 from sse_service.http.uvicorn.transport import StreamTransport
 from sse_service.model.cursor import Cursor
 from sse_service.model.events import Event
-from sse_service.protocols.sse.encoding import encode
+from sse_service.protocols.sse.encoding import encode, encode_service_event, unchunk
 from sse_service.protocols.sse.sink import MAX_KEPT_BYTES, EventStreamSink
+from sse_service.streams import service_events
 from sse_service.streams.frame import make_frame
 
 
@@ -40,3 +41,18 @@ def test_a_sink_that_was_full_before_the_head_is_writable_after_it(chunked: bool
     assert not sink.write(frame)
     sink.begin()
     assert told == [True]
+
+
+def test_a_client_that_asks_for_heartbeat_events_gets_no_comment() -> None:
+    written: list[bytes] = []
+
+    class Recorder(Transport):
+        def write(self, data: bytes) -> bool:
+            written.append(data)
+            return True
+
+    heartbeat = encode_service_event(service_events.heartbeat(15))
+    sink = EventStreamSink(cast(StreamTransport, Recorder(chunked=True)), heartbeat=heartbeat)
+    sink.begin()
+    sink.heartbeat()
+    assert [unchunk(block) for block in written] == [b'event: stream.heartbeat\ndata: {"seconds":15}\n\n'] * 2
