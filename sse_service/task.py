@@ -25,6 +25,7 @@ from sse_service.operator.revoke import RevokeEndpoint
 from sse_service.operator.routes import OperatorPage
 from sse_service.operator.samples import Samples
 from sse_service.protocols.admission import Admission
+from sse_service.protocols.polling.endpoint import PollEndpoint
 from sse_service.protocols.sse.endpoint import EventsEndpoint
 from sse_service.routing.ingest import Ingest
 from sse_service.routing.overrides import Overrides
@@ -239,7 +240,8 @@ def _public_app(
         streams={
             "/events": EventsEndpoint(
                 admission=admission, streams=streams, heartbeat_seconds=settings.heartbeat_seconds
-            )
+            ),
+            "/events/poll": PollEndpoint(admission=admission, streams=streams),
         },
         session=Session(
             verifier=identity.verifier,

@@ -85,7 +85,7 @@ class HTTPProtocol(HttpToolsProtocol):
             if self._unparsed_bytes > limits.REFUSED_BYTES:
                 self.cut()
             return
-        if self._stream is not None:
+        if self._stream is not None and not self._stream.keep_alive:
             # A stream's answer says ``Connection: close``, so later requests are not read (RFC 9112 §9.6).
             return
         self._unparsed_bytes += len(data)
@@ -125,8 +125,10 @@ class HTTPProtocol(HttpToolsProtocol):
             raise ValueError("there must be exactly one Host header (RFC 9112 §3.2)")
         super().on_headers_complete()
         self._body_open = True
-        if self._health.draining:
-            self.cycle.keep_alive = False
+        if self._stream is not None:
+            # uvicorn stops reading while a request waits behind another. A disconnect is noticed only by reading.
+            self.flow.resume_reading()
+        self.close_if_draining(self.cycle)
         # Weak references, because the protocol holds the scope. A cycle would leave requests to the garbage collector.
         extensions: dict[str, Any] = {EXTENSION: (weakref.ref(self), weakref.ref(self.cycle))}
         self.scope["extensions"] = extensions
@@ -154,13 +156,14 @@ class HTTPProtocol(HttpToolsProtocol):
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
-    def take_over(self, cycle: RequestResponseCycle) -> StreamTransport:
-        """Give the connection to a stream, which keeps it until it closes."""
-        stream = StreamTransport(self, cycle)
+    def take_over(self, cycle: RequestResponseCycle, *, keep_alive: bool) -> StreamTransport:
+        """Give the connection to a stream: until it closes, or with ``keep_alive`` until the response is complete."""
+        stream = StreamTransport(self, cycle, keep_alive=keep_alive)
         self._running = cycle
-        # uvicorn tells only the newest request that the client has left. It must be this one.
-        self.pipeline.clear()
-        self.cycle = cycle
+        if not keep_alive:
+            # uvicorn tells only the newest request that the client has left. It must be this one.
+            self.pipeline.clear()
+            self.cycle = cycle
         if self.transport.is_closing() or self._refused:
             cycle.disconnected = True
             stream.connection_lost()
@@ -176,8 +179,14 @@ class HTTPProtocol(HttpToolsProtocol):
         self.headers.clear()
         cycle.scope["headers"].clear()  # type: ignore[attr-defined]  # a list; middleware may have replaced it
 
+    def close_if_draining(self, cycle: RequestResponseCycle) -> None:
+        """Let the response close the connection if the task is ending. Must be called before the response starts."""
+        if self._health.draining:
+            cycle.keep_alive = False
+
     def on_response_complete(self) -> None:
         """Limit how long a closing connection waits for its peer, and how long the rest of a body may take."""
+        self._stream = None
         super().on_response_complete()
         if self.transport.is_closing():
             self._wait_for_last_bytes()
@@ -244,6 +253,8 @@ class HTTPProtocol(HttpToolsProtocol):
             running.disconnected = True
             running.message_event.set()
             self.pipeline.clear()
+            if self._stream is not None:
+                self._stream.connection_lost()
             if running.response_started:
                 self.cut()
                 return
