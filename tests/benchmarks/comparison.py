@@ -146,9 +146,7 @@ class Comparison:
         def broadcast(number: int) -> None:
             call(control, "/all", payload(time.monotonic_ns(), number, -1).encode())
 
-        pace = partial(
-            call, control, "/pace", first=0, users=self._users, count=count, per_second=rate.per_second
-        )
+        pace = partial(call, control, "/pace", first=0, users=self._users, count=count, per_second=rate.per_second)
         with ThreadPoolExecutor(2) as threads:
             began = time.monotonic()
             moments = [began + rate.first + number * rate.every for number in range(broadcasts)]
@@ -249,9 +247,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         bench = Bench(Path(folder), program, size=SMALL if given.small else FULL)
         if given.small:
             comparison = Comparison(bench, program, Rate(every=1, first=0.5), awake_ms=0, quiet=0.5)
-            ways: Sequence[Way] = [way.small() for way in WAYS]
         else:
-            comparison, ways = Comparison(bench, program, Rate(), awake_ms=AWAKE_MS, quiet=QUIET), WAYS
+            comparison = Comparison(bench, program, Rate(), awake_ms=AWAKE_MS, quiet=QUIET)
+        ways = [way.small() if given.small else way for way in WAYS]
         for _ in range(0 if given.kept else given.runs):
             runs.append(run(comparison, bench, ways))
             if given.json:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import comparison_plot
+from tests.benchmarks.comparison_plot import Mark
 from tests.benchmarks.ways import WAYS
 
 FOLDER = Path(__file__).parent
@@ -103,7 +104,7 @@ def section(found: dict[str, Any]) -> str:
         f"each figure. The load generator used {max(way['load_core'] for _, way in _ways(found)):.0%} of its core at "
         "most."
     )
-    pictures = "\n\n".join(_picture(name, text) for name, text in comparison_plot.PLOTS.items())
+    pictures = "\n\n".join(_picture(name, text) for name, (_, text) in comparison_plot.PLOTS.items())
     return f"{_wrapped(text)}\n\n{tables(found)}\n\n{pictures}"
 
 
@@ -141,9 +142,28 @@ def write(found: dict[str, Any]) -> None:
     KEPT.write_text(json.dumps(found, indent=1) + "\n")
     for path, (name, make) in PAGES.items():
         path.write_text(filled(path.read_text(), name, make(found)))
-    for name in comparison_plot.PLOTS:
-        for scheme in comparison_plot.SCHEMES:
-            (FOLDER / f"{name}-{scheme}.svg").write_text(comparison_plot.draw(name, scheme, found))
+    for name, text in plots(found).items():
+        (FOLDER / name).write_text(text)
+
+
+def plots(found: dict[str, Any]) -> dict[str, str]:
+    """The plots by the names of their files."""
+    marks = [
+        Mark(
+            name=name,
+            p50_ms=way["p50_ms"],
+            p99_ms=way["p99_ms"],
+            requests=per_event(found, name, "requests"),
+            bytes=per_event(found, name, "bytes"),
+            cpu_us=per_event(found, name, "CPU"),
+        )
+        for name, way in _ways(found)
+    ]
+    return {
+        f"{name}-{scheme}.svg": comparison_plot.draw(name, scheme, marks, f"{A_DAY:,} events a day")
+        for name in comparison_plot.PLOTS
+        for scheme in comparison_plot.SCHEMES
+    }
 
 
 def _ways(found: dict[str, Any]) -> list[tuple[str, Way]]:
@@ -180,6 +200,8 @@ def _ms(value: float) -> str:
 
 
 def _us(value: float) -> str:
+    if value >= 1e6:
+        return f"{_short(value / 1e6)} s"
     return f"{_short(value / 1000)} ms" if value >= 1000 else f"{_short(value)} µs"
 
 

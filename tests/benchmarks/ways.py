@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 COOKIE = "sse_session"
 
 # What Chromium 156 sent to a server on 127.0.0.1, in its order. "Headless" is taken out.
-_AGENT = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+_AGENT = (
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+)
 _FRESH = ("Pragma: no-cache", "Cache-Control: no-cache")
 _BRAND = ('sec-ch-ua: "Not:A-Brand";v="8", "Chromium";v="156"', "sec-ch-ua-mobile: ?0")
 _SAME_ORIGIN = ("Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty")
