@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import comparison_plot
 from tests.benchmarks.comparison_plot import Mark
+from tests.benchmarks.marked_text import filled
 from tests.benchmarks.ways import WAYS
 
 FOLDER = Path(__file__).parent
@@ -129,12 +129,6 @@ PAGES: dict[Path, tuple[str, Callable[[dict[str, Any]], str]]] = {
     ROOT / "README.md": ("comparison summary", summary),
 }
 """Where the figures stand, between which marks. A page without the marks is left alone."""
-
-
-def filled(page: str, name: str, text: str) -> str:
-    """The page with this text between its marks."""
-    between = re.compile(rf"(<!-- {name}: [^>]*-->\n)(.*?)(\n?<!-- end of {name} -->)", re.DOTALL)
-    return between.sub(lambda match: f"{match[1]}\n{text}\n\n{match[3].strip()}", page)
 
 
 def write(found: dict[str, Any]) -> None:

@@ -69,7 +69,7 @@ class Axis:
 
 def delay(marks: Sequence[Mark], scheme: Scheme, few: str) -> str:
     """Draw the delay against the requests for an event."""
-    height, left, right, top, bottom = 430, 70, 24, 64, 60
+    height, left, right, top, bottom = 430, 70, 36, 64, 60
     none = left + 58.0
     across = Axis(0.1, 10_000, left + 190, WIDTH - right)
     up = Axis(0.1, 100_000, height - bottom, top)
@@ -107,7 +107,7 @@ def cost(marks: Sequence[Mark], scheme: Scheme, few: str) -> str:
     parts = _begin(height, scheme, "What an event costs", _legend(few, ""))
     panels: list[tuple[str, Axis, Callable[[Mark], tuple[float, float]], Callable[[float], str]]] = [
         ("bytes, both directions", Axis(100, 10_000_000, left, left + half), lambda mark: mark.bytes, _bytes),
-        ("CPU of the service", Axis(10, 1e6, left + half + middle, WIDTH - 24), lambda mark: mark.cpu_us, _us),
+        ("CPU of the service", Axis(10, 1e7, left + half + middle, WIDTH - 24), lambda mark: mark.cpu_us, _us),
     ]
     end = top + step * len(marks)
     for name, axis, pair, short in panels:
