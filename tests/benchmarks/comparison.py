@@ -64,6 +64,7 @@ class Comparison:
         self._bench, self._program, self._rate = bench, program, rate
         self._awake_ms, self._quiet = awake_ms, quiet
         self._users = bench.size.few
+        bench.tokens(max(bench.size.few, bench.size.opened))
 
     def nobody(self) -> dict[str, float]:
         """Measure the service while nobody listens: the CPU of a second, and of sending an event to a user away."""
@@ -182,17 +183,22 @@ def _at(moments: Sequence[float], act: Callable[[int], None]) -> None:
         act(number)
 
 
-def run(comparison: Comparison, bench: Bench, ways: Sequence[Way]) -> dict[str, Any]:
-    """Measure all ways once."""
+def run(comparison: Comparison, bench: Bench, ways: Sequence[Way], *, abreast: int) -> dict[str, Any]:
+    """Measure all ways once; ``abreast`` at a time, where no figure is judged."""
     began, stole = time.monotonic(), stolen()
     empty = comparison.nobody()
-    found = {NOBODY: empty}
-    for way in ways:
+
+    def measure(way: Way) -> dict[str, float]:
         started = time.monotonic()
-        found[way.name] = comparison.measure(way, empty["cpu"])
-        faults = {name: count for name, count in bench.faults.items() if count}
-        print(f"{way.name}: {time.monotonic() - started:.0f} s, faults: {faults or 'none'}", file=sys.stderr)
+        found = comparison.measure(way, empty["cpu"])
+        print(f"{way.name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+        return found
+
+    with ThreadPoolExecutor(abreast) as threads:
+        found = {NOBODY: empty, **dict(zip((way.name for way in ways), threads.map(measure, ways), strict=True))}
     seconds = time.monotonic() - began
+    faults = {name: count for name, count in bench.faults.items() if count}
+    print(f"faults: {faults or 'none'}", file=sys.stderr)
     bench.faults.clear()
     return {
         "found": found,
@@ -251,7 +257,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             comparison = Comparison(bench, program, Rate(), awake_ms=AWAKE_MS, quiet=QUIET)
         ways = [way.small() if given.small else way for way in WAYS]
         for _ in range(0 if given.kept else given.runs):
-            runs.append(run(comparison, bench, ways))
+            runs.append(run(comparison, bench, ways, abreast=len(ways) if given.small else 1))
             if given.json:
                 with given.json.open("a") as file:
                     file.write(json.dumps(runs[-1]) + "\n")
