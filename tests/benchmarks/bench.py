@@ -129,6 +129,12 @@ class Bench:
             with PinnedProcess(*command, core=LOAD_CORE, port=port) as server:
                 yield server, f"redis://127.0.0.1:{port}/0"
 
+    def tokens(self, users: int) -> list[str]:
+        """A token for each of the first users."""
+        sign, have = TokenSigner(secret=SECRET).sign, len(self._tokens)
+        self._tokens += [sign(str(user), ttl_seconds=86_400) for user in range(have, users)]
+        return self._tokens[:users]
+
     @contextmanager
     def ours(self, server: PinnedProcess, streams: int, *, awake: bool = True) -> Iterator[Load]:
         """Open streams to our service, each with a token.
@@ -136,10 +142,7 @@ class Bench:
         ``awake`` keeps the client from sleeping between events: on one machine the sender pays for waking its peer. A
         client that shares its core with a feed must sleep.
         """
-        if missing := streams - len(self._tokens):
-            sign, have = TokenSigner(secret=SECRET).sign, len(self._tokens)
-            self._tokens += [sign(str(user), ttl_seconds=86_400) for user in range(have, have + missing)]
-        yield from self._load_with(server, self._tokens[:streams], awake)
+        yield from self._load_with(server, self.tokens(streams), awake)
 
     @contextmanager
     def with_tokens(self, server: PinnedProcess, tokens: Sequence[str]) -> Iterator[Load]:
