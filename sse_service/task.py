@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from consumers.sqs.consumer import SQSConsumer
 from sse_service import aws
 from sse_service.brokers.memory.broker import MemoryBroker
+from sse_service.client.files import client_route
 from sse_service.http import descriptors
 from sse_service.http.admin import create_admin_app
 from sse_service.http.app import create_app
@@ -255,7 +256,7 @@ def _public_app(
         ),
         probes=Probes(health=health),
         cors_origins=settings.cors_origins,
-        extra_routes=extra_routes,
+        extra_routes=[client_route(), *extra_routes],
     )
 
 

@@ -27,7 +27,7 @@ class StreamTransport:
 
     __slots__ = (
         *("_closing", "_cycle", "_flow", "_protocol", "_waiter", "_write"),
-        *("chunked", "closed", "keep_alive", "on_writable"),
+        *("chunked", "closed", "keep_alive", "on_data", "on_writable"),
     )
 
     def __init__(self, protocol: HTTPProtocol, cycle: RequestResponseCycle, *, keep_alive: bool) -> None:
@@ -40,6 +40,8 @@ class StreamTransport:
         self._waiter: asyncio.Future[None] | None = None
         self.on_writable: Callable[[], None] | None = None
         """Called when the transport accepts more after ``write`` has returned False."""
+        self.on_data: Callable[[bytes], None] | None = None
+        """Called with what the client sends, after ``switch_protocol``."""
         self.closed = False
         """Whether the client has left."""
         self.chunked = cycle.scope["http_version"] != "1.0"
@@ -92,6 +94,27 @@ class StreamTransport:
     def close_if_draining(self) -> None:
         """Do not keep the connection alive if the task is ending. Must be called before the response starts."""
         self._protocol.close_if_draining(self._cycle)
+
+    def switch_protocol(self, answer: bytes, on_data: Callable[[bytes], None]) -> None:
+        """Send an answer of status 101. From then on, the connection's bytes are not HTTP's in either direction."""
+        # uvicorn must neither send an answer of its own nor miss one.
+        self._cycle.response_started = self._cycle.disconnected = True
+        self.write(answer)
+        self.on_data = on_data
+        if early := self._protocol.take_after_upgrade():
+            on_data(early)
+
+    def pause_reading(self) -> None:
+        """Let the client's bytes wait in the kernel."""
+        self._flow.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on after ``pause_reading``."""
+        self._flow.resume_reading()
+
+    def close(self) -> None:
+        """Close the connection after its last bytes are sent."""
+        self._protocol.close()
 
     def abort(self) -> None:
         """Close at once and discard unsent bytes. ``close()`` would wait for a peer that never reads."""
