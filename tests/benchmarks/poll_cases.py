@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from sse_service.http import descriptors
 from tests.benchmarks.bench import Bench
@@ -24,54 +24,59 @@ HELD = "since=all"
 
 def polls(bench: Bench) -> list[Row]:
     """Memory of polls that wait, and CPU of polls that are answered."""
-    return [_memory(bench), _cpu(bench)]
+    return [_memory(bench), *_cpu(bench)]
 
 
 def _memory(bench: Bench) -> Row:
     count = min(bench.size.many, bench.most)
     with bench.driven() as (server, _), bench.ours(server, count) as load:
         [stream_kb] = growth(bench, server, load, (count,))
-    with bench.driven() as (server, _):
+    with bench.driven() as (server, _), clients(count) as waiting:
         before = server.memory()
-        with requests(server, bench.tokens(count), f"{HELD}&wait={WAIT}") as waiting:
-            time.sleep(bench.size.settle)
-            poll_kb = (server.memory() - before) / count / 1000
-            bench.faults["answered"] += sum(_is_answered(each) for each in waiting)
+        ask(server, waiting, bench.tokens(count), f"{HELD}&wait={WAIT}")
+        time.sleep(bench.size.settle)
+        poll_kb = (server.memory() - before) / count / 1000
+        bench.faults["answered"] += sum(_is_answered(each) for each in waiting)
     than = "an idle stream"
     return Row(f"memory of one of {count:,} polls that wait", "kB", poll_kb, stream_kb, than, WAITING_RATIO)
 
 
-def _cpu(bench: Bench) -> Row:
-    count = bench.size.opened
+def _cpu(bench: Bench) -> list[Row]:
+    count, rows = bench.size.opened, []
     with bench.driven() as (server, _), bench.ours(server, count) as load, spent(server) as opened:
         bench.open(load, 0, count, abreast=20)
-    with bench.driven() as (server, control):
+    with bench.driven() as (server, control), clients(count) as asking:
         call(control, "/prepare", first=0, users=count, count=count)
         call(control, "/go", batch=BATCH)
-        with spent(server) as used, requests(server, bench.tokens(count), HELD) as answered:
-            for each in answered:
-                answer = _read(each)
-                bench.faults["refused"] += not answer.startswith(b"HTTP/1.1 200 ")
-                bench.faults["lost"] += answer.count(b'"id":') != 1
-            time.sleep(bench.size.settle)
-    name = "CPU of a poll on a new connection, answered with one event"
-    return Row(name, "µs", used.us(count), opened.us(count), "opening a stream")
+        for connection in ("new", "kept"):
+            with spent(server) as used:
+                ask(server, asking, bench.tokens(count), HELD)
+                for each in asking:
+                    answer = _read(each)
+                    bench.faults["refused"] += not answer.startswith(b"HTTP/1.1 200 ")
+                    bench.faults["lost"] += answer.count(b'"id":') != 1
+                time.sleep(bench.size.settle)
+            name = f"CPU of a poll on a {connection} connection, answered with one event"
+            rows.append(Row(name, "µs", used.us(count), opened.us(count), "opening a stream"))
+    return rows
 
 
 @contextmanager
-def requests(server: PinnedProcess, tokens: Sequence[str], query: str) -> Iterator[list[socket.socket]]:
-    """Send a poll with each token, on a connection of its own."""
+def clients(count: int) -> Iterator[list[socket.socket]]:
+    """Sockets that are not connected yet."""
     descriptors.raise_limit()
+    with ExitStack() as stack:
+        yield [stack.enter_context(socket.socket()) for _ in range(count)]
+
+
+def ask(server: PinnedProcess, asking: Sequence[socket.socket], tokens: Sequence[str], query: str) -> None:
+    """Send a poll on each socket, and connect those that are not."""
     head = f"GET /events/poll?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/json\r\nAuthorization: Bearer "
-    connections: list[socket.socket] = []
-    try:
-        for token in tokens:
-            connections.append(socket.create_connection(("127.0.0.1", server.port), timeout=30))
-            connections[-1].sendall(f"{head}{token}\r\n\r\n".encode())
-        yield connections
-    finally:
-        for each in connections:
-            each.close()
+    for each, token in zip(asking, tokens, strict=True):
+        if not each.getsockname()[1]:
+            each.settimeout(30)
+            each.connect(("127.0.0.1", server.port))
+        each.sendall(f"{head}{token}\r\n\r\n".encode())
 
 
 def _is_answered(connection: socket.socket) -> bool:
