@@ -8,7 +8,6 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sse_service.http.pacer import Pacer
 from sse_service.http.problems import problem
 from sse_service.http.uvicorn.transport import take_transport
 from sse_service.model.errors import Forbidden, InvalidToken, MissingToken, Overloaded
@@ -56,12 +55,11 @@ class WebSocketEndpoint:
         self._admission = admission
         self._streams = streams
         self._heartbeat_event = encode_service_event(service_events.heartbeat(heartbeat_seconds))
-        self._pacer = Pacer()
         self._waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with a WebSocket, or with an error."""
-        await self._pacer.wait()
+        await self._admission.wait_for_turn()
         answer = answer_handshake(scope)
         if answer.status_code != 101:
             await _not_a_handshake(answer.status_code)(scope, receive, send)
