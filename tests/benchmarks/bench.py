@@ -144,13 +144,6 @@ class Bench:
         """
         yield from self._load_with(server, self.tokens(streams), awake)
 
-    def tokens(self, users: int) -> list[str]:
-        """A token for each user, from 0 on."""
-        if (missing := users - len(self._tokens)) > 0:
-            sign, have = TokenSigner(secret=SECRET).sign, len(self._tokens)
-            self._tokens += [sign(str(user), ttl_seconds=86_400) for user in range(have, have + missing)]
-        return self._tokens[:users]
-
     @contextmanager
     def with_tokens(self, server: PinnedProcess, tokens: Sequence[str]) -> Iterator[Load]:
         """Open streams to our service, each with one of these tokens."""
