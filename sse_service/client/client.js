@@ -48,6 +48,9 @@ export class PushClient extends EventTarget {
     this.#unload.abort();
     this.#setStatus("closed");
   }
+  get #shares() {
+    return this.#options.share && navigator.locks && globalThis.BroadcastChannel;
+  }
   // Asks for the session again and connects anew, as after a sign-in in this page.
   reconnect() {
     this.#leave();
@@ -76,8 +79,7 @@ export class PushClient extends EventTarget {
     }
     if (started.signal.aborted) return;
     if (this.#options.remember) this.#cursor ||= sessionStorage.getItem(this.#key("")) ?? "";
-    const share = this.#options.share && navigator.locks && globalThis.BroadcastChannel;
-    if (!share) return this.#lead();
+    if (!this.#shares) return this.#lead();
     this.#tabs = new BroadcastChannel(this.#url);
     this.#tabs.onmessage = ({ data }) => data.user !== this.#user && this.#renew().catch(console.error);
     this.#tabs.postMessage({ user: this.#user });
@@ -130,11 +132,12 @@ export class PushClient extends EventTarget {
     return { user: (await answer.json()).user, expires_in: Infinity };
   }
   #changeUser(user) {
-    const tabs = this.#tabs;
-    this.#tabs = null;
     this.close();
-    tabs?.postMessage({ user });
-    tabs?.close();
+    if (this.#shares) {
+      const tabs = new BroadcastChannel(this.#url);
+      tabs.postMessage({ user });
+      tabs.close();
+    }
     this.#call("userChanged", user);
   }
 

@@ -68,3 +68,6 @@ class Tab:
               request.send();
             })"""
         )
+
+    def closes(self) -> None:
+        self.page.close()
