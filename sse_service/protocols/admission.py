@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import QueryParams
 
-from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
+from sse_service.model.errors import Forbidden, InvalidToken, MissingToken, Overloaded
 from sse_service.model.reasons import RefusalReason
 from sse_service.model.values import value
 from sse_service.protocols import query as queries
@@ -45,14 +45,20 @@ class Admission:
         self._streams = streams
         self._metrics = metrics
 
-    async def admit(self, request: HTTPConnection, *, polls: bool = False) -> StreamRequest:
+    async def admit(
+        self, request: HTTPConnection, *, polls: bool = False, token_may_follow: bool = False
+    ) -> StreamRequest:
         """Admit a request, and count it towards the limits. With ``polls``, ``wait`` is read too.
+
+        With ``token_may_follow``, a request without a credential is not counted as refused.
 
         Raises InvalidToken, Forbidden, ValueError for a malformed query, and Overloaded. Each refusal is counted.
         """
         try:
             return await self._admit(request, polls=polls)
         except (InvalidToken, Forbidden, ValueError, Overloaded) as error:
+            if isinstance(error, MissingToken) and token_may_follow:
+                raise
             self._metrics.requests_refused.labels(_reason(error)).inc()
             raise
 

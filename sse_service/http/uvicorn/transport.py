@@ -112,6 +112,11 @@ class StreamTransport:
         """Read on after ``pause_reading``."""
         self._flow.resume_reading()
 
+    def end_writing(self) -> None:
+        """Close this direction alone. The client is still read from."""
+        if not self._closing():
+            self._protocol.transport.write_eof()
+
     def close(self) -> None:
         """Close the connection after its last bytes are sent."""
         self._protocol.close()
