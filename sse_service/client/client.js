@@ -117,7 +117,7 @@ export class PushClient extends EventTarget {
   // Returns whether the session is still of the same user. Rejects if that is not known now.
   async #renew() {
     const started = this.#started;
-    const answer = await (this.#options.session ?? (() => this.#whoami()))();
+    const answer = await within(60_000, (this.#options.session ?? (() => this.#whoami()))());
     if (started?.signal.aborted) return false;
     const user = answer ? String(answer.user) : null;
     if (user === null || user !== (this.#user ??= user)) return this.#changeUser(user), false;
@@ -486,6 +486,11 @@ function timers() {
       for (const each of name ? [name] : running.keys()) clearTimeout(running.get(each)), running.delete(each);
     },
   };
+}
+
+// Rejects if a request is never answered: browsers wait for ever.
+function within(ms, promise) {
+  return Promise.race([promise, new Promise((_, reject) => setTimeout(() => reject(new Error("no answer")), ms))]);
 }
 
 // Doubles a pause up to 30 s, with jitter.

@@ -4,7 +4,7 @@ import { PushClient } from "/client.js";
 window.noted = [];
 const note = (kind, said) => window.noted.push([kind, said]);
 const ask = async (path) => {
-  const answer = await fetch(path);
+  const answer = await fetch(path, { cache: "no-store" }); // or the browser lets a request wait for an equal one
   if (answer.status === 401) return null;
   if (!answer.ok) throw new Error(`${path} is ${answer.status}`);
   return answer.json();

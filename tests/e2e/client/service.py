@@ -67,17 +67,20 @@ def running(site: Site) -> Iterator[Service]:
     order.
     """
     with Valkey() as valkey, queue_stub() as inbox, queue_stub() as queue:
-        with service(inbox, broker_url=valkey.url), _ending(
-            Service(queue=queue, inbox=inbox, site=site, broker_url=valkey.url)
-        ) as found:
+        with (
+            service(inbox, broker_url=valkey.url),
+            _ending(Service(queue=queue, inbox=inbox, site=site, broker_url=valkey.url)) as found,
+        ):
             yield found
 
 
 @contextmanager
 def running_forgetful(site: Site) -> Iterator[Service]:
     """Run a service that loses its history with its process."""
+    upstream = site.upstream
     with queue_stub() as queue, _ending(Service(queue=queue, inbox=queue, site=site)) as found:
         yield found
+    site.upstream = upstream
 
 
 @contextmanager

@@ -8,9 +8,9 @@ import socket
 import socketserver
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from sse_service.auth.tokens.signing import TokenSigner
@@ -52,6 +52,8 @@ class Trouble:
     """Whether a stream's bytes are kept until the stream ends, as some proxies do. Polls pass."""
     fails_to_load: bool = False
     """Whether the back end answers 500 when a page fetches its state."""
+    swallows_tokens: bool = False
+    """Whether the back end never answers a page that asks for a token."""
     token_seconds: int = 3600
     """How long tokens are valid."""
     told_seconds: int = 3600
@@ -139,7 +141,7 @@ class Site:
     # One request a connection
 
     @contextlib.contextmanager
-    def _tracking(self, connection: socket.socket) -> Any:
+    def _tracking(self, connection: socket.socket) -> Iterator[None]:
         with self._lock:
             self._sockets.add(connection)
         try:
@@ -176,6 +178,9 @@ class Site:
                 return 200, "text/javascript", CLIENT.read_text()
             case "/my/state":
                 return 500 if self.trouble.fails_to_load else 200, "application/json", json.dumps(self.published)
+            case "/my/token" if self.trouble.swallows_tokens:
+                self._held.released.wait()
+                return 503, "text/plain", ""
             case "/my/token" if not request.user:
                 return 401, "application/json", "{}"
             case "/my/token":

@@ -68,6 +68,3 @@ class Tab:
               request.send();
             })"""
         )
-
-    def closes(self) -> None:
-        self.page.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.e2e.client.conftest import NewTab, sign_in
 from tests.e2e.client.service import Service, until
@@ -44,7 +44,7 @@ def test_another_tab_takes_over_from_a_closed_leader(service: Service, site: Sit
         for tab in tabs:
             tab.applied(*seen, f"{number} before")
         service.publish(user, f"{number} during")
-        leader.closes()
+        leader.page.close()
         tabs.remove(leader)
         service.publish(user, f"{number} after")
         seen += [f"{number} before", f"{number} during", f"{number} after"]
@@ -85,6 +85,7 @@ def test_a_tab_that_the_browser_freezes_hands_over_and_resumes(service: Service,
     leader, other = (new_tab().open().settled() for _ in range(2))
     service.publish(leader.user, "1")
     leader.applied("1")
+    # As a browser does that freezes a tab. No tool freezes a visible one, and a browser without a screen hides none.
     leader.page.evaluate("void document.dispatchEvent(new Event('freeze'))")
     leader.freeze()
     until(lambda: site.frozen, "the leader is frozen")
@@ -195,9 +196,7 @@ def test_two_users_of_one_browser_share_nothing(
     assert second.noted("apply") == ["1"]
 
 
-def test_a_page_that_a_reload_remembers_gets_what_came_meanwhile(
-    service: Service, site: Site, new_tab: NewTab
-) -> None:
+def test_a_page_that_a_reload_remembers_gets_what_came_meanwhile(service: Service, site: Site, new_tab: NewTab) -> None:
     tab = new_tab().open(remember=True).settled()
     service.publish(tab.user, "1")
     tab.applied("1")
@@ -216,7 +215,7 @@ def go(page: Page, where: str) -> Any:
 
 
 def test_a_page_in_the_back_forward_cache_holds_no_stream_and_resumes(
-    service: Service, site: Site, new_tab: NewTab
+    service: Service, site: Site, new_tab: NewTab, browser: Browser
 ) -> None:
     tab = new_tab().open().settled()
     tab.page.evaluate("addEventListener('pageshow', ({ persisted }) => noted.push(['persisted', persisted]))")
@@ -227,6 +226,11 @@ def test_a_page_in_the_back_forward_cache_holds_no_stream_and_resumes(
     service.chain.wait_for_metric("sse_streams_open", 0)
     service.publish(tab.user, "2")
     go(tab.page, "back")
+    if browser.browser_type.name == "firefox":
+        # Firefox does not keep a page that leaves a stream open, even one that closes it when it is hidden.
+        tab.settled()
+        assert tab.noted("load") == [["1", "2"]]
+        return
     tab.wait_for("said => window.noted?.some(([k, persisted]) => k === said && persisted)", "persisted")
     tab.becomes("live").applied("1", "2")
     service.publish(tab.user, "3")

@@ -9,10 +9,11 @@ from tests.e2e.client.service import Service, running_forgetful, until
 from tests.e2e.client.site import Site
 
 
+@pytest.mark.parametrize("transport", ["auto", "websocket", "long-polling", "polling"])
 def test_a_killed_service_comes_back_and_the_page_gets_what_it_missed(
-    service: Service, site: Site, new_tab: NewTab
+    service: Service, new_tab: NewTab, transport: str
 ) -> None:
-    tab = new_tab().open().settled()
+    tab = new_tab().open(transport=transport, interval=100).settled()
     service.publish(tab.user, "1")
     tab.applied("1")
     service.kill()
@@ -96,8 +97,11 @@ def test_a_service_that_stands_still_is_noticed(service: Service, site: Site, ne
     assert tab.noted("load") == [[]]
 
 
-def test_a_network_that_vanishes_without_a_word_is_noticed(service: Service, site: Site, new_tab: NewTab) -> None:
-    tab = new_tab().open().settled()
+@pytest.mark.parametrize("transport", ["auto", "websocket"])
+def test_a_network_that_vanishes_without_a_word_is_noticed(
+    service: Service, site: Site, new_tab: NewTab, transport: str
+) -> None:
+    tab = new_tab().open(transport=transport).settled()
     site.network_vanishes()
     tab.becomes("reconnecting")
     service.publish(tab.user, "1", "2")
@@ -133,10 +137,8 @@ def test_a_state_that_cannot_be_fetched_is_fetched_again_and_events_wait(
     assert len(tab.noted("load")) == 1
 
 
-@pytest.mark.parametrize("order", [["sse", "long-polling", "polling", "sse"]])
-def test_a_page_that_changes_how_it_listens_loses_and_doubles_nothing(
-    service: Service, site: Site, new_tab: NewTab, order: list[str]
-) -> None:
+def test_a_page_that_changes_how_it_listens_loses_and_doubles_nothing(service: Service, new_tab: NewTab) -> None:
+    order = ["sse", "websocket", "long-polling", "polling", "sse", "long-polling", "websocket", "sse"]
     tab = new_tab().open(transport=order[0], remember=True, interval=100).settled()
     seen = []
     for number, transport in enumerate(order[1:]):
@@ -145,7 +147,9 @@ def test_a_page_that_changes_how_it_listens_loses_and_doubles_nothing(
         tab.applied(*seen, before)
         tab.page.evaluate("push.close()")
         service.publish(tab.user, between)
-        tab.page.evaluate("options => void follow(options)", {"transport": transport, "remember": True, "interval": 100})
+        tab.page.evaluate(
+            "options => void follow(options)", {"transport": transport, "remember": True, "interval": 100}
+        )
         tab.becomes("live")
         service.publish(tab.user, after)
         seen += [before, between, after]
@@ -153,15 +157,49 @@ def test_a_page_that_changes_how_it_listens_loses_and_doubles_nothing(
     assert tab.noted("load") == [[]]
 
 
-def test_a_page_is_told_of_a_loss_and_fetches_its_state(site: Site, new_tab: NewTab) -> None:
+def test_every_tab_is_told_of_a_loss_and_fetches_its_state(service: Service, site: Site, new_tab: NewTab) -> None:
     with running_forgetful(site) as forgetful:
-        tab = new_tab().open().settled()
-        forgetful.publish(tab.user, "1")
-        tab.applied("1")
+        tabs = [new_tab().open().settled() for _ in range(2)]
+        forgetful.publish(tabs[0].user, "1")
+        for tab in tabs:
+            tab.applied("1")
         forgetful.kill()
         forgetful.start()
-        tab.notes("load", 2)
-        forgetful.publish(tab.user, "2")
-        tab.applied("1", "2")
-        assert tab.noted("stream.gap") == ["epoch"]
-        assert tab.noted("load") == [[], ["1"]]
+        for tab in tabs:
+            tab.notes("load", 2)
+        forgetful.publish(tabs[0].user, "2")
+        for tab in tabs:
+            tab.applied("1", "2")
+            assert tab.noted("stream.gap") == ["epoch"]
+            assert tab.noted("load") == [[], ["1"]]
+
+
+def test_a_session_that_is_never_answered_is_asked_for_again(service: Service, site: Site, new_tab: NewTab) -> None:
+    site.trouble.swallows_tokens = True
+    tab = new_tab()
+    tab.page.clock.install()
+    tab.open()
+    until(lambda: site.asked[tab.user, "/my/token"] == 1, "the page asks for its session")
+    site.trouble.swallows_tokens = False
+    tab.page.clock.fast_forward(90_000)
+    until(lambda: site.asked[tab.user, "/my/token"] == 2, "the page asks for its session again")
+    tab.settled()
+
+
+def test_a_session_that_is_never_answered_later_is_asked_for_again(
+    service: Service, site: Site, new_tab: NewTab
+) -> None:
+    tab = new_tab()
+    tab.page.clock.install()
+    tab.open().settled()
+    service.publish(tab.user, "1")
+    tab.applied("1")
+    site.trouble.swallows_tokens = True
+    tab.page.context.clear_cookies(name="sse_session")
+    site.cut()
+    asked = site.asked[tab.user, "/my/token"]
+    until(lambda: site.asked[tab.user, "/my/token"] > asked, "the page asks for a session")
+    site.trouble.swallows_tokens = False
+    service.publish(tab.user, "2")
+    tab.page.clock.fast_forward(90_000)
+    tab.becomes("live").applied("1", "2")
