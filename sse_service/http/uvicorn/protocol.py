@@ -1,158 +1,45 @@
-"""One HTTP connection: uvicorn's protocol, with limits on what a client may send, and a transport for streams."""
+"""One HTTP connection: its requests, and the transport that it lends to a stream."""
 
 from __future__ import annotations
 
-import socket
-import struct
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.utils import is_ssl
-
-from sse_service.http.uvicorn import request_limits as limits
+from sse_service.http.uvicorn.request_protocol import RequestProtocol
 from sse_service.http.uvicorn.transport import EXTENSION, StreamTransport
 
 if TYPE_CHECKING:
-    import asyncio
-
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-    from sse_service.http.uvicorn.connection_limit import ConnectionLimit
     from sse_service.telemetry.health import Health
 
-_NO_LINGER = struct.pack("ii", 1, 0)  # struct linger: on, for 0 s
 
+class HTTPProtocol(RequestProtocol):
+    """A connection whose responses may take it over and write to it directly."""
 
-class HTTPProtocol(HttpToolsProtocol):
-    """uvicorn's protocol class, protected against slow, oversized and malformed requests.
+    __slots__ = ("_health", "_stream")
 
-    It answers 431 to a head of more than 16 KiB, and 408 to a head that arrives too slowly.
-    """
-
-    # Slots, because a dict with more than 30 keys (CPython's SHARED_KEYS_MAX_SIZE) shares none: 1.5 kB per connection.
-    __slots__ = (
-        *("_body_open", "_deadline", "_head_bytes", "_health", "_hosts", "_limit"),
-        *("_linger", "_refused", "_running", "_stream", "_unparsed_bytes"),
-    )
-
-    def __init__(self, *args: Any, limit: ConnectionLimit, health: Health, **kwargs: Any) -> None:
-        """The positional arguments are uvicorn's."""
+    def __init__(self, *args: Any, health: Health, **kwargs: Any) -> None:
+        """The other arguments are those of the base class."""
         super().__init__(*args, **kwargs)
-        self._limit = limit
         self._health = health
         # The stream that has taken over this connection, if any.
         self._stream: StreamTransport | None = None
-        # The request that is being answered.
-        self._running: RequestResponseCycle | None = None
-        # Cuts the connection if its last bytes are not sent in time.
-        self._linger: asyncio.TimerHandle | None = None
-        # Ends the wait for a head, or for the rest of a body.
-        self._deadline: asyncio.TimerHandle | None = None
-        # Whether a request was refused. Everything after it is discarded.
-        self._refused = False
-        # Whether the body of the current request is incomplete.
-        self._body_open = False
-        # Bytes of the request line and headers so far, and bytes since the last callback of the parser.
-        self._head_bytes = 0
-        self._unparsed_bytes = 0
-        # Host headers of the current request.
-        self._hosts = 0
-
-    # A request arrives
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Wait for the first request.
-
-        This replaces uvicorn's method, which makes a socket object to ask for addresses that the transport knows: a
-        tenth of the CPU that opening a stream takes.
-        """
-        self.connections.add(self)
-        self.transport, self.flow = transport, FlowControl(transport)
-        self.server = _address(transport.get_extra_info("sockname"))
-        self.client = _address(transport.get_extra_info("peername"))
-        self.scheme = "https" if is_ssl(transport) else "http"
-        if self._limit.admits(len(self.connections)):
-            self._wait_for_head()
-        else:
-            self.cut()
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser. An endless line is counted here, because the parser reports nothing before the line ends."""
-        if self._refused:
-            self._unparsed_bytes += len(data)
-            if self._unparsed_bytes > limits.REFUSED_BYTES:
-                self.cut()
-            return
-        if self._stream is not None:
-            # A stream's answer says ``Connection: close``, so later requests are not read (RFC 9112 §9.6).
-            return
-        self._unparsed_bytes += len(data)
-        super().data_received(data)
-        self._ensure_deadline()
-        if self._unparsed_bytes > limits.MAX_HEAD_BYTES and not self._refused and not self.transport.is_closing():
-            self._refuse(limits.HEAD_TOO_LONG)
-
-    def on_message_begin(self) -> None:
-        """Reset the counters for a new request."""
-        super().on_message_begin()
-        self._head_bytes = self._unparsed_bytes = self._hosts = 0
-        if self._deadline is None:
-            self._wait_for_head()
-        if len(self.pipeline) >= limits.MAX_PIPELINED:
-            self.cut()
-            raise ValueError("too many pipelined requests")
-
-    def on_url(self, url: bytes) -> None:
-        """Count the request line."""
-        self._count_head_bytes(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header line, with its colon and line end."""
-        self._count_head_bytes(len(name) + len(value) + 4)
-        if self._body_open:
-            # Trailers must not be merged into the headers (RFC 9110 §6.5.1).
-            return
-        self._hosts += name.lower() == b"host"
-        super().on_header(name, value)
+        """Read requests until a stream has the connection."""
+        # A stream's answer says ``Connection: close``, so later requests are not read (RFC 9112 §9.6).
+        if self._stream is None:
+            super().data_received(data)
 
     def on_headers_complete(self) -> None:
         """Offer the connection to this request's response."""
-        self._cancel_deadline()
-        if self._hosts > 1 or (not self._hosts and self.parser.get_http_version() == "1.1"):
-            raise ValueError("there must be exactly one Host header (RFC 9112 §3.2)")
         super().on_headers_complete()
-        self._body_open = True
         if self._health.draining:
             self.cycle.keep_alive = False
         # Weak references, because the protocol holds the scope. A cycle would leave requests to the garbage collector.
         extensions: dict[str, Any] = {EXTENSION: (weakref.ref(self), weakref.ref(self.cycle))}
         self.scope["extensions"] = extensions
-
-    def on_body(self, body: bytes) -> None:
-        """Take a part of the body. It does not count as an endless line."""
-        self._unparsed_bytes = 0
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """Note that the request has ended."""
-        super().on_message_complete()
-        self._cancel_deadline()
-        if self._body_open and self.cycle.response_complete:
-            # The answer was sent before the body ended, and the body has cancelled uvicorn's keep-alive timeout.
-            self._unset_keepalive_if_required()
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-        self._body_open = False
-
-    # A response is sent
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
 
     def take_over(self, cycle: RequestResponseCycle) -> StreamTransport:
         """Give the connection to a stream, which keeps it until it closes."""
@@ -176,20 +63,6 @@ class HTTPProtocol(HttpToolsProtocol):
         self.headers.clear()
         cycle.scope["headers"].clear()  # type: ignore[attr-defined]  # a list; middleware may have replaced it
 
-    def on_response_complete(self) -> None:
-        """Limit how long a closing connection waits for its peer, and how long the rest of a body may take."""
-        super().on_response_complete()
-        if self.transport.is_closing():
-            self._wait_for_last_bytes()
-        elif self._body_open and self.cycle.response_complete:
-            # The answer was sent before the body ended, and the rest might never arrive.
-            self._deadline = self.loop.call_later(limits.BODY_SECONDS, self.cut)
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection."""
-        super().timeout_keep_alive_handler()
-        self._wait_for_last_bytes()
-
     def pause_writing(self) -> None:
         """The transport's buffer is full. The timer watches the readers of streams; all others get a deadline here."""
         super().pause_writing()
@@ -199,100 +72,12 @@ class HTTPProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """The transport's buffer has room again."""
         super().resume_writing()
-        if self._linger is not None and not self.transport.is_closing():
-            self._linger.cancel()
-            self._linger = None
         if self._stream is not None and self._stream.on_writable is not None:
             self._stream.on_writable()
 
-    # The connection ends
-
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the running response that the client has left."""
+        """Tell the stream that the client has left."""
         if self._stream is not None:
             self._stream.connection_lost()
         self._stream = None
-        if self._running is not None:
-            # uvicorn tells only the newest request.
-            self._running.disconnected = True
-        self._cancel_deadline()
-        if self._linger is not None:
-            self._linger.cancel()
         super().connection_lost(exc)
-
-    def cut(self) -> None:
-        """Reset the connection. After a normal close, the kernel would keep unsent bytes for minutes."""
-        if (sock := self.transport.get_extra_info("socket")) is not None and sock.fileno() >= 0:
-            # With SO_LINGER on and a time of 0, a close sends a reset (socket(7)).
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self.transport.abort()
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer a request that the parser has refused: 431 (RFC 6585 §5) if the head was too long, else 400."""
-        if not self.transport.is_closing():
-            self._refuse(limits.HEAD_TOO_LONG if self._head_bytes > limits.MAX_HEAD_BYTES else limits.MALFORMED)
-
-    def _refuse(self, answer: bytes) -> None:
-        """Send the answer, then discard what the peer still sends, for a moment.
-
-        Closing at once would reset the connection, and the peer could lose the answer (RFC 9112 §9.6).
-        """
-        self._refused = True
-        self._cancel_deadline()
-        if (running := self._running) is not None and not running.response_complete:
-            # A valid request followed by garbage. The refusal answers both.
-            running.disconnected = True
-            running.message_event.set()
-            self.pipeline.clear()
-            if running.response_started:
-                self.cut()
-                return
-        self.transport.write(answer)
-        self.transport.write_eof()
-        self._linger = self.loop.call_later(limits.REFUSED_SECONDS, self.cut)
-
-    # Deadlines
-
-    def _ensure_deadline(self) -> None:
-        """Give an idle connection a deadline: an empty line cancels uvicorn's keep-alive and begins no request."""
-        waits = self._deadline or self.timeout_keep_alive_task or self._stream
-        answering = self._running is not None and not self._running.response_complete
-        if not (waits or answering or self._refused or self.transport.is_closing()):
-            self._wait_for_head()
-
-    def _wait_for_head(self) -> None:
-        self._deadline = self.loop.call_later(
-            limits.HEAD_SECONDS, self._deadline_passed, self.loop.time() + limits.HEAD_SECONDS
-        )
-
-    def _deadline_passed(self, due: float) -> None:
-        if (now := self.loop.time()) > due + limits.LATE_SECONDS:
-            self._deadline = self.loop.call_later(limits.LATE_SECONDS, self._deadline_passed, now + limits.LATE_SECONDS)
-            return
-        self._deadline = None
-        if self._unparsed_bytes or self._head_bytes:
-            self._refuse(limits.HEAD_TOO_SLOW)
-        else:
-            # Browsers open connections in advance, and would take a 408 as the answer to their next request.
-            self.transport.close()
-            self._wait_for_last_bytes()
-
-    def _wait_for_last_bytes(self) -> None:
-        if self._linger is None:
-            self._linger = self.loop.call_later(limits.LINGER_SECONDS, self.cut)
-
-    def _cancel_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _count_head_bytes(self, size: int) -> None:
-        self._unparsed_bytes = 0
-        self._head_bytes += size
-        if self._head_bytes > limits.MAX_HEAD_BYTES:
-            raise ValueError("head too long")
-
-
-def _address(name: tuple[Any, ...] | None) -> tuple[str, int] | None:
-    """Host and port, without IPv6's flow and scope; None if the client has already left."""
-    return (str(name[0]), int(name[1])) if name else None

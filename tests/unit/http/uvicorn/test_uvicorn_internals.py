@@ -15,6 +15,7 @@ from uvicorn.server import HANDLED_SIGNALS, Server, ServerState
 
 from sse_service.http import uvicorn as package
 from sse_service.http.uvicorn.protocol import HTTPProtocol
+from sse_service.http.uvicorn.request_protocol import RequestProtocol
 
 PROTOCOL_METHODS = {
     "_start_asgi_task": ["cycle", "app"],
@@ -115,9 +116,10 @@ def test_the_list_of_handled_signals_is_not_empty() -> None:
 def test_the_lists_name_everything_that_is_used_of_uvicorn() -> None:
     """The lists above contain every name that the package uses and does not define itself."""
     source = "".join(path.read_text() for path in sorted(Path(package.__path__[0]).glob("*.py")))
-    tree = ast.parse(Path(inspect.getfile(HTTPProtocol)).read_text())
-    own = {*HTTPProtocol.__slots__, *vars(HTTPProtocol)}
-    overridden = {name for name in vars(HTTPProtocol) if name in vars(HttpToolsProtocol) and not name.startswith("__")}
+    classes = (RequestProtocol, HTTPProtocol)
+    tree = ast.parse("".join(Path(inspect.getfile(each)).read_text() for each in classes))
+    own = {name for each in classes for name in (*each.__slots__, *vars(each))}
+    overridden = {name for name in own if name in vars(HttpToolsProtocol) and not name.startswith("__")}
     used = attributes_of("self", tree) - (own - overridden)
     assert overridden <= PROTOCOL_METHODS.keys()
     assert used <= PROTOCOL_METHODS.keys() | PROTOCOL_ATTRIBUTES
