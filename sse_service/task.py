@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from consumers.sqs.consumer import SQSConsumer
 from sse_service import aws
 from sse_service.brokers.memory.broker import MemoryBroker
+from sse_service.client.files import client_route
 from sse_service.http import descriptors
 from sse_service.http.admin import create_admin_app
 from sse_service.http.app import create_app
@@ -25,6 +26,7 @@ from sse_service.operator.revoke import RevokeEndpoint
 from sse_service.operator.routes import OperatorPage
 from sse_service.operator.samples import Samples
 from sse_service.protocols.admission import Admission
+from sse_service.protocols.polling.endpoint import PollEndpoint
 from sse_service.protocols.sse.endpoint import EventsEndpoint
 from sse_service.routing.ingest import Ingest
 from sse_service.routing.overrides import Overrides
@@ -239,7 +241,8 @@ def _public_app(
         streams={
             "/events": EventsEndpoint(
                 admission=admission, streams=streams, heartbeat_seconds=settings.heartbeat_seconds
-            )
+            ),
+            "/events/poll": PollEndpoint(admission=admission, streams=streams),
         },
         session=Session(
             verifier=identity.verifier,
@@ -253,7 +256,7 @@ def _public_app(
         ),
         probes=Probes(health=health),
         cors_origins=settings.cors_origins,
-        extra_routes=extra_routes,
+        extra_routes=[client_route(), *extra_routes],
     )
 
 

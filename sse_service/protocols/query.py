@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 CURSOR_NAMES = ("lastEventId", "last_event_id", "lastEventID")
 """Query parameters of clients that cannot set the header: Yaffle's polyfill, Mercure 1, Mercure 0."""
 
+MAX_WAIT_SECONDS = 50
+"""An ALB cuts a request that has no answer for 60 s."""
+
+_WAIT = re.compile(r"\d{1,2}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -56,6 +60,19 @@ def asks_for_heartbeat_events(query: QueryParams) -> bool:
     if text not in (None, "event"):
         raise ValueError("heartbeat must be 'event', or must not be given")
     return text is not None
+
+
+def read_wait(query: QueryParams) -> int:
+    """Read how many seconds a poll may wait for an event.
+
+    Raises ValueError if ``wait`` is given twice, or is not an integer from 0 to MAX_WAIT_SECONDS.
+    """
+    text = _single(query, "wait")
+    if text is None:
+        return 0
+    if not _WAIT.fullmatch(text) or int(text) > MAX_WAIT_SECONDS:
+        raise ValueError(f"wait must be an integer from 0 to {MAX_WAIT_SECONDS}, in seconds")
+    return int(text)
 
 
 def _single(query: QueryParams, name: str) -> str | None:

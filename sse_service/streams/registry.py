@@ -174,7 +174,7 @@ class StreamRegistry:
             _end_revoked(subscription)
         return len(concerned)
 
-    def end(self, subscription: Subscription, address: str | None) -> None:
+    def end(self, subscription: Subscription, address: str | None, *, answered: bool) -> None:
         """Step 4: stop delivery, and unsubscribe from channels that no other stream of this task uses."""
         subscription.leave()
         for channel in self._hub.leave(subscription, subscription.channels):
@@ -182,7 +182,7 @@ class StreamRegistry:
         del self._open[subscription]
         self._count_token(subscription.principal, -1)
         self._limits.ended(subscription, address)
-        reason = subscription.close_reason or "client"
+        reason = subscription.close_reason or ("answered" if answered else "client")
         self._metrics.streams_closed.labels(reason).inc()
         _log.debug("a stream of user %s ended (reason: %s)", subscription.principal.user, reason)
 
@@ -199,18 +199,20 @@ class StreamRegistry:
 class OpenStream:
     """Ends a stream when its ``with`` block ends. A generator would take 400 bytes more per open stream."""
 
-    __slots__ = ("_address", "_registry", "_subscription")
+    __slots__ = ("_address", "_registry", "_subscription", "answered")
 
     def __init__(self, registry: StreamRegistry, subscription: Subscription, address: str | None) -> None:
         self._registry = registry
         self._subscription = subscription
         self._address = address
+        self.answered = False
+        """Whether a poll got its answer. Set by its protocol."""
 
     def __enter__(self) -> Subscription:
         return self._subscription
 
     def __exit__(self, *_: object) -> None:
-        self._registry.end(self._subscription, self._address)
+        self._registry.end(self._subscription, self._address, answered=self.answered)
 
 
 def _end_revoked(subscription: Subscription) -> None:

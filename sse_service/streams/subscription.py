@@ -248,10 +248,11 @@ class Subscription:
         """End the stream and cut the connection, without ``stream.close``: its reader takes nothing. Idempotent."""
         if not self.closed:
             self._end(reason)
+        self.close_reason = self.close_reason or reason
         self.sink.abort()
 
     def leave(self) -> None:
-        """Stop taking Frames, because the client has left or the response has ended. Idempotent."""
+        """Stop taking Frames, because the client has left or its answer is complete. Idempotent."""
         self.closed, self.live = True, False
         self._backlog = self._unwritten = None
         self.sink.on_writable = None

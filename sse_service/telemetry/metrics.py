@@ -30,8 +30,8 @@ DELAY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 """Upper bounds, in seconds, of the delays from publish to write."""
 ANSWER_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2)
 """Upper bounds, in seconds, of the time that the authorizer takes. It is limited to 2 s."""
-CLOSED = ("client", *CloseReason)
-"""Why a stream ended: the client left, or the server ended it for a CloseReason."""
+CLOSED = ("client", "answered", *CloseReason)
+"""Why a stream ended: the client left, a poll was answered, or the server ended the stream for a CloseReason."""
 PROTOCOLS = ("sse", "websocket", "polling")
 """What clients speak."""
 AUTHORIZER_ANSWERS = ("user", "unauthorized", "forbidden", "failed", "remembered")

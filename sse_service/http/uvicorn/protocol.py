@@ -29,25 +29,28 @@ class HTTPProtocol(RequestProtocol):
     def data_received(self, data: bytes) -> None:
         """Read requests until a stream has the connection."""
         # A stream's answer says ``Connection: close``, so later requests are not read (RFC 9112 §9.6).
-        if self._stream is None:
+        if self._stream is None or self._stream.keep_alive:
             super().data_received(data)
 
     def on_headers_complete(self) -> None:
         """Offer the connection to this request's response."""
         super().on_headers_complete()
-        if self._health.draining:
-            self.cycle.keep_alive = False
+        if self._stream is not None:
+            # uvicorn stops reading while a request waits behind another. A disconnect is noticed only by reading.
+            self.flow.resume_reading()
+        self.close_if_draining(self.cycle)
         # Weak references, because the protocol holds the scope. A cycle would leave requests to the garbage collector.
         extensions: dict[str, Any] = {EXTENSION: (weakref.ref(self), weakref.ref(self.cycle))}
         self.scope["extensions"] = extensions
 
-    def take_over(self, cycle: RequestResponseCycle) -> StreamTransport:
-        """Give the connection to a stream, which keeps it until it closes."""
-        stream = StreamTransport(self, cycle)
+    def take_over(self, cycle: RequestResponseCycle, *, keep_alive: bool) -> StreamTransport:
+        """Give the connection to a stream: until it closes, or with ``keep_alive`` until the response is complete."""
+        stream = StreamTransport(self, cycle, keep_alive=keep_alive)
         self._running = cycle
-        # uvicorn tells only the newest request that the client has left. It must be this one.
-        self.pipeline.clear()
-        self.cycle = cycle
+        if not keep_alive:
+            # uvicorn tells only the newest request that the client has left. It must be this one.
+            self.pipeline.clear()
+            self.cycle = cycle
         if self.transport.is_closing() or self._refused:
             cycle.disconnected = True
             stream.connection_lost()
@@ -62,6 +65,16 @@ class HTTPProtocol(RequestProtocol):
         self.parser = None  # type: ignore[assignment]  # as uvicorn itself does at the end
         self.headers.clear()
         cycle.scope["headers"].clear()  # type: ignore[attr-defined]  # a list; middleware may have replaced it
+
+    def close_if_draining(self, cycle: RequestResponseCycle) -> None:
+        """Let the response close the connection if the task is ending. Must be called before the response starts."""
+        if self._health.draining:
+            cycle.keep_alive = False
+
+    def on_response_complete(self) -> None:
+        """Take the connection back."""
+        self._stream = None
+        super().on_response_complete()
 
     def pause_writing(self) -> None:
         """The transport's buffer is full. The timer watches the readers of streams; all others get a deadline here."""
@@ -81,3 +94,9 @@ class HTTPProtocol(RequestProtocol):
             self._stream.connection_lost()
         self._stream = None
         super().connection_lost(exc)
+
+    def _refuse(self, answer: bytes) -> None:
+        """Tell the stream too: the refusal answers its request."""
+        super()._refuse(answer)
+        if self._stream is not None:
+            self._stream.connection_lost()

@@ -23,11 +23,14 @@ _TCP_INFO = struct.Struct("=24xI92xQ16xI")  # linux/tcp.h: tcpi_unacked 24, tcpi
 
 
 class StreamTransport:
-    """The connection of one stream."""
+    """The connection of one stream, or of one request that waits for events."""
 
-    __slots__ = ("_closing", "_cycle", "_flow", "_protocol", "_waiter", "_write", "chunked", "closed", "on_writable")
+    __slots__ = (
+        *("_closing", "_cycle", "_flow", "_protocol", "_waiter", "_write"),
+        *("chunked", "closed", "keep_alive", "on_writable"),
+    )
 
-    def __init__(self, protocol: HTTPProtocol, cycle: RequestResponseCycle) -> None:
+    def __init__(self, protocol: HTTPProtocol, cycle: RequestResponseCycle, *, keep_alive: bool) -> None:
         self._protocol = protocol
         self._cycle = cycle
         # Bound once, because a broadcast writes to thousands of transports.
@@ -41,7 +44,9 @@ class StreamTransport:
         """Whether the client has left."""
         self.chunked = cycle.scope["http_version"] != "1.0"
         """Whether the body is in chunked coding. With HTTP/1.0, the close ends the body (RFC 9112 §6.3)."""
-        if not self.chunked:
+        self.keep_alive = keep_alive
+        """Whether the connection goes on after the response. Then the response has a length, and is not chunked."""
+        if not (self.chunked or keep_alive):
             # uvicorn would use chunked coding for HTTP/1.0 too.
             cycle.chunked_encoding = False
 
@@ -76,6 +81,18 @@ class StreamTransport:
         """Free what was needed to read the request, because a stream lasts for hours."""
         self._protocol.release_request(self._cycle)
 
+    def release_headers(self) -> None:
+        """Free the request's headers that its response does not need. The connection can still be kept alive."""
+        headers = self._cycle.scope["headers"]
+        headers[:] = [header for header in headers if header[0] == b"origin"]  # type: ignore[index]  # a list
+        if self._protocol.cycle is self._cycle:
+            # Middleware may have copied the list. Behind a pipelined request it is that request's.
+            self._protocol.headers = []
+
+    def close_if_draining(self) -> None:
+        """Do not keep the connection alive if the task is ending. Must be called before the response starts."""
+        self._protocol.close_if_draining(self._cycle)
+
     def abort(self) -> None:
         """Close at once and discard unsent bytes. ``close()`` would wait for a peer that never reads."""
         self._protocol.cut()
@@ -94,5 +111,15 @@ class StreamTransport:
 def take_transport(scope: Any) -> StreamTransport:
     """Take over the connection of a request for a stream."""
     protocol, cycle = (ref() for ref in scope["extensions"][EXTENSION])
-    transport: StreamTransport = protocol.take_over(cycle)
+    transport: StreamTransport = protocol.take_over(cycle, keep_alive=False)
+    return transport
+
+
+def borrow_transport(scope: Any) -> StreamTransport:
+    """Take over the connection of a request until its response is complete."""
+    protocol, cycle = (ref() for ref in scope["extensions"][EXTENSION])
+    if cycle.more_body:
+        # Nothing reads the body of such a request, so the connection cannot be used again.
+        cycle.keep_alive = False
+    transport: StreamTransport = protocol.take_over(cycle, keep_alive=not cycle.more_body)
     return transport

@@ -42,8 +42,8 @@ PROTOCOL_ATTRIBUTES = {
     *("timeout_keep_alive", "timeout_keep_alive_task", "transport"),
 }
 CYCLE_ATTRIBUTES = {
-    *("chunked_encoding", "disconnected", "keep_alive", "message_event", "response_complete", "response_started"),
-    "scope",
+    *("chunked_encoding", "disconnected", "keep_alive", "message_event", "more_body", "response_complete"),
+    *("response_started", "scope"),
 }
 FLOW_ATTRIBUTES = {"resume_reading", "write_paused"}
 SERVER_METHODS = {

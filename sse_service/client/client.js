@@ -1,0 +1,491 @@
+// Follows one user's events, and keeps a page's state correct. client.d.ts describes the options, README.md the use.
+export class PushClient extends EventTarget {
+  #options;
+  #url;
+  #types;
+  #user = null;
+  #renewAt = 0; // when the session must be renewed, in milliseconds since 1970
+  #status = "";
+  #started = null; // the AbortController of this start; null while the page is away, and after close()
+  #connection = null; // only in the tab that holds the connection
+  #group = null;
+  #tabs = null;
+  #cursor = "";
+  #seen = new Set(); // digests of the newest events
+  #held = null; // events that wait until load() is done
+  #loading = Promise.resolve();
+  #loads = 0;
+  #timers = timers();
+  #unload = new AbortController();
+
+  // new PushClient(options) or new PushClient(url, options)
+  constructor(...given) {
+    super();
+    this.#options = { transport: "auto", interval: 10_000, share: true, ...given.pop() };
+    this.#url = new URL(given.pop() ?? this.#options.url ?? "/events", location.href).href;
+    this.#types = new Set(this.#options.types);
+    // Pages leave a stream behind in the back/forward cache, and a frozen tab does not notice that it is dead.
+    const on = (target, type, task) => target.addEventListener(type, task, { signal: this.#unload.signal });
+    on(window, "pagehide", () => this.#leave());
+    on(window, "pageshow", ({ persisted }) => persisted && this.#start());
+    on(document, "freeze", () => this.#leave());
+    on(document, "resume", () => this.#start());
+    on(document, "visibilitychange", () => document.hidden || this.#wake());
+    on(window, "online", () => this.#wake());
+    queueMicrotask(() => this.#start()); // after the page has added its listeners
+  }
+
+  // "connecting", "live", "reconnecting" or "closed"
+  get status() {
+    return this.#status || "connecting";
+  }
+  // 0 not connected, 1 live, 2 closed for good
+  get readyState() {
+    return { live: 1, closed: 2 }[this.#status] ?? 0;
+  }
+  close() {
+    this.#leave();
+    this.#unload.abort();
+    this.#setStatus("closed");
+  }
+  // Asks for the session again and connects anew, as after a sign-in in this page.
+  reconnect() {
+    this.#leave();
+    this.#start();
+  }
+  addEventListener(type, ...rest) {
+    super.addEventListener(type, ...rest);
+    if (this.#types.has(type) || /^(open|error|stream\..*)$/.test(type)) return;
+    this.#types.add(type);
+    if (this.#started) this.reconnect();
+  }
+
+  // The life of the client
+
+  async #start(delay) {
+    if (this.#started || this.#status === "closed") return;
+    const started = (this.#started = new AbortController());
+    this.#setStatus(this.#status ? "reconnecting" : "connecting");
+    try {
+      if (!(await this.#renew())) return;
+    } catch (error) {
+      console.error(error);
+      if (started.signal.aborted) return;
+      this.#started = null;
+      return this.#timers.set("start", (delay = backoff(delay)), () => this.#start(delay));
+    }
+    if (started.signal.aborted) return;
+    if (this.#options.remember) this.#cursor ||= sessionStorage.getItem(this.#key("")) ?? "";
+    const share = this.#options.share && navigator.locks && globalThis.BroadcastChannel;
+    if (!share) return this.#lead();
+    this.#tabs = new BroadcastChannel(this.#url);
+    this.#tabs.onmessage = ({ data }) => data.user !== this.#user && this.#renew().catch(console.error);
+    this.#tabs.postMessage({ user: this.#user });
+    this.#group = new Group(this.#key(this.#names().sort(), this.#options.transport), {
+      lead: () => this.#lead(),
+      follow: () => (this.#connection = this.#connection?.close()),
+      joined: (cursor) => this.#joined(cursor),
+      missed: () => this.#gap(),
+      take: (block) => this.#take(block),
+      status: (status) => this.#setStatus(status),
+      report: () => ({ cursor: this.#cursor, status: this.#status }),
+    });
+  }
+  #leave() {
+    this.#timers.clear();
+    if (!this.#started) return;
+    this.#started.abort();
+    // Events that wait for load() were not shown: a page that resumes must get them again.
+    if (this.#options.remember && !this.#held) sessionStorage.setItem(this.#key(""), this.#cursor);
+    this.#connection = this.#connection?.close();
+    this.#group = this.#group?.leave();
+    this.#tabs = this.#tabs?.close();
+    if (this.#held) this.#cursor = ""; // so that load() is called when the page comes back
+    this.#started = this.#held = null;
+  }
+  #wake() {
+    if (!this.#started) this.#start();
+    this.#connection?.check();
+    this.#group?.check();
+  }
+  #key(...parts) {
+    return ["push", this.#url, this.#user, ...parts].join(" ");
+  }
+
+  // Returns whether the session is still of the same user. Rejects if that is not known now.
+  async #renew() {
+    const started = this.#started;
+    const answer = await (this.#options.session ?? (() => this.#whoami()))();
+    if (started?.signal.aborted) return false;
+    const user = answer ? String(answer.user) : null;
+    if (user === null || user !== (this.#user ??= user)) return this.#changeUser(user), false;
+    this.#renewAt = Date.now() + Math.min((answer.expires_in ?? 300) * 800, 2 ** 31 - 1);
+    return true;
+  }
+  // Without session(), whoever the service says: behind a load balancer's sign-in, or with the back end's own cookie.
+  async #whoami() {
+    const answer = await fetch(this.#address("/poll"), { credentials: "include" });
+    if (answer.status === 401) return null;
+    if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
+    return { user: (await answer.json()).user, expires_in: Infinity };
+  }
+  #changeUser(user) {
+    const tabs = this.#tabs;
+    this.#tabs = null;
+    this.close();
+    tabs?.postMessage({ user });
+    tabs?.close();
+    this.#call("userChanged", user);
+  }
+
+  // The connection, if this tab holds it
+
+  #lead() {
+    this.#connection = new Connection({
+      transport: this.#options.transport,
+      interval: this.#options.interval,
+      types: this.#names(),
+      url: (path, query) => this.#address(path, query),
+      user: () => this.#user,
+      renewAt: () => this.#renewAt,
+      renew: () => this.#renew(),
+      status: (status) => (this.#setStatus(status), this.#group?.hello()),
+      // First to the other tabs: this one may close the client while it takes the block.
+      take: (block) => (this.#group?.send(block), this.#take(block)),
+    });
+    this.#connection.open();
+  }
+  #names() {
+    return this.#types.size ? [...this.#types] : ["message"];
+  }
+  #address(path, query) {
+    const url = new URL(this.#url);
+    url.pathname = path === "/ws" ? url.pathname.replace(/events$/, "ws") : url.pathname + path;
+    if (path === "/ws") url.protocol = url.protocol.replace("http", "ws");
+    const all = { types: this.#names(), ...query, ...(this.#cursor && { lastEventId: this.#cursor }) };
+    for (const [name, value] of Object.entries(all)) url.searchParams.set(name, value);
+    return url.href;
+  }
+
+  // What comes in
+
+  #take({ type, data, id }) {
+    this.#cursor = id || this.#cursor;
+    if (type.startsWith("stream.")) {
+      const { resumed, user } = JSON.parse(data);
+      if (type === "stream.ready" && user !== this.#user) return this.#changeUser(user);
+      if (type === "stream.ready" && !resumed) this.#load();
+      if (type === "stream.gap") this.#load();
+      return this.#tell(type, data, id);
+    }
+    if (this.#isNew(id)) this.#held ? this.#held.push([type, data, id]) : this.#deliver(type, data, id);
+  }
+  // The last field of a cursor is a hash of the event's id. 0 is no event's.
+  #isNew(id) {
+    const digest = id.split(".")[2] ?? "0";
+    if (this.#seen.has(digest)) return false;
+    if (digest !== "0") this.#seen.add(digest);
+    if (this.#seen.size > 1000) this.#seen.delete(this.#seen.values().next().value);
+    return true;
+  }
+  #deliver(type, data, id) {
+    const event = this.#tell(type, data, id);
+    if (this.#status !== "closed") this.#call("apply", event);
+  }
+  // This tab has begun to follow another one, which has got everything up to the cursor.
+  #joined(cursor) {
+    const known = this.#cursor === cursor || this.#seen.has(cursor.split(".")[2]);
+    if (cursor && !known) this.#cursor ? this.#gap() : this.#load();
+    this.#cursor = cursor || this.#cursor;
+  }
+  #gap() {
+    this.#take({ type: "stream.gap", data: '{"reason":"lost"}', id: "" });
+  }
+  // A ready and a gap that come together need only one load. A gap during a load makes its answer outdated.
+  #load(delay = 50) {
+    if (!this.#options.load) return;
+    this.#held ??= [];
+    const mine = ++this.#loads;
+    this.#timers.set("load", delay, async () => {
+      // One after the other: an older answer must not overwrite a newer one.
+      const load = () => this.#options.load();
+      const failed = await (this.#loading = this.#loading.then(load, load)).then(() => null, (error) => [error]);
+      if (failed) console.error(failed[0]);
+      if (mine !== this.#loads || !this.#held) return;
+      if (failed) return this.#load((delay = backoff(delay)));
+      const events = this.#held;
+      this.#held = null;
+      events.forEach((event) => this.#deliver(...event));
+    });
+  }
+
+  // What goes to the page
+
+  #setStatus(status) {
+    if (status === this.#status) return;
+    this.#status = status;
+    this.#call("status", status);
+    if (status === "live") this.dispatchEvent(new Event("open"));
+    if (status === "reconnecting") this.dispatchEvent(new Event("error"));
+  }
+  #tell(type, data, lastEventId = "") {
+    const event = new MessageEvent(type, { data, lastEventId, origin: new URL(this.#url).origin });
+    this.dispatchEvent(event);
+    return event;
+  }
+  #call(hook, argument) {
+    try {
+      this.#options[hook]?.(argument);
+    } catch (error) {
+      console.error(error);
+    }
+  }
+}
+
+// One connection to the service: it is opened, watched, and opened again. The host is the client.
+class Connection {
+  #host;
+  #transport = null;
+  #attempt = null; // what an earlier attempt still says is not heard
+  #failures = 0;
+  #session = 0; // tells whether the session was renewed since the connection was opened
+  #heard = 0;
+  #patience = 0; // the longest silence of a working connection, in milliseconds
+  #streamsAt = 0; // when a stream may be tried again where none came through
+  #pause = 60_000;
+  #timers = timers();
+
+  constructor(host) {
+    this.#host = host;
+  }
+  close() {
+    this.#attempt = this.#transport = this.#transport?.close();
+    this.#timers.clear();
+  }
+  async open(ask = false) {
+    this.close();
+    const attempt = (this.#attempt = {});
+    const current = () => attempt === this.#attempt;
+    const host = this.#host;
+    try {
+      if ((ask || Date.now() >= host.renewAt()) && !(await host.renew())) return;
+    } catch (error) {
+      console.error(error);
+      return current() && this.#again({ ask: true });
+    }
+    if (!current()) return;
+    this.#session = host.renewAt();
+    this.#renewInTime();
+    const kind = host.transport === "auto" ? (Date.now() < this.#streamsAt ? "long-polling" : "sse") : host.transport;
+    this.#patience = { "long-polling": 40_000, polling: host.interval + 15_000 }[kind] ?? 65_000;
+    this.#transport = TRANSPORTS[kind](host, {
+      take: (block) => current() && this.#take(block, kind),
+      lost: () => current() && this.#lost(),
+      end: (how) => current() && this.#again(how),
+    });
+    this.#hear();
+    if (host.transport === "auto" && kind === "sse") this.#timers.set("silent", 8000, () => this.#avoidStreams());
+    if (host.transport === "auto" && kind !== "sse") this.#timers.set("stream", this.#streamsAt - Date.now(), () => this.open());
+  }
+  // Looks whether the connection still lives. Timers do not run while the computer sleeps or the tab is frozen.
+  check() {
+    if (!this.#transport || Date.now() - this.#heard > this.#patience / 2) this.open();
+  }
+  #take(block, kind) {
+    this.#timers.clear("silent");
+    if (kind === "sse") this.#pause = 60_000;
+    const data = block.type.startsWith("stream.") ? JSON.parse(block.data) : {};
+    if (block.type === "stream.heartbeat") this.#patience = data.seconds * 2500;
+    this.#hear();
+    if (block.type === "stream.ready" && data.user === this.#host.user()) {
+      this.#timers.set("stable", 60_000, () => (this.#failures = 0));
+      this.#host.status("live");
+    }
+    this.#host.take(block);
+    if (block.type === "stream.close" && data.reconnect === false) this.#again({ ask: this.#host.renewAt() === this.#session });
+  }
+  // The EventSource comes back by itself, after a pause of up to a minute.
+  #lost() {
+    this.#timers.clear("silent");
+    this.#host.status("reconnecting");
+    this.#hear(75_000);
+  }
+  #hear(patience = this.#patience) {
+    this.#heard = Date.now();
+    this.#timers.set("watch", patience, () => this.#again({}));
+  }
+  // Some proxies hold a stream back until it ends. They let answers through.
+  #avoidStreams() {
+    this.#streamsAt = Date.now() + this.#pause;
+    this.#pause = Math.min(this.#pause * 2, 3_600_000);
+    this.open();
+  }
+  // An EventSource does not tell why it failed. From the second failure on, it may be the session.
+  #again({ retry, ask = this.#failures > 0 }) {
+    this.close();
+    this.#host.status("reconnecting");
+    const wait = Math.random() * Math.min(30_000, 500 * 2 ** this.#failures++);
+    this.#timers.set("open", retry ?? wait, () => this.open(ask));
+  }
+  #renewInTime() {
+    const renew = async (delay) => {
+      try {
+        if (await this.#host.renew()) this.#renewInTime();
+      } catch (error) {
+        console.error(error);
+        this.#timers.set("renew", (delay = backoff(delay)), () => renew(delay));
+      }
+    };
+    this.#timers.set("renew", Math.min(this.#host.renewAt() - Date.now(), 2 ** 31 - 1), renew);
+  }
+}
+
+// A transport calls on.take(block) for all that arrives, and on.end() once, when it will not come back by itself.
+const TRANSPORTS = {
+  sse({ url, types }, on) {
+    const source = new EventSource(url("", { heartbeat: "event" }), { withCredentials: true });
+    // It comes back by itself, except after an answer that is not 200.
+    source.onerror = () => (source.readyState === EventSource.CLOSED ? on.end({}) : on.lost());
+    const service = ["ready", "gap", "cursor", "close", "heartbeat"].map((name) => `stream.${name}`);
+    for (const type of [...types, ...service])
+      source.addEventListener(type, ({ data, lastEventId: id }) => on.take({ type, data, id }));
+    return { close: () => source.close() };
+  },
+  websocket({ url }, on) {
+    const socket = new WebSocket(url("/ws", { heartbeat: "event" }), "sse-service.v1");
+    let retry;
+    socket.onmessage = (message) => {
+      const { event: type = "message", data, id = "", ...rest } = JSON.parse(message.data);
+      retry = rest.retry ?? retry;
+      on.take({ type, data, id });
+    };
+    // 4401: the token has expired, or was revoked.
+    socket.onclose = ({ code }) => on.end(code === 4401 ? { ask: true } : { retry });
+    return { close: () => ((socket.onclose = socket.onmessage = null), socket.close()) };
+  },
+  "long-polling": (host, on) => poll(host, on, 25, 0),
+  polling: (host, on) => poll(host, on, 0, host.interval),
+};
+
+function poll({ url, user }, on, wait, pause) {
+  const abort = new AbortController();
+  const ask = async (first) => {
+    const asked = Date.now();
+    const answer = await fetch(url("/poll", { wait }), { credentials: "include", signal: abort.signal });
+    if (!answer.ok) {
+      const retry = answer.headers.get("Retry-After") * 1000 || undefined;
+      return on.end(answer.status === 401 || answer.status === 403 ? { ask: true } : { retry });
+    }
+    const page = await answer.json();
+    if (first || page.user !== user()) on.take({ type: "stream.ready", data: JSON.stringify({ resumed: page.resumed, user: page.user }), id: "" });
+    if (page.gap) on.take({ type: "stream.gap", data: JSON.stringify({ reason: page.gap }), id: "" });
+    for (const { type, data, id } of page.events) on.take({ type: type ?? "message", data, id });
+    on.take({ type: "stream.cursor", data: "{}", id: page.cursor });
+    if (abort.signal.aborted) return;
+    // An empty answer before its time comes from a task that ends. Without a pause, a page would ask in a circle.
+    const early = wait && !first && !page.events.length && Date.now() - asked < 1000;
+    const timer = setTimeout(() => ask().catch(failed), page.more ? 0 : early ? 1000 : pause);
+    abort.signal.onabort = () => clearTimeout(timer);
+  };
+  const failed = () => abort.signal.aborted || on.end({});
+  ask(true).catch(failed);
+  return { close: () => abort.abort() };
+}
+
+// The tabs that want the same: a Web Lock chooses the one that holds the connection, a BroadcastChannel carries what it
+// gets to the others. Each message has a number, so that a missing one is noticed.
+class Group {
+  #name;
+  #host;
+  #channel;
+  #me = crypto.randomUUID();
+  #leader = null;
+  #number = 0;
+  #leads = false;
+  #request = null;
+  #release = null;
+  #timers = timers();
+
+  constructor(name, host) {
+    this.#name = name;
+    this.#host = host;
+    this.#channel = new BroadcastChannel(name);
+    this.#channel.onmessage = ({ data }) => this.#receive(data);
+    this.#apply();
+    this.check();
+  }
+  leave() {
+    this.#request?.abort();
+    this.#request = null;
+    this.#release?.();
+    this.#channel.close();
+    this.#timers.clear();
+  }
+  send(block) {
+    this.#channel.postMessage({ from: this.#me, number: ++this.#number, block });
+  }
+  // Says where this tab, which leads, stands.
+  hello() {
+    if (this.#leads) this.#channel.postMessage({ from: this.#me, number: this.#number, hello: this.#host.report() });
+  }
+  // Asks whether the leader lives. One that is frozen does not answer: its lock is taken from it.
+  check() {
+    if (this.#leads) return;
+    this.#channel.postMessage({ ask: true });
+    this.#timers.set("steal", 5000 + Math.random() * 2000, () => this.#apply(true));
+  }
+  #apply(steal) {
+    this.#request?.abort();
+    const request = (this.#request = new AbortController());
+    navigator.locks
+      .request(this.#name, steal ? { steal } : { signal: request.signal }, () => {
+        if (request !== this.#request) return null;
+        this.#leads = true;
+        this.#timers.clear();
+        this.#host.lead();
+        this.hello();
+        return new Promise((release) => (this.#release = release));
+      })
+      .catch((error) => {
+        if (request !== this.#request) return;
+        if (error.name !== "AbortError") return this.#host.lead(); // without locks, each tab has its own connection
+        // Another tab has taken the lock, because this one was frozen.
+        this.#leads = false;
+        this.#host.follow();
+        this.#apply();
+        this.check();
+      });
+  }
+  #receive({ ask, from, number, hello, block }) {
+    if (ask) return this.hello();
+    if (this.#leads) return; // from a tab that was frozen, and does not know yet
+    if (from !== this.#leader && !hello) return;
+    this.#timers.clear();
+    this.#timers.set("check", 40_000, () => this.check());
+    const next = hello ? number : number - 1;
+    if (from !== this.#leader) this.#host.joined(hello.cursor);
+    else if (next !== this.#number) this.#host.missed();
+    this.#leader = from;
+    this.#number = number;
+    if (hello) this.#host.status(hello.status);
+    else this.#host.take(block);
+  }
+}
+
+function timers() {
+  const running = new Map();
+  return {
+    set(name, ms, task) {
+      clearTimeout(running.get(name));
+      running.set(name, setTimeout(task, ms));
+    },
+    clear(name) {
+      for (const each of name ? [name] : running.keys()) clearTimeout(running.get(each)), running.delete(each);
+    },
+  };
+}
+
+// Doubles a pause up to 30 s, with jitter.
+function backoff(last = 250) {
+  return Math.min(last * 2, 30_000) * (0.5 + Math.random() / 2);
+}

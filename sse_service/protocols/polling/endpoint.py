@@ -1,0 +1,123 @@
+"""``GET /events/poll``: admits the request, waits for events if it may, and answers with a page of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sse_service.http.pacer import Pacer
+from sse_service.http.problems import problem
+from sse_service.http.uvicorn.transport import borrow_transport
+from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
+from sse_service.model.reasons import CloseReason, RefusalReason
+from sse_service.protocols.polling.sink import PollSink
+from sse_service.protocols.refusal import refusal
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from sse_service.http.uvicorn.transport import StreamTransport
+    from sse_service.protocols.admission import Admission, StreamRequest
+    from sse_service.streams.registry import StreamRegistry
+    from sse_service.streams.subscription import Subscription
+
+HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+
+READ_SECONDS = 10.0
+"""How long a poll may take to read what it has missed. Then it is answered with what was read so far."""
+
+
+class PollEndpoint:
+    """An ASGI application, because Starlette's wrapper around a function would stay in memory as long as the poll."""
+
+    def __init__(self, *, admission: Admission, streams: StreamRegistry) -> None:
+        self._admission = admission
+        self._streams = streams
+        self._opening = Pacer()
+        self._answering = Pacer()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with events, or with an error."""
+        await self._opening.wait()
+        answer = await self._admit(Request(scope))
+        if isinstance(answer, Response):
+            await answer(scope, receive, send)
+        elif scope["method"] == "HEAD":
+            await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
+            await send({"type": "http.response.body", "body": b""})
+        elif (failure := await self._answer(scope, send, answer)) is not None:
+            await failure(scope, receive, send)
+
+    async def _admit(self, request: Request) -> StreamRequest | Response:
+        """Admit a request, or return the answer that refuses it.
+
+        The Request object lives only in this method, not as long as the poll.
+        """
+        try:
+            return await self._admission.admit(request, polls=True)
+        except (InvalidToken, Forbidden, ValueError, Overloaded) as error:
+            return refusal(error)
+
+    async def _answer(self, scope: Scope, send: Send, request: StreamRequest) -> Response | None:
+        """Wait and answer. The Subscription is opened around both, so that all end together in any case.
+
+        Returns the answer to a poll that could not begin.
+        """
+        transport = borrow_transport(scope)
+        if transport.closed:
+            return None
+        sink = PollSink(transport)
+        stream = self._streams.open(
+            protocol="polling",
+            sink=sink,
+            principal=request.principal,
+            address=request.address,
+            start=request.start,
+            filter=request.filter,
+        )
+        with stream as subscription:
+            # A client without a cursor needs one first.
+            wait_seconds = 0 if request.start.live else request.wait_seconds
+            await _wait(transport, sink, subscription, wait_seconds)
+            # An event may wake thousands of polls. To answer one takes about 0.1 ms, and live events must not wait.
+            await self._answering.wait()
+            if transport.closed:
+                return None
+            transport.close_if_draining()
+            if not sink.greeted:
+                return _cannot_begin(subscription)
+            body = sink.answer(subscription)
+            length = (b"content-length", b"%d" % len(body))
+            await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, length]})
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            del body
+            # This waits for a slow reader. The timer watches it, and it counts as an open stream.
+            await send({"type": "http.response.body", "body": b""})
+            stream.answered = not transport.closed
+        return None
+
+
+async def _wait(transport: StreamTransport, sink: PollSink, subscription: Subscription, wait_seconds: int) -> None:
+    """Wait until the poll can be answered, or the client has left."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    timer = loop.call_later(READ_SECONDS, sink.expire)
+    while not (sink.caught_up or sink.full or sink.over or subscription.closed or transport.closed):
+        await transport.wait()
+    timer.cancel()
+    if not sink.caught_up or sink.has_news or not wait_seconds:
+        return
+    transport.release_headers()
+    timer = loop.call_at(began + wait_seconds, sink.expire)
+    while not (sink.has_news or sink.over or subscription.closed or transport.closed):
+        await transport.wait()
+    timer.cancel()
+
+
+def _cannot_begin(subscription: Subscription) -> Response:
+    if subscription.close_reason is CloseReason.DRAIN:
+        return refusal(Overloaded(RefusalReason.DRAIN))
+    return problem(503, "the events cannot be read now: try again", headers={"Retry-After": "5"})
