@@ -28,6 +28,7 @@ from sse_service.operator.samples import Samples
 from sse_service.protocols.admission import Admission
 from sse_service.protocols.polling.endpoint import PollEndpoint
 from sse_service.protocols.sse.endpoint import EventsEndpoint
+from sse_service.protocols.websocket.optional import websocket_endpoint
 from sse_service.routing.ingest import Ingest
 from sse_service.routing.overrides import Overrides
 from sse_service.routing.router import Router
@@ -236,13 +237,13 @@ def _public_app(
     extra_routes: Sequence[BaseRoute],
     secure_cookie: bool,
 ) -> ASGIApp:
+    heartbeat_seconds = settings.heartbeat_seconds
     admission = Admission(auth=identity.authenticators, streams=streams, metrics=metrics)
     return create_app(
         streams={
-            "/events": EventsEndpoint(
-                admission=admission, streams=streams, heartbeat_seconds=settings.heartbeat_seconds
-            ),
+            "/events": EventsEndpoint(admission=admission, streams=streams, heartbeat_seconds=heartbeat_seconds),
             "/events/poll": PollEndpoint(admission=admission, streams=streams),
+            "/ws": websocket_endpoint(admission=admission, streams=streams, heartbeat_seconds=heartbeat_seconds),
         },
         session=Session(
             verifier=identity.verifier,

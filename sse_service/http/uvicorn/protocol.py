@@ -27,10 +27,14 @@ class HTTPProtocol(RequestProtocol):
         self._stream: StreamTransport | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Read requests until a stream has the connection."""
-        # A stream's answer says ``Connection: close``, so later requests are not read (RFC 9112 §9.6).
+        """Read requests until a stream has the connection. Then the stream gets what the client sends, if it wants it.
+
+        An event stream's answer says ``Connection: close``, so later requests are not read (RFC 9112 §9.6).
+        """
         if self._stream is None or self._stream.keep_alive:
             super().data_received(data)
+        elif self._stream.on_data is not None:
+            self._stream.on_data(data)
 
     def on_headers_complete(self) -> None:
         """Offer the connection to this request's response."""
@@ -51,6 +55,8 @@ class HTTPProtocol(RequestProtocol):
             # uvicorn tells only the newest request that the client has left. It must be this one.
             self.pipeline.clear()
             self.cycle = cycle
+            # A part of a further request may have come, and its rest will not be read.
+            self._cancel_deadline()
         if self.transport.is_closing() or self._refused:
             cycle.disconnected = True
             stream.connection_lost()
@@ -60,11 +66,21 @@ class HTTPProtocol(RequestProtocol):
             self.flow.resume_reading()
         return stream
 
+    def take_early_data(self) -> bytes:
+        """Return what the client has sent after a request with ``Upgrade``."""
+        data, self._after_upgrade = self._after_upgrade, None
+        return data or b""
+
     def release_request(self, cycle: RequestResponseCycle) -> None:
         """Free the parser and the headers."""
         self.parser = None  # type: ignore[assignment]  # as uvicorn itself does at the end
         self.headers.clear()
         cycle.scope["headers"].clear()  # type: ignore[attr-defined]  # a list; middleware may have replaced it
+
+    def close(self) -> None:
+        """Close the connection when everything was sent, or after a time limit."""
+        self.transport.close()
+        self._wait_for_last_bytes()
 
     def close_if_draining(self, cycle: RequestResponseCycle) -> None:
         """Let the response close the connection if the task is ending. Must be called before the response starts."""

@@ -6,6 +6,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
+import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import is_ssl
@@ -30,7 +31,7 @@ class RequestProtocol(HttpToolsProtocol):
 
     # Slots, because a dict with more than 30 keys (CPython's SHARED_KEYS_MAX_SIZE) shares none: 1.5 kB per connection.
     __slots__ = (
-        *("_body_open", "_deadline", "_head_bytes", "_hosts", "_limit"),
+        *("_after_upgrade", "_body_open", "_deadline", "_head_bytes", "_hosts", "_limit"),
         *("_linger", "_refused", "_running", "_unparsed_bytes"),
     )
 
@@ -46,6 +47,8 @@ class RequestProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         # Whether a request was refused. Everything after it is discarded.
         self._refused = False
+        # What came after a request with ``Upgrade`` that is not answered yet; None if there is no such request.
+        self._after_upgrade: bytes | None = None
         # Whether the body of the current request is incomplete.
         self._body_open = False
         # Bytes of the request line and headers so far, and bytes since the last callback of the parser.
@@ -79,11 +82,31 @@ class RequestProtocol(HttpToolsProtocol):
             if self._unparsed_bytes > limits.REFUSED_BYTES:
                 self.cut()
             return
+        if self._after_upgrade is not None:
+            self._keep(data)
+            return
         self._unparsed_bytes += len(data)
-        super().data_received(data)
+        self._parse(data)
         self._ensure_deadline()
         if self._unparsed_bytes > limits.MAX_HEAD_BYTES and not self._refused and not self.transport.is_closing():
             self._refuse(limits.HEAD_TOO_LONG)
+
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser. This replaces uvicorn's method, which discards what follows a request with ``Upgrade``."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
+        except httptools.HttpParserUpgrade as upgrade:
+            self._after_upgrade = b""
+            if rest := data[upgrade.args[0] :]:
+                self._keep(rest)
+
+    def _keep(self, data: bytes) -> None:
+        """Keep what follows a request with ``Upgrade``: one read, because reading stops then."""
+        self._after_upgrade = (self._after_upgrade or b"") + data
+        self.flow.pause_reading()
 
     def on_message_begin(self) -> None:
         """Reset the counters for a new request."""
@@ -148,6 +171,11 @@ class RequestProtocol(HttpToolsProtocol):
         elif self._body_open and self.cycle.response_complete:
             # The answer was sent before the body ended, and the rest might never arrive.
             self._deadline = self.loop.call_later(limits.BODY_SECONDS, self.cut)
+        if self._after_upgrade is not None and self.cycle.response_complete:
+            # The request was answered as if it had no ``Upgrade``, so the next one follows (RFC 9110 §7.8).
+            data, self._after_upgrade = self._after_upgrade, None
+            if data and not self.transport.is_closing():
+                self.data_received(data)
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection."""

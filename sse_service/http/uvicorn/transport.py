@@ -27,7 +27,7 @@ class StreamTransport:
 
     __slots__ = (
         *("_closing", "_cycle", "_flow", "_protocol", "_waiter", "_write"),
-        *("chunked", "closed", "keep_alive", "on_writable"),
+        *("chunked", "closed", "keep_alive", "on_data", "on_writable"),
     )
 
     def __init__(self, protocol: HTTPProtocol, cycle: RequestResponseCycle, *, keep_alive: bool) -> None:
@@ -40,6 +40,8 @@ class StreamTransport:
         self._waiter: asyncio.Future[None] | None = None
         self.on_writable: Callable[[], None] | None = None
         """Called when the transport accepts more after ``write`` has returned False."""
+        self.on_data: Callable[[bytes], None] | None = None
+        """Called with what the client sends; set by ``switch_protocols``."""
         self.closed = False
         """Whether the client has left."""
         self.chunked = cycle.scope["http_version"] != "1.0"
@@ -60,6 +62,44 @@ class StreamTransport:
             return False
         self._write(data)
         return not self._flow.write_paused
+
+    @property
+    def write_paused(self) -> bool:
+        """Whether the caller must hold back until ``on_writable`` is called."""
+        return self._flow.write_paused
+
+    def switch_protocols(self, head: bytes, on_data: Callable[[bytes], None]) -> None:
+        """Answer with 101, and speak another protocol from now on. ``on_data`` is called with what the client sends.
+
+        This goes past ASGI's ``send``, which knows no answer without a body.
+        """
+        self._cycle.response_started = True
+        self.write(head)
+        self.on_data = on_data
+        if early := self._protocol.take_early_data():
+            on_data(early)
+
+    def pause_reading(self) -> None:
+        """Read nothing more from the client. This also hides its leaving."""
+        self._flow.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        self._flow.resume_reading()
+
+    def finish(self) -> None:
+        """Let ``write`` discard its data and return False from now on. What was written before is still sent."""
+        self._closing = _always
+
+    def half_close(self) -> None:
+        """Tell the client that nothing more will come. It may still send."""
+        self.finish()
+        if not self._protocol.transport.is_closing():
+            self._protocol.transport.write_eof()
+
+    def close(self) -> None:
+        """Close the connection when everything was sent, or after a time limit."""
+        self._protocol.close()
 
     async def wait(self) -> None:
         """Wait for the next ``wake``, or until the client leaves."""
@@ -106,6 +146,10 @@ class StreamTransport:
         raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         unacked, acknowledged, unsent = _TCP_INFO.unpack(raw)
         return Progress(acknowledged, pending=bool(unacked or unsent or transport.get_write_buffer_size()))
+
+
+def _always() -> bool:
+    return True
 
 
 def take_transport(scope: Any) -> StreamTransport:
