@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from consumers.sqs.consumer import SQSConsumer
-from sse_service import aws
 from sse_service.brokers.memory.broker import MemoryBroker
 from sse_service.client.files import client_route
 from sse_service.http import descriptors
 from sse_service.http.admin import create_admin_app
 from sse_service.http.app import create_app
 from sse_service.http.probes import Probes
+from sse_service.http.problems import problem
 from sse_service.http.session import Session
 from sse_service.http.sockets import with_ipv4_mapped
 from sse_service.http.uvicorn.connection_limit import ConnectionLimit
 from sse_service.http.uvicorn.server import DrainingServer, SecondaryServer, make_config
 from sse_service.identity import identity_of
+from sse_service.ingestion import consumer_of
 from sse_service.model.errors import InvalidSettings
 from sse_service.model.revocations import RevocationTable
 from sse_service.operator.overview import Inspector
@@ -28,10 +28,6 @@ from sse_service.operator.samples import Samples
 from sse_service.protocols.admission import Admission
 from sse_service.protocols.polling.endpoint import PollEndpoint
 from sse_service.protocols.sse.endpoint import EventsEndpoint
-from sse_service.protocols.websocket.optional import websocket_endpoint
-from sse_service.routing.ingest import Ingest
-from sse_service.routing.overrides import Overrides
-from sse_service.routing.router import Router
 from sse_service.streams.backlog import QueueLimits
 from sse_service.streams.drain import Drain
 from sse_service.streams.hub import Hub
@@ -93,7 +89,7 @@ async def run(
         metrics=metrics,
     )
     await broker.check()
-    consumer = _consumer(settings, broker=broker, metrics=metrics)
+    consumer = consumer_of(settings, broker=broker, metrics=metrics)
     streams: StreamRegistry = _streams(
         settings, connections, hub=hub, broker=broker, revocations=revocations, metrics=metrics, health=health
     )
@@ -168,35 +164,6 @@ async def run(
                 task.cancel()
 
 
-def _consumer(settings: Settings, *, broker: Broker, metrics: Metrics) -> SQSConsumer:
-    router = Router(
-        max_event_bytes=settings.max_event_bytes,
-        s3_key_pattern=settings.s3_key_pattern,
-        overrides=Overrides(
-            user=settings.route_user,
-            group=settings.route_group,
-            broadcast=settings.route_broadcast,
-            type=settings.route_type,
-            subject=settings.route_subject,
-            data=settings.route_data,
-            id=settings.route_id,
-        ),
-    )
-    consumer = SQSConsumer(
-        connect=lambda: aws.connect_sqs(pollers=settings.sqs_pollers),
-        queue_url=settings.queue_url,
-        queue_setting="SSE_QUEUE_URL",
-        handler=Ingest(router=router, broker=broker, metrics=metrics, discard_unrouted=settings.unrouted == "discard"),
-        observer=metrics,
-        pollers=settings.sqs_pollers,
-        wait_seconds=aws.LONG_POLL_SECONDS,
-        dedupe_seconds=settings.dedupe_seconds,
-        fast_path=settings.sqs_fast_path,
-    )
-    metrics.sqs_fast_path.set_function(lambda: consumer.fast_path.in_use)
-    return consumer
-
-
 def _streams(
     settings: Settings,
     connections: int,
@@ -237,13 +204,14 @@ def _public_app(
     extra_routes: Sequence[BaseRoute],
     secure_cookie: bool,
 ) -> ASGIApp:
-    heartbeat_seconds = settings.heartbeat_seconds
     admission = Admission(auth=identity.authenticators, streams=streams, metrics=metrics)
     return create_app(
         streams={
-            "/events": EventsEndpoint(admission=admission, streams=streams, heartbeat_seconds=heartbeat_seconds),
+            "/events": EventsEndpoint(
+                admission=admission, streams=streams, heartbeat_seconds=settings.heartbeat_seconds
+            ),
             "/events/poll": PollEndpoint(admission=admission, streams=streams),
-            "/ws": websocket_endpoint(admission=admission, streams=streams, heartbeat_seconds=heartbeat_seconds),
+            "/ws": _websocket(settings, admission=admission, streams=streams),
         },
         session=Session(
             verifier=identity.verifier,
@@ -259,6 +227,14 @@ def _public_app(
         cors_origins=settings.cors_origins,
         extra_routes=[client_route(), *extra_routes],
     )
+
+
+def _websocket(settings: Settings, *, admission: Admission, streams: StreamRegistry) -> ASGIApp:
+    try:
+        from sse_service.protocols.websocket.endpoint import WebSocketEndpoint
+    except ImportError:
+        return problem(501, "WebSockets need pip install 'sse-service[websocket]'")
+    return WebSocketEndpoint(admission=admission, streams=streams, heartbeat_seconds=settings.heartbeat_seconds)
 
 
 def _broker(

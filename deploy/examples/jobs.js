@@ -1,10 +1,10 @@
-// The parts of a page that shows jobs: its session, its state, and the change that an event makes. Used with push.js.
+// The parts of a page that shows jobs: its session, its state, and the change that an event makes. Used with client.js.
 
 export const PUSH = ""; // the push service's origin, such as "https://push.example.com"; empty if it is the page's
-export const TYPES = ["job.working", "job.done"]; // EventSource calls a listener only for events of its name
+export const TYPES = ["job.working", "job.done"]; // the names of the events to receive
 
-// Takes a token from your own back end to the push service, which stores it in a cookie. push.js calls this again
-// before the token expires.
+// Takes a token from your own back end to the push service, which stores it in a cookie. client.js calls this
+// again before the token expires.
 export async function session() {
   const minted = await fetch("/my/token", { method: "POST" });
   if (minted.status === 401) return null; // signed out
@@ -15,7 +15,7 @@ export async function session() {
     headers: { Authorization: `Bearer ${token}` },
     credentials: "include", // without it the browser drops the cookie of another origin
   });
-  if (!made.ok) throw new Error(`session: ${made.status} ${await made.text()}`); // push.js logs it to the console
+  if (!made.ok) throw new Error(`session: ${made.status} ${await made.text()}`); // client.js logs it to the console
   return { user, expires_in };
 }
 

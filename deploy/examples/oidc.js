@@ -3,8 +3,8 @@
 // URI and its origin as allowed origin.
 //
 //   if (await signedIn()) {
-//     const push = follow({ session, userChanged: () => location.reload(), … }); // push.js
-//     tabs.addEventListener("message", push.reopen); // it finds that the user has signed out in another tab
+//     const push = new PushClient({ session, userChanged: () => location.reload(), … }); // client.js
+//     tabs.addEventListener("message", () => push.reconnect()); // it finds that the user has signed out in another tab
 //   } else button.onclick = signIn; // not at once: the provider may still know a user who has signed out
 
 export const ISSUER = "https://login.example.com"; // as in SSE_OIDC_ISSUERS
@@ -61,7 +61,7 @@ export async function signedIn() {
   return tokens !== null;
 }
 
-// Takes the access token to the push service, which stores it in a cookie. push.js calls this again before the token
+// Takes the access token to the push service, which stores it in a cookie. client.js calls this again before the token
 // expires, and each time before it opens a stream.
 export async function session() {
   if (tokens && Date.now() >= tokens.renewAt) {
@@ -75,8 +75,8 @@ export async function session() {
     headers: { Authorization: `Bearer ${used.access_token}` },
     credentials: "include", // without it the browser drops the cookie of another origin
   });
-  if (made.status === 401) used.renewAt = 0; // push.js tries again: with a new token
-  if (!made.ok) throw new Error(`session: ${made.status} ${await made.text()}`); // push.js logs it to the console
+  if (made.status === 401) used.renewAt = 0; // client.js tries again: with a new token
+  if (!made.ok) throw new Error(`session: ${made.status} ${await made.text()}`); // client.js logs it to the console
   const user = String(claims(used.access_token)[USER_CLAIM]);
   return { user, expires_in: Math.max(1, (used.expiresAt - Date.now()) / 1000) };
 }
@@ -122,7 +122,7 @@ async function redeem(fields) {
   if (given.error === "invalid_grant") return null;
   if (!answer.ok) throw new Error(`token: ${answer.status} ${given.error}`);
   const life = (given.expires_in ?? 300) * 1000;
-  // push.js calls session() after 80 % of what is left. By then it must be time to renew.
+  // client.js calls session() after 80 % of what is left. By then it must be time to renew.
   return { ...fields, ...given, renewAt: Date.now() + life * 0.7, expiresAt: Date.now() + life };
 }
 

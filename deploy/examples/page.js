@@ -1,7 +1,7 @@
 // A page that lists its user's jobs: <title></title><ul id="jobs"></ul><script type="module" src="page.js"></script>
-// Copy push.js, jobs.js and this file.
+// Copy jobs.js and this file. The service serves client.js, and it may stand beside them as well.
 import { changed, fetchJobs, PUSH, session, TYPES } from "./jobs.js";
-import { follow } from "./push.js";
+import { PushClient } from "./client.js";
 
 let jobs = {};
 
@@ -15,8 +15,7 @@ function show(news) {
   document.querySelector("#jobs").replaceChildren(...items);
 }
 
-follow({
-  url: `${PUSH}/events`,
+new PushClient(`${PUSH}/events`, {
   types: TYPES,
   session,
   // Called when a stream did not resume, and on a gap. Events wait until it is done.

@@ -131,7 +131,7 @@ def test_a_sign_out_ends_the_streams_of_that_browser_and_the_next_user_gets_own_
 ) -> None:
     page, device = new_page(), new_page()
     with world.django(), world.service():
-        with page.expect_request(f"{world.push}/events") as asked:
+        with page.expect_request(f"{world.push}/events?*") as asked:
             world.sign_in(page, "ann")
         cookie = asked.value.all_headers()["cookie"]
         world.sign_in(device, "ann")
@@ -178,13 +178,13 @@ def test_an_answer_that_expires_is_renewed_without_a_lost_event(world: World, ne
         jobs = []
         for number in range(5):
             # The EventSource comes back by itself, because the same cookie is good for a new answer.
-            with page.expect_response(f"{world.push}/events"):
+            with page.expect_response(f"{world.push}/events?*"):
                 jobs.append(f"{number}")
                 world.publish(jobs[-1], user="ann")
         shows(page, *(f"{job}: done" for job in jobs))
 
 
-@pytest.mark.parametrize("path", ["/recipe", "/bare"], ids=["with push.js", "with an EventSource alone"])
+@pytest.mark.parametrize("path", ["/recipe", "/bare"], ids=["with client.js", "with an EventSource alone"])
 def test_a_page_that_is_opened_while_django_is_away_gets_its_stream_as_soon_as_django_is_back(
     world: World, new_page: NewPage, path: str
 ) -> None:

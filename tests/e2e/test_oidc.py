@@ -15,7 +15,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from sse_service.dev.assets import PAGE
+from sse_service.client.files import CLIENT
 from tests.e2e.conftest import NewPage
 from tests.identity.provider_process import ProviderProcess, provider
 from tests.integration.chain import Chain, queue_stub, service
@@ -27,14 +27,13 @@ HTML = """<!doctype html><title>Jobs</title><link rel="icon" href="data:,"><h1>J
 <ol id="seen"></ol><script type="module" src="/app.js"></script>"""
 APP = """
 import { session, signedIn, signIn, signOut, tabs } from "/oidc.js";
-import { follow } from "/push.js";
+import { PushClient } from "/client.js";
 const show = (id, text) => (document.querySelector(id).textContent = text);
 window.seen = [];
 window.said = [];
 document.querySelector("#in").onclick = signIn;
 if (await signedIn()) {
-  const push = follow({
-    url: "PUSH/events",
+  const push = new PushClient("PUSH/events", {
     types: ["step"],
     session: async () => {
       const made = await session();
@@ -51,9 +50,9 @@ if (await signedIn()) {
     status: (text) => (window.said.push(text), show("#status", text)),
     userChanged: (user) => window.said.push(`userChanged ${user}`),
   });
-  tabs.addEventListener("message", push.reopen);
+  tabs.addEventListener("message", () => push.reconnect());
   document.querySelector("#out").hidden = false;
-  document.querySelector("#out").onclick = () => (push.stop(), signOut().then(() => show("#user", "nobody")));
+  document.querySelector("#out").onclick = () => (push.close(), signOut().then(() => show("#user", "nobody")));
 } else {
   document.querySelector("#in").hidden = false;
 }
@@ -138,7 +137,7 @@ def world(tmp_path: Path) -> Iterator[World]:
             assert oidc.count(old) == 1
             oidc = oidc.replace(old, new)
         files = {"index.html": HTML, "app.js": APP.replace("PUSH", chain.url), "oidc.js": oidc}
-        for name, text in {**files, "push.js": (PAGE / "push.js").read_text()}.items():
+        for name, text in {**files, "client.js": CLIENT.read_text()}.items():
             (tmp_path / "page" / name).write_text(text)
         yield World(chain=chain, provider=login, origin=origin)
 
@@ -214,7 +213,7 @@ def test_no_event_is_lost_or_doubled_when_the_provider_changes_its_key(world: Wo
     world.publish()
     world.expect_all(page)
     assert said(page, "load") == 1
-    assert said(page, "stopped") == 0
+    assert said(page, "closed") == 0
 
 
 def test_after_a_reload_the_provider_knows_the_user(world: World, new_page: NewPage) -> None:
@@ -234,7 +233,7 @@ def test_a_page_is_told_when_the_provider_has_ended_the_session(world: World, ne
     world.provider.keys["one"].clear()
     world.provider.rotate("one")
     page.wait_for_function("window.said.includes('userChanged null')")
-    expect(page.locator("#status")).to_have_text("stopped")
+    expect(page.locator("#status")).to_have_text("closed")
 
 
 def test_signing_out_removes_the_cookie_and_ends_the_token(world: World, new_page: NewPage) -> None:
@@ -253,7 +252,7 @@ def test_signing_out_removes_the_cookie_and_ends_the_token(world: World, new_pag
 def sign_out(page: Page) -> None:
     page.get_by_role("button", name="Sign out").click()
     expect(page.locator("#user")).to_have_text("nobody")
-    expect(page.locator("#status")).to_have_text("stopped")
+    expect(page.locator("#status")).to_have_text("closed")
 
 
 def cookies(world: World, page: Page) -> list[str]:
@@ -271,9 +270,9 @@ def test_signing_out_in_one_tab_ends_the_others(world: World, new_page: NewPage,
     first.context.on("request", lambda request: asked.append(f"{request.method} {urlsplit(request.url).path}"))
     here, other = (second, first) if in_the_last else (first, second)
     sign_out(here)
-    expect(other.locator("#status")).to_have_text("stopped")
+    expect(other.locator("#status")).to_have_text("closed")
     other.wait_for_function("window.said.includes('userChanged null')")
-    # A page that has stopped opens no stream any more: push.js has no timer left.
+    # A client that has closed opens no stream any more: it has no timer left.
     assert {"POST /session", "GET /events", "POST /one/token"}.isdisjoint(asked)
     assert cookies(world, first) == []
     world.chain.wait_for_metric("sse_streams_open", 0)
@@ -301,7 +300,7 @@ def test_a_tab_stops_although_it_cannot_tell_the_push_service(world: World, new_
     # The cookie is the second tab's, so that tab's sign-out does not end the first one's stream.
     first.route("**/session", lambda route: route.abort())
     sign_out(second)
-    expect(first.locator("#status")).to_have_text("stopped")
+    expect(first.locator("#status")).to_have_text("closed")
 
 
 def test_a_refresh_token_that_was_revoked_at_sign_out_is_refused(world: World, new_page: NewPage) -> None:

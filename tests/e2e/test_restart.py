@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from sse_service.auth.tokens.signing import TokenSigner
-from sse_service.dev.assets import PAGE
+from sse_service.client.files import CLIENT
 from sse_service.dev.emulator import Emulator
 from sse_service.dev.moto_server import MotoServer
 from tests.e2e.conftest import NewPage
@@ -23,10 +23,10 @@ SECRET = "a-secret-of-the-tests-long-enough-for-HS256"
 HTML = """<!doctype html><link rel="icon" href="data:,"><p id="status"></p><ol id="seen"></ol>
 <script type="module" src="/app/app.js"></script>"""
 APP = """
-import { follow } from "/app/push.js";
+import { PushClient } from "/app/client.js";
 const add = (text) => document.querySelector("#seen").append(
   Object.assign(document.createElement("li"), { textContent: text }));
-follow({
+new PushClient({
   types: ["step"],
   session: async () => {
     const { token, ...answer } = await (await fetch("/app/token")).json();
@@ -92,7 +92,7 @@ def open_app(page: Page, url: str) -> None:
     answers = {
         "": ("text/html", HTML),
         "app.js": ("text/javascript", APP),
-        "push.js": ("text/javascript", (PAGE / "push.js").read_text()),
+        "client.js": ("text/javascript", CLIENT.read_text()),
         "state": ("application/json", '{"state": "state"}'),
     }
 

@@ -1,4 +1,4 @@
-"""A page with push.js on one origin, and the service on another origin of the same site."""
+"""A page with client.js on one origin, and the service on another origin of the same site."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sse_service.auth.tokens.signing import TokenSigner
-from sse_service.dev.assets import PAGE
+from sse_service.client.files import CLIENT
 from tests.e2e.conftest import NewPage
 from tests.integration.chain import SECRET
 from tests.integration.process import Process
@@ -24,7 +24,7 @@ class BackEnd:
     """An application's back end: its page, its tokens and its state."""
 
     def __init__(self) -> None:
-        files = {"/push.js": PAGE / "push.js", **{f"/{path.name}": path for path in EXAMPLES.glob("*.js")}}
+        files = {"/client.js": CLIENT, **{f"/{path.name}": path for path in EXAMPLES.glob("*.js")}}
         self.answers = {name: ("text/javascript", path.read_text()) for name, path in files.items()}
         token = TokenSigner(secret=SECRET).sign("ann")
         self.answers["/"] = ("text/html", HTML)

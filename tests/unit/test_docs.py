@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from sse_service.brokers.valkey.requirements import ACL_RULES
-from sse_service.dev.assets import PAGE
 from sse_service.model.reasons import CloseReason, GapReason, RefusalReason
 from sse_service.settings import names
 from sse_service.telemetry.metrics import Metrics
@@ -128,7 +127,3 @@ def test_every_line_of_the_log_that_the_runbook_quotes_is_logged() -> None:
         fixed = re.split(r"\b(?:OPERATION|CODE|NAME|ID|URL|HOST: CAUSE|CAUSE|N|M|public)\b|…", line)
         pattern = ".*?".join(re.escape(part) for part in fixed)
         assert any(re.match(pattern, text) for text in texts), line
-
-
-def test_the_recipe_has_the_length_that_the_readme_says() -> None:
-    assert f"{len((PAGE / 'push.js').read_text().splitlines())} lines to copy" in README

@@ -1,11 +1,11 @@
-// The demo page: shows the jobs of one user. push.js keeps them up to date.
-import { follow } from "./push.js";
+// The demo page: shows the jobs of one user. client.js keeps them up to date.
+import { PushClient } from "/client.js";
 
 const MAX_BYTES = 20 * 1024 * 1024;
 // The first two states exist only in this page. A job's rank never decreases.
 const RANK = { uploading: -1, refused: -1, waiting: 0, processing: 1, done: 2, failed: 2 };
 const LABEL = { uploading: "Uploading", refused: "Not uploaded", waiting: "Waiting", processing: "Processing", done: "Done", failed: "Failed" };
-const STATUS = { connecting: "Connecting…", live: "Live", reconnecting: "Reconnecting…", stopped: "Stopped" };
+const STATUS = { connecting: "Connecting…", live: "Live", reconnecting: "Reconnecting…", closed: "Stopped" };
 const TYPES = ["upload.waiting", "upload.processing", "upload.done", "upload.failed"];
 // Events of the commands that `sse-service dev` prints. The page shows them only in its event log.
 const OTHER_TYPES = ["message", "greeting"];
@@ -36,7 +36,7 @@ async function load() {
   const answer = await fetch("/demo/jobs");
   if (!answer.ok) throw new Error(`jobs: ${answer.status}`);
   const state = await answer.json();
-  if (state.user !== user) return push?.reopen();
+  if (state.user !== user) return push?.reconnect();
   const kept = new Set(state.jobs.map((job) => job.job));
   for (const [id, { job, row }] of jobs) if (!kept.has(id) && RANK[job.state] >= 0) jobs.delete(id), row.remove();
   for (const job of state.jobs.reverse()) show(job);
@@ -134,11 +134,11 @@ function signedIn(name) {
   $("signin").hidden = true;
   $("app").hidden = $("account").hidden = false;
   $("user").textContent = name;
-  push = follow({ types: [...TYPES, ...OTHER_TYPES], session, load, apply, status, userChanged });
+  push = new PushClient({ types: [...TYPES, ...OTHER_TYPES], session, load, apply, status, userChanged });
 }
 
 function signedOut() {
-  push?.stop();
+  push?.close();
   push = user = null;
   clear();
   $("signin").hidden = false;
@@ -201,7 +201,7 @@ $("signin-form").addEventListener("submit", async (event) => {
   }
 });
 $("logout").addEventListener("click", async () => {
-  push?.stop();
+  push?.close();
   await Promise.allSettled([post("/demo/logout"), fetch("/session", { method: "DELETE" })]);
   localStorage.removeItem("user");
   notify("");
@@ -210,7 +210,7 @@ $("logout").addEventListener("click", async () => {
 $("notice-close").addEventListener("click", () => notify(""));
 addEventListener("storage", (event) => {
   if (event.key !== "user" || event.newValue === user) return;
-  if (push) push.reopen();
+  if (push) push.reconnect();
   else if (event.newValue) userChanged(event.newValue);
 });
 

@@ -1,40 +1,42 @@
-"""One HTTP connection: its requests, and the transport that it lends to a stream."""
+"""One HTTP connection: it lends its transport to streams, and limits how long a peer may take its last bytes."""
 
 from __future__ import annotations
 
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from sse_service.http.uvicorn.request_protocol import RequestProtocol
+from sse_service.http.uvicorn import request_limits as limits
+from sse_service.http.uvicorn.request_reader import RequestReader
 from sse_service.http.uvicorn.transport import EXTENSION, StreamTransport
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+    from sse_service.http.uvicorn.connection_limit import ConnectionLimit
     from sse_service.telemetry.health import Health
 
 
-class HTTPProtocol(RequestProtocol):
-    """A connection whose responses may take it over and write to it directly."""
+class HTTPProtocol(RequestReader):
+    """The protocol class of both ports."""
 
     __slots__ = ("_health", "_stream")
 
-    def __init__(self, *args: Any, health: Health, **kwargs: Any) -> None:
-        """The other arguments are those of the base class."""
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, limit: ConnectionLimit, health: Health, **kwargs: Any) -> None:
+        """The positional arguments are uvicorn's."""
+        super().__init__(*args, limit=limit, **kwargs)
         self._health = health
         # The stream that has taken over this connection, if any.
         self._stream: StreamTransport | None = None
 
-    def data_received(self, data: bytes) -> None:
-        """Read requests until a stream has the connection. Then the stream gets what the client sends, if it wants it.
+    # A request arrives
 
-        An event stream's answer says ``Connection: close``, so later requests are not read (RFC 9112 §9.6).
-        """
-        if self._stream is None or self._stream.keep_alive:
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, or the protocol that a client and a stream have changed to."""
+        if self._stream is None or self._stream.keep_alive or self._refused:
             super().data_received(data)
         elif self._stream.on_data is not None:
             self._stream.on_data(data)
+        # Otherwise the answer says ``Connection: close``, so later requests are not read (RFC 9112 §9.6).
 
     def on_headers_complete(self) -> None:
         """Offer the connection to this request's response."""
@@ -46,6 +48,8 @@ class HTTPProtocol(RequestProtocol):
         # Weak references, because the protocol holds the scope. A cycle would leave requests to the garbage collector.
         extensions: dict[str, Any] = {EXTENSION: (weakref.ref(self), weakref.ref(self.cycle))}
         self.scope["extensions"] = extensions
+
+    # A response is sent
 
     def take_over(self, cycle: RequestResponseCycle, *, keep_alive: bool) -> StreamTransport:
         """Give the connection to a stream: until it closes, or with ``keep_alive`` until the response is complete."""
@@ -66,19 +70,19 @@ class HTTPProtocol(RequestProtocol):
             self.flow.resume_reading()
         return stream
 
-    def take_early_data(self) -> bytes:
-        """Return what the client has sent after a request with ``Upgrade``."""
-        data, self._after_upgrade = self._after_upgrade, None
-        return data or b""
-
     def release_request(self, cycle: RequestResponseCycle) -> None:
         """Free the parser and the headers."""
         self.parser = None  # type: ignore[assignment]  # as uvicorn itself does at the end
         self.headers.clear()
         cycle.scope["headers"].clear()  # type: ignore[attr-defined]  # a list; middleware may have replaced it
 
+    def take_after_upgrade(self) -> bytes:
+        """Return what the client has sent after its request to change the protocol, and forget it."""
+        early, self._after_upgrade = self._after_upgrade or b"", None
+        return early
+
     def close(self) -> None:
-        """Close the connection when everything was sent, or after a time limit."""
+        """Close the connection after its last bytes are sent, within a time limit."""
         self.transport.close()
         self._wait_for_last_bytes()
 
@@ -88,9 +92,24 @@ class HTTPProtocol(RequestProtocol):
             cycle.keep_alive = False
 
     def on_response_complete(self) -> None:
-        """Take the connection back."""
+        """Limit how long a closing connection waits for its peer, and how long the rest of a body may take."""
         self._stream = None
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._wait_for_last_bytes()
+        elif self._body_open and self.cycle.response_complete:
+            # The answer was sent before the body ended, and the rest might never arrive.
+            self._deadline = self.loop.call_later(limits.BODY_SECONDS, self.cut)
+        if self._after_upgrade is not None and self.cycle.response_complete:
+            # The protocol was not changed, so what follows is the next request.
+            data = self.take_after_upgrade()
+            if data and not self.transport.is_closing():
+                self.data_received(data)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection."""
+        super().timeout_keep_alive_handler()
+        self._wait_for_last_bytes()
 
     def pause_writing(self) -> None:
         """The transport's buffer is full. The timer watches the readers of streams; all others get a deadline here."""
@@ -101,18 +120,26 @@ class HTTPProtocol(RequestProtocol):
     def resume_writing(self) -> None:
         """The transport's buffer has room again."""
         super().resume_writing()
+        if self._linger is not None and not self.transport.is_closing():
+            self._linger.cancel()
+            self._linger = None
         if self._stream is not None and self._stream.on_writable is not None:
             self._stream.on_writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the stream that the client has left."""
+        """Tell the running response that the client has left."""
         if self._stream is not None:
             self._stream.connection_lost()
         self._stream = None
+        if self._running is not None:
+            # uvicorn tells only the newest request.
+            self._running.disconnected = True
+        self._cancel_deadline()
+        if self._linger is not None:
+            self._linger.cancel()
         super().connection_lost(exc)
 
     def _refuse(self, answer: bytes) -> None:
-        """Tell the stream too: the refusal answers its request."""
-        super()._refuse(answer)
         if self._stream is not None:
             self._stream.connection_lost()
+        super()._refuse(answer)

@@ -41,7 +41,7 @@ class StreamTransport:
         self.on_writable: Callable[[], None] | None = None
         """Called when the transport accepts more after ``write`` has returned False."""
         self.on_data: Callable[[bytes], None] | None = None
-        """Called with what the client sends; set by ``switch_protocols``."""
+        """Called with what the client sends, after ``switch_protocol``."""
         self.closed = False
         """Whether the client has left."""
         self.chunked = cycle.scope["http_version"] != "1.0"
@@ -62,44 +62,6 @@ class StreamTransport:
             return False
         self._write(data)
         return not self._flow.write_paused
-
-    @property
-    def write_paused(self) -> bool:
-        """Whether the caller must hold back until ``on_writable`` is called."""
-        return self._flow.write_paused
-
-    def switch_protocols(self, head: bytes, on_data: Callable[[bytes], None]) -> None:
-        """Answer with 101, and speak another protocol from now on. ``on_data`` is called with what the client sends.
-
-        This goes past ASGI's ``send``, which knows no answer without a body.
-        """
-        self._cycle.response_started = True
-        self.write(head)
-        self.on_data = on_data
-        if early := self._protocol.take_early_data():
-            on_data(early)
-
-    def pause_reading(self) -> None:
-        """Read nothing more from the client. This also hides its leaving."""
-        self._flow.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Read again."""
-        self._flow.resume_reading()
-
-    def finish(self) -> None:
-        """Let ``write`` discard its data and return False from now on. What was written before is still sent."""
-        self._closing = _always
-
-    def half_close(self) -> None:
-        """Tell the client that nothing more will come. It may still send."""
-        self.finish()
-        if not self._protocol.transport.is_closing():
-            self._protocol.transport.write_eof()
-
-    def close(self) -> None:
-        """Close the connection when everything was sent, or after a time limit."""
-        self._protocol.close()
 
     async def wait(self) -> None:
         """Wait for the next ``wake``, or until the client leaves."""
@@ -132,6 +94,42 @@ class StreamTransport:
     def close_if_draining(self) -> None:
         """Do not keep the connection alive if the task is ending. Must be called before the response starts."""
         self._protocol.close_if_draining(self._cycle)
+
+    def switch_protocol(self, answer: bytes, on_data: Callable[[bytes], None]) -> None:
+        """Send an answer of status 101. From then on, the connection's bytes are not HTTP's in either direction."""
+        # uvicorn must neither send an answer of its own nor miss one.
+        self._cycle.response_started = self._cycle.disconnected = True
+        self.write(answer)
+        self.on_data = on_data
+        if early := self._protocol.take_after_upgrade():
+            on_data(early)
+
+    def pause_reading(self) -> None:
+        """Let the client's bytes wait in the kernel."""
+        self._flow.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on after ``pause_reading``."""
+        self._flow.resume_reading()
+
+    @property
+    def write_paused(self) -> bool:
+        """Whether the caller must hold back until ``on_writable`` is called."""
+        return self._flow.write_paused
+
+    def finish(self) -> None:
+        """Let ``write`` discard its data and return False from now on. What was written before is still sent."""
+        self._closing = _always
+
+    def end_writing(self) -> None:
+        """Close this direction alone. The client is still read from."""
+        self.finish()
+        if not self._protocol.transport.is_closing():
+            self._protocol.transport.write_eof()
+
+    def close(self) -> None:
+        """Close the connection after its last bytes are sent."""
+        self._protocol.close()
 
     def abort(self) -> None:
         """Close at once and discard unsent bytes. ``close()`` would wait for a peer that never reads."""

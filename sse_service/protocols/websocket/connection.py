@@ -60,7 +60,7 @@ class Connection:
         self.closing = False
         """Whether the closing handshake has begun."""
         transport.on_writable = self._writable
-        transport.switch_protocols(head, self._receive)
+        transport.switch_protocol(head, self._receive)
 
     @property
     def over(self) -> bool:
@@ -163,4 +163,4 @@ class Connection:
             self._transport.finish()
             self._transport.wake()
         if ends:
-            self._transport.half_close()
+            self._transport.end_writing()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sse_service.dev.assets import PAGE
+from sse_service.client.files import CLIENT
 from tests.deploy.examples.files import EXAMPLES
 from tests.e2e.conftest import NewPage, browser, new_page  # noqa: F401  fixtures
 from tests.e2e.test_recipe import Service, block, ready
@@ -69,13 +69,13 @@ def job(number: str, step: int, state: str) -> dict[str, Any]:
 
 
 def step(number: str, step: int, state: str) -> str:
-    return block(f"job.{state}", job(number, step, state), id=f"e.{number}{step}.a")
+    return block(f"job.{state}", job(number, step, state), id=f"e.{number}{step}.{number}{step}")
 
 
 def page_of(html: str, new_page: NewPage) -> Service:  # noqa: F811  the fixture
     """Return a page of the examples with a scripted service. It is not opened yet."""
     service = Service(new_page())
-    files = {"/react.js": REACT, "/app.js": APP, "/push.js": (PAGE / "push.js").read_text()}
+    files = {"/react.js": REACT, "/app.js": APP, "/client.js": CLIENT.read_text()}
     files |= {f"/{path.name}": path.read_text() for path in EXAMPLES.glob("*.js")}
     minted = json.dumps({"token": "t", "user": "ann", "expires_in": 900})
     files |= {"/": html, "/my/token": minted, "/session": ""}

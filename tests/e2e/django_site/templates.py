@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sse_service.dev.assets import PAGE
+from sse_service.client.files import CLIENT
 
 EXAMPLES = Path(__file__).parents[3] / "deploy" / "examples"
 
@@ -15,7 +15,7 @@ LIST = '<!doctype html><link rel="icon" href="data:,"><title></title><ul id="job
 WITH_RECIPE = f'{LIST}<script type="module" src="/page.js"></script>'
 SIGN_OUT = '<form method="post" action="/sign-out">{% csrf_token %}<button>Sign out</button></form>'
 
-# Without push.js, a page needs no code for its session.
+# Without client.js, a page needs no code for its session.
 BARE = f"""{LIST}<script>
 const list = document.querySelector("#jobs");
 const add = (text) => list.append(Object.assign(document.createElement("li"), {{ textContent: text }}));
@@ -30,7 +30,7 @@ TEMPLATES = {"registration/login.html": SIGN_IN, "home.html": WITH_RECIPE + SIGN
 
 def static_files(push_url: str) -> dict[str, tuple[str, str]]:
     """Return content type and text of each file, by its path."""
-    scripts = {path.name: path.read_text() for path in [*EXAMPLES.glob("*.js"), PAGE / "push.js"]}
+    scripts = {path.name: path.read_text() for path in [*EXAMPLES.glob("*.js"), CLIENT]}
     scripts["jobs.js"] = scripts["jobs.js"].replace('PUSH = ""', f'PUSH = "{push_url}"')
     # session.js asks for this change.
     own = 'import { session } from "./session.js";\n'

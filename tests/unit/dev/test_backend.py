@@ -245,19 +245,12 @@ def test_a_user_gets_their_own_jobs_only() -> None:
     run(test)
 
 
-@pytest.mark.parametrize("path", ["/", "/demo/page/page.css", "/demo/page/page.js", "/demo/page/push.js"])
+@pytest.mark.parametrize("path", ["/", "/demo/page/page.css", "/demo/page/page.js"])
 def test_the_page_allows_only_its_own_scripts(path: str) -> None:
     async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
         answer = await browser.get(path)
         assert answer.status_code == 200
         assert answer.headers["content-security-policy"].startswith("default-src 'self';")
         assert answer.headers["x-content-type-options"] == "nosniff"
-
-    run(test)
-
-
-def test_the_recipe_is_short_enough_to_copy() -> None:
-    async def test(demo: Demo, browser: httpx.AsyncClient) -> None:
-        assert len((await browser.get("/demo/page/push.js")).text.splitlines()) <= 80
 
     run(test)

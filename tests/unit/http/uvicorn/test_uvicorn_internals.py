@@ -15,7 +15,7 @@ from uvicorn.server import HANDLED_SIGNALS, Server, ServerState
 
 from sse_service.http import uvicorn as package
 from sse_service.http.uvicorn.protocol import HTTPProtocol
-from sse_service.http.uvicorn.request_protocol import RequestProtocol
+from sse_service.http.uvicorn.request_reader import RequestReader
 
 PROTOCOL_METHODS = {
     "_start_asgi_task": ["cycle", "app"],
@@ -45,7 +45,7 @@ CYCLE_ATTRIBUTES = {
     *("chunked_encoding", "disconnected", "keep_alive", "message_event", "more_body", "response_complete"),
     *("response_started", "scope"),
 }
-FLOW_ATTRIBUTES = {"resume_reading", "write_paused"}
+FLOW_ATTRIBUTES = {"pause_reading", "resume_reading", "write_paused"}
 SERVER_METHODS = {
     "capture_signals": [],
     "handle_exit": ["sig", "frame"],
@@ -116,13 +116,13 @@ def test_the_list_of_handled_signals_is_not_empty() -> None:
 def test_the_lists_name_everything_that_is_used_of_uvicorn() -> None:
     """The lists above contain every name that the package uses and does not define itself."""
     source = "".join(path.read_text() for path in sorted(Path(package.__path__[0]).glob("*.py")))
-    classes = (RequestProtocol, HTTPProtocol)
-    tree = ast.parse("".join(Path(inspect.getfile(each)).read_text() for each in classes))
-    own = {name for each in classes for name in (*each.__slots__, *vars(each))}
-    overridden = {name for name in own if name in vars(HttpToolsProtocol) and not name.startswith("__")}
-    used = attributes_of("self", tree) - (own - overridden)
-    assert overridden <= PROTOCOL_METHODS.keys()
-    assert used <= PROTOCOL_METHODS.keys() | PROTOCOL_ATTRIBUTES
+    for each in (RequestReader, HTTPProtocol):
+        tree = ast.parse(Path(inspect.getfile(each)).read_text())
+        defined = {name for ours in (RequestReader, HTTPProtocol) for name in (*ours.__slots__, *vars(ours))}
+        overridden = {name for name in vars(each) if name in vars(HttpToolsProtocol) and not name.startswith("__")}
+        used = attributes_of("self", tree) - (defined - vars(HttpToolsProtocol).keys())
+        assert overridden <= PROTOCOL_METHODS.keys()
+        assert used <= PROTOCOL_METHODS.keys() | PROTOCOL_ATTRIBUTES
     cycles = attributes_of("cycle", ast.parse(source)) | attributes_of("running", ast.parse(source))
     assert cycles <= CYCLE_ATTRIBUTES
 

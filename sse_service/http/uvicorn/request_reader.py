@@ -1,4 +1,4 @@
-"""The requests of one HTTP connection: uvicorn's protocol, with limits on what a client may send and how slowly."""
+"""What one connection may send: uvicorn's protocol, with limits on requests and on the time that they take."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _NO_LINGER = struct.pack("ii", 1, 0)  # struct linger: on, for 0 s
 
 
-class RequestProtocol(HttpToolsProtocol):
+class RequestReader(HttpToolsProtocol):
     """uvicorn's protocol class, protected against slow, oversized and malformed requests.
 
     It answers 431 to a head of more than 16 KiB, and 408 to a head that arrives too slowly.
@@ -31,8 +31,8 @@ class RequestProtocol(HttpToolsProtocol):
 
     # Slots, because a dict with more than 30 keys (CPython's SHARED_KEYS_MAX_SIZE) shares none: 1.5 kB per connection.
     __slots__ = (
-        *("_after_upgrade", "_body_open", "_deadline", "_head_bytes", "_hosts", "_limit"),
-        *("_linger", "_refused", "_running", "_unparsed_bytes"),
+        *("_after_upgrade", "_body_open", "_deadline", "_head_bytes", "_hosts"),
+        *("_limit", "_linger", "_refused", "_running", "_unparsed_bytes"),
     )
 
     def __init__(self, *args: Any, limit: ConnectionLimit, **kwargs: Any) -> None:
@@ -47,8 +47,6 @@ class RequestProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         # Whether a request was refused. Everything after it is discarded.
         self._refused = False
-        # What came after a request with ``Upgrade`` that is not answered yet; None if there is no such request.
-        self._after_upgrade: bytes | None = None
         # Whether the body of the current request is incomplete.
         self._body_open = False
         # Bytes of the request line and headers so far, and bytes since the last callback of the parser.
@@ -56,8 +54,8 @@ class RequestProtocol(HttpToolsProtocol):
         self._unparsed_bytes = 0
         # Host headers of the current request.
         self._hosts = 0
-
-    # A request arrives
+        # What came after a request to change the protocol that is not answered yet; None if there is no such request.
+        self._after_upgrade: bytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Wait for the first request.
@@ -83,30 +81,20 @@ class RequestProtocol(HttpToolsProtocol):
                 self.cut()
             return
         if self._after_upgrade is not None:
-            self._keep(data)
+            self._keep_after_upgrade(data)
             return
         self._unparsed_bytes += len(data)
-        self._parse(data)
-        self._ensure_deadline()
-        if self._unparsed_bytes > limits.MAX_HEAD_BYTES and not self._refused and not self.transport.is_closing():
-            self._refuse(limits.HEAD_TOO_LONG)
-
-    def _parse(self, data: bytes) -> None:
-        """Feed the parser. This replaces uvicorn's method, which discards what follows a request with ``Upgrade``."""
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserError:
-            self.send_400_response("")
         except httptools.HttpParserUpgrade as upgrade:
             self._after_upgrade = b""
-            if rest := data[upgrade.args[0] :]:
-                self._keep(rest)
-
-    def _keep(self, data: bytes) -> None:
-        """Keep what follows a request with ``Upgrade``: one read, because reading stops then."""
-        self._after_upgrade = (self._after_upgrade or b"") + data
-        self.flow.pause_reading()
+            self._keep_after_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("")
+        self._ensure_deadline()
+        if self._unparsed_bytes > limits.MAX_HEAD_BYTES and not self._refused and not self.transport.is_closing():
+            self._refuse(limits.HEAD_TOO_LONG)
 
     def on_message_begin(self) -> None:
         """Reset the counters for a new request."""
@@ -157,49 +145,21 @@ class RequestProtocol(HttpToolsProtocol):
             )
         self._body_open = False
 
-    # A response is sent
-
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
-    def on_response_complete(self) -> None:
-        """Limit how long a closing connection waits for its peer, and how long the rest of a body may take."""
-        super().on_response_complete()
-        if self.transport.is_closing():
-            self._wait_for_last_bytes()
-        elif self._body_open and self.cycle.response_complete:
-            # The answer was sent before the body ended, and the rest might never arrive.
-            self._deadline = self.loop.call_later(limits.BODY_SECONDS, self.cut)
-        if self._after_upgrade is not None and self.cycle.response_complete:
-            # The request was answered as if it had no ``Upgrade``, so the next one follows (RFC 9110 §7.8).
-            data, self._after_upgrade = self._after_upgrade, None
-            if data and not self.transport.is_closing():
-                self.data_received(data)
+    def _keep_after_upgrade(self, data: bytes) -> None:
+        """Keep what a client sends before its request to change the protocol is answered: one read at most.
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection."""
-        super().timeout_keep_alive_handler()
-        self._wait_for_last_bytes()
+        Only the answer decides what it is (RFC 9110 §7.8). uvicorn would discard it.
+        """
+        self._after_upgrade = (self._after_upgrade or b"") + data
+        self._unparsed_bytes = 0
+        if data:
+            self.flow.pause_reading()
 
-    def resume_writing(self) -> None:
-        """The transport's buffer has room again."""
-        super().resume_writing()
-        if self._linger is not None and not self.transport.is_closing():
-            self._linger.cancel()
-            self._linger = None
-
-    # The connection ends
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the running response that the client has left."""
-        if self._running is not None:
-            # uvicorn tells only the newest request.
-            self._running.disconnected = True
-        self._cancel_deadline()
-        if self._linger is not None:
-            self._linger.cancel()
-        super().connection_lost(exc)
+    # A request is refused, or the connection is cut
 
     def cut(self) -> None:
         """Reset the connection. After a normal close, the kernel would keep unsent bytes for minutes."""
