@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import select
 import socket
 import struct
 from collections.abc import Iterator, Mapping
@@ -115,6 +116,12 @@ class Wire:
             if found.opcode == TEXT and found.message.get("event") == type_:
                 return found.message
 
+    def cut_within(self, seconds: float) -> bool:
+        """Return whether the server cuts the connection within ``seconds``. It asks the kernel and reads nothing."""
+        poll = select.poll()
+        poll.register(self.socket, 0)  # errors and hang-ups are always reported
+        return bool(poll.poll(seconds * 1000))
+
     def at_end(self) -> bool:
         """Whether the server closes the connection without another byte."""
         return not self._buffer and self.socket.recv(1) == b""
@@ -132,17 +139,24 @@ class Wire:
 
 
 @contextlib.contextmanager
-def wire(url: str) -> Iterator[Wire]:
-    """Connect to a service."""
+def wire(url: str, *, buffer: int | None = None) -> Iterator[Wire]:
+    """Connect to a service. ``buffer`` is the size of the receive buffer."""
     at = httpx.URL(url)
-    with socket.create_connection((at.host, at.port or 80), timeout=DEADLINE) as sock:
+    with socket.socket() as sock:
+        if buffer is not None:
+            # Set it before connecting, because the window is negotiated then.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        sock.settimeout(DEADLINE)
+        sock.connect((at.host, at.port or 80))
         yield Wire(sock)
 
 
 @contextlib.contextmanager
-def opened(url: str, headers: Mapping[str, str | None] | None = None, *, path: str = "/ws") -> Iterator[Wire]:
+def opened(
+    url: str, headers: Mapping[str, str | None] | None = None, *, path: str = "/ws", buffer: int | None = None
+) -> Iterator[Wire]:
     """Connect, and do the opening handshake."""
-    with wire(url) as connection:
+    with wire(url, buffer=buffer) as connection:
         connection.send(handshake(path, headers))
         head = connection.head()
         assert head.startswith("HTTP/1.1 101 "), head
