@@ -1,12 +1,12 @@
-// Follows one user's events, and keeps a page's state correct. client.d.ts describes the options, README.md the use.
+// Follows one user's events. client.d.ts describes the options.
 export class PushClient extends EventTarget {
   #options;
   #url;
   #types;
   #user = null;
-  #renewAt = 0; // when the session must be renewed, in milliseconds since 1970
+  #renewAt = 0;
   #status = "";
-  #started = null; // the AbortController of this start; null while the page is away, and after close()
+  #started = null; // an AbortController; null while the page is away, and after close()
   #connection = null; // only in the tab that holds the connection
   #group = null;
   #tabs = null;
@@ -18,13 +18,12 @@ export class PushClient extends EventTarget {
   #timers = timers();
   #unload = new AbortController();
 
-  // new PushClient(options) or new PushClient(url, options)
   constructor(...given) {
     super();
     this.#options = { transport: "auto", interval: 10_000, share: true, ...given.pop() };
     this.#url = new URL(given.pop() ?? this.#options.url ?? "/events", location.href).href;
     this.#types = new Set(this.#options.types);
-    // Pages leave a stream behind in the back/forward cache, and a frozen tab does not notice that it is dead.
+    // A page in the back/forward cache or a frozen tab must hold no stream.
     const on = (target, type, task) => target.addEventListener(type, task, { signal: this.#unload.signal });
     on(window, "pagehide", () => this.#leave());
     on(window, "pageshow", ({ persisted }) => persisted && this.#start());
@@ -35,11 +34,9 @@ export class PushClient extends EventTarget {
     queueMicrotask(() => this.#start()); // after the page has added its listeners
   }
 
-  // "connecting", "live", "reconnecting" or "closed"
   get status() {
     return this.#status || "connecting";
   }
-  // 0 not connected, 1 live, 2 closed for good
   get readyState() {
     return { live: 1, closed: 2 }[this.#status] ?? 0;
   }
@@ -48,7 +45,6 @@ export class PushClient extends EventTarget {
     this.#unload.abort();
     this.#setStatus("closed");
   }
-  // Asks for the session again and connects anew, as after a sign-in in this page.
   reconnect() {
     this.#leave();
     this.#start();
@@ -95,12 +91,12 @@ export class PushClient extends EventTarget {
     this.#timers.clear();
     if (!this.#started) return;
     this.#started.abort();
-    // Events that wait for load() were not shown: a page that resumes must get them again.
+    // Events that wait for load() were not shown yet.
     if (this.#options.remember && !this.#held) sessionStorage.setItem(this.#key(""), this.#cursor);
     this.#connection = this.#connection?.close();
     this.#group = this.#group?.leave();
     this.#tabs = this.#tabs?.close();
-    if (this.#held) this.#cursor = ""; // so that load() is called when the page comes back
+    if (this.#held) this.#cursor = "";
     this.#started = this.#held = null;
   }
   #wake() {
@@ -112,7 +108,7 @@ export class PushClient extends EventTarget {
     return ["push", this.#url, this.#user, ...parts].join(" ");
   }
 
-  // Returns whether the session is still of the same user. Rejects if that is not known now.
+  // Returns whether the user is still the same. Rejects if that is not known now.
   async #renew() {
     const started = this.#started;
     const answer = await (this.#options.session ?? (() => this.#whoami()))();
@@ -122,7 +118,7 @@ export class PushClient extends EventTarget {
     this.#renewAt = Date.now() + Math.min((answer.expires_in ?? 300) * 800, 2 ** 31 - 1);
     return true;
   }
-  // Without session(), whoever the service says: behind a load balancer's sign-in, or with the back end's own cookie.
+  // Without session(), the service knows who it is.
   async #whoami() {
     const answer = await fetch(this.#address("/poll"), { credentials: "include" });
     if (answer.status === 401) return null;
@@ -150,7 +146,7 @@ export class PushClient extends EventTarget {
       renewAt: () => this.#renewAt,
       renew: () => this.#renew(),
       status: (status) => (this.#setStatus(status), this.#group?.hello()),
-      // First to the other tabs: this one may close the client while it takes the block.
+      // Other tabs first: taking the block may close this client.
       take: (block) => (this.#group?.send(block), this.#take(block)),
     });
     this.#connection.open();
@@ -180,7 +176,7 @@ export class PushClient extends EventTarget {
     }
     if (this.#isNew(id)) this.#held ? this.#held.push([type, data, id]) : this.#deliver(type, data, id);
   }
-  // The last field of a cursor is a hash of the event's id. 0 is no event's.
+  // The last field of an id is a hash of the event's own. 0 is no event's.
   #isNew(id) {
     const digest = id.split(".")[2] ?? "0";
     if (this.#seen.has(digest)) return false;
@@ -192,7 +188,7 @@ export class PushClient extends EventTarget {
     const event = this.#tell(type, data, id);
     if (this.#status !== "closed") this.#call("apply", event);
   }
-  // This tab has begun to follow another one, which has got everything up to the cursor.
+  // This tab follows a new leader, which has got everything up to the cursor.
   #joined(cursor) {
     const known = this.#cursor === cursor || this.#seen.has(cursor.split(".")[2]);
     if (cursor && !known) this.#cursor ? this.#gap() : this.#load();
@@ -242,16 +238,16 @@ export class PushClient extends EventTarget {
   }
 }
 
-// One connection to the service: it is opened, watched, and opened again. The host is the client.
+// The connection to the service: opened, watched, and opened again.
 class Connection {
   #host;
   #transport = null;
-  #attempt = null; // what an earlier attempt still says is not heard
+  #attempt = null; // an earlier attempt is not heard
   #failures = 0;
-  #session = 0; // tells whether the session was renewed since the connection was opened
+  #session = 0; // its renewAt when the connection was opened
   #heard = 0;
-  #patience = 0; // the longest silence of a working connection, in milliseconds
-  #streamsAt = 0; // when a stream may be tried again where none came through
+  #patience = 0; // the longest silence, in milliseconds
+  #streamsAt = 0;
   #pause = 60_000;
   #timers = timers();
 
@@ -287,7 +283,7 @@ class Connection {
     if (host.transport === "auto" && kind === "sse") this.#timers.set("silent", 8000, () => this.#avoidStreams());
     if (host.transport === "auto" && kind !== "sse") this.#timers.set("stream", this.#streamsAt - Date.now(), () => this.open());
   }
-  // Looks whether the connection still lives. Timers do not run while the computer sleeps or the tab is frozen.
+  // Timers do not run while the computer sleeps.
   check() {
     if (!this.#transport || Date.now() - this.#heard > this.#patience / 2) this.open();
   }
@@ -304,7 +300,7 @@ class Connection {
     this.#host.take(block);
     if (block.type === "stream.close" && data.reconnect === false) this.#again({ ask: this.#host.renewAt() === this.#session });
   }
-  // The EventSource comes back by itself, after a pause of up to a minute.
+  // The EventSource comes back by itself, after up to a minute.
   #lost() {
     this.#timers.clear("silent");
     this.#host.status("reconnecting");
@@ -314,13 +310,13 @@ class Connection {
     this.#heard = Date.now();
     this.#timers.set("watch", patience, () => this.#again({}));
   }
-  // Some proxies hold a stream back until it ends. They let answers through.
+  // Some proxies hold a stream back until it ends.
   #avoidStreams() {
     this.#streamsAt = Date.now() + this.#pause;
     this.#pause = Math.min(this.#pause * 2, 3_600_000);
     this.open();
   }
-  // An EventSource does not tell why it failed. From the second failure on, it may be the session.
+  // An EventSource does not tell why it failed: it may be the session.
   #again({ retry, ask = this.#failures > 0 }) {
     this.close();
     this.#host.status("reconnecting");
@@ -340,11 +336,11 @@ class Connection {
   }
 }
 
-// A transport calls on.take(block) for all that arrives, and on.end() once, when it will not come back by itself.
+// A transport calls on.end() when it will not come back by itself.
 const TRANSPORTS = {
   sse({ url, types }, on) {
     const source = new EventSource(url("", { heartbeat: "event" }), { withCredentials: true });
-    // It comes back by itself, except after an answer that is not 200.
+    // It is closed by an answer that is not 200.
     source.onerror = () => (source.readyState === EventSource.CLOSED ? on.end({}) : on.lost());
     const service = ["ready", "gap", "cursor", "close", "heartbeat"].map((name) => `stream.${name}`);
     for (const type of [...types, ...service])
@@ -359,7 +355,7 @@ const TRANSPORTS = {
       retry = rest.retry ?? retry;
       on.take({ type, data, id });
     };
-    // 4401: the token has expired, or was revoked.
+    // 4401: expired or revoked
     socket.onclose = ({ code }) => on.end(code === 4401 ? { ask: true } : { retry });
     return { close: () => ((socket.onclose = socket.onmessage = null), socket.close()) };
   },
@@ -382,7 +378,7 @@ function poll({ url, user }, on, wait, pause) {
     for (const { type, data, id } of page.events) on.take({ type: type ?? "message", data, id });
     on.take({ type: "stream.cursor", data: "{}", id: page.cursor });
     if (abort.signal.aborted) return;
-    // An empty answer before its time comes from a task that ends. Without a pause, a page would ask in a circle.
+    // A task that ends answers before the time. Without a pause, a page would ask in a circle.
     const early = wait && !first && !page.events.length && Date.now() - asked < 1000;
     const timer = setTimeout(() => ask().catch(failed), page.more ? 0 : early ? 1000 : pause);
     abort.signal.onabort = () => clearTimeout(timer);
@@ -392,8 +388,8 @@ function poll({ url, user }, on, wait, pause) {
   return { close: () => abort.abort() };
 }
 
-// The tabs that want the same: a Web Lock chooses the one that holds the connection, a BroadcastChannel carries what it
-// gets to the others. Each message has a number, so that a missing one is noticed.
+// The tabs that want the same. A Web Lock chooses the leader, which holds the connection. It sends what it gets over a
+// BroadcastChannel, numbered, so that a missing message is noticed.
 class Group {
   #name;
   #host;
@@ -424,11 +420,10 @@ class Group {
   send(block) {
     this.#channel.postMessage({ from: this.#me, number: ++this.#number, block });
   }
-  // Says where this tab, which leads, stands.
   hello() {
     if (this.#leads) this.#channel.postMessage({ from: this.#me, number: this.#number, hello: this.#host.report() });
   }
-  // Asks whether the leader lives. One that is frozen does not answer: its lock is taken from it.
+  // Asks whether the leader lives. If it does not answer, it is frozen: take its lock.
   check() {
     if (this.#leads) return;
     this.#channel.postMessage({ ask: true });
@@ -448,8 +443,8 @@ class Group {
       })
       .catch((error) => {
         if (request !== this.#request) return;
-        if (error.name !== "AbortError") return this.#host.lead(); // without locks, each tab has its own connection
-        // Another tab has taken the lock, because this one was frozen.
+        if (error.name !== "AbortError") return this.#host.lead(); // no locks here
+        // Another tab has taken the lock from this one.
         this.#leads = false;
         this.#host.follow();
         this.#apply();
@@ -458,7 +453,7 @@ class Group {
   }
   #receive({ ask, from, number, hello, block }) {
     if (ask) return this.hello();
-    if (this.#leads) return; // from a tab that was frozen, and does not know yet
+    if (this.#leads) return; // from a leader that was frozen
     if (from !== this.#leader && !hello) return;
     this.#timers.clear();
     this.#timers.set("check", 40_000, () => this.check());
