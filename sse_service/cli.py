@@ -147,6 +147,7 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
     from sse_service.dev.hints import USER, hints, own_executable
     from sse_service.dev.jobs import Jobs
     from sse_service.dev.processor import Processor
+    from sse_service.dev.traffic import CountedProtocol, Traffic
 
     async with AsyncExitStack() as stack:
         embedded = await stack.enter_async_context(emulator())
@@ -158,7 +159,8 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
             single_task=True,
         )
         s3, sns = [await stack.enter_async_context(embedded.client(service)) for service in ("s3", "sns")]
-        signer, jobs = signer_of(settings), Jobs()
+        signer, jobs, traffic = signer_of(settings), Jobs(), Traffic()
+        backend = Backend(signer=signer, jobs=jobs, s3=s3, bucket=embedded.bucket, traffic=traffic)
         processor = Processor(s3=s3, sns=sns, topic_arn=embedded.topic_arn, jobs=jobs)
         uploads = SQSConsumer(
             connect=lambda: embedded.client("sqs"),
@@ -176,7 +178,8 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
                 settings,
                 public=public,
                 admin=admin,
-                extra_routes=Backend(signer=signer, jobs=jobs, s3=s3, bucket=embedded.bucket).routes(),
+                extra_routes=backend.routes(),
+                connection=partial(CountedProtocol, traffic=traffic),
                 announce=lambda: print(text, flush=True),
                 secure_cookie=False,
                 immediate_drain=True,

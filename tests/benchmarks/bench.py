@@ -136,10 +136,14 @@ class Bench:
         ``awake`` keeps the client from sleeping between events: on one machine the sender pays for waking its peer. A
         client that shares its core with a feed must sleep.
         """
-        if missing := streams - len(self._tokens):
+        yield from self._load_with(server, self.tokens(streams), awake, path)
+
+    def tokens(self, users: int) -> list[str]:
+        """A token for each user, from 0 on."""
+        if (missing := users - len(self._tokens)) > 0:
             sign, have = TokenSigner(secret=SECRET).sign, len(self._tokens)
             self._tokens += [sign(str(user), ttl_seconds=86_400) for user in range(have, have + missing)]
-        yield from self._load_with(server, self._tokens[:streams], awake, path)
+        return self._tokens[:users]
 
     @contextmanager
     def with_tokens(self, server: PinnedProcess, tokens: Sequence[str]) -> Iterator[Load]:

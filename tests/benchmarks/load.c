@@ -18,8 +18,7 @@
  *   check FIRST COUNT EACH ALL      count what is missing where each has EACH events of its user and ALL for everyone
  *   faults                          everything that was wrong
  *
- * An event is {"t":NANOSECONDS,"n":NUMBER,"u":USER,...}: t of CLOCK_MONOTONIC, n from 0 for each user, and for everyone,
- * whose u is -1.
+ * What an event is: events.h.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -37,17 +36,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "events.h"
+
 #define PATIENCE 30000000000ull /* nanoseconds without progress after which a command gives up */
 #define LINE 160
 #define UPGRADE "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" \
                 "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
 
 enum state { CLOSED, HEAD, SIZE, DATA, AFTER, FRAME, PAYLOAD };
-
-struct series { /* the numbers seen: their count, one more than the highest, and a bit for each of the last 64 */
-    uint32_t count, top;
-    uint64_t recent;
-};
 
 struct stream {
     int fd;
@@ -60,15 +56,6 @@ struct stream {
     char *target, *header;
     char id[64], line[LINE + 1];
 };
-
-struct delays {
-    double *us;
-    size_t count, room;
-};
-
-static struct {
-    long lost, stray, doubled, disordered, misrouted, gaps, refused, cut, unpublished;
-} faults;
 
 static struct stream *streams;
 static int port, total, epoll, open_streams, opening;
@@ -93,63 +80,7 @@ static struct {
 } job = {.fd = -1};
 static long published; /* events for everyone, in all */
 
-static void fail(const char *what)
-{
-    perror(what);
-    exit(2);
-}
-
-static uint64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void keep(struct delays *d, double us)
-{
-    if (d->count == d->room) {
-        d->room = d->room ? d->room * 2 : 4096;
-        if (!(d->us = realloc(d->us, d->room * sizeof *d->us)))
-            fail("memory");
-    }
-    d->us[d->count++] = us;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void print_delays(const char *name, struct delays *d)
-{
-    size_t n = d->count;
-    qsort(d->us, n, sizeof *d->us, by_value);
-    printf("\"%s\":{\"count\":%zu,\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f}", name, n, n ? d->us[n / 2] : 0,
-           n ? d->us[n * 99 / 100] : 0, n ? d->us[n - 1] : 0);
-}
-
 /* ------------------------------------------------------------------ events */
-
-static int is_new(struct series *s, long long n)
-{
-    if (n >= s->top) {
-        uint64_t step = (uint64_t)n + 1 - s->top;
-        s->recent = step > 63 ? 1 : s->recent << step | 1;
-        s->top = (uint32_t)n + 1;
-    } else {
-        uint64_t back = s->top - 1 - (uint64_t)n;
-        if (back > 63 || s->recent >> back & 1) {
-            faults.doubled++;
-            return 0;
-        }
-        s->recent |= 1ull << back;
-        faults.disordered++;
-    }
-    s->count++;
-    return 1;
-}
 
 static void event(struct stream *s)
 {
@@ -360,22 +291,6 @@ static void readable(struct stream *s)
         s->silence = at - s->heard;
     s->heard = at;
     data(s, buffer, buffer + n);
-}
-
-static int connected(int to)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)to)};
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0)
-        fail("socket");
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
-        close(fd);
-        return -1;
-    }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    return fd;
 }
 
 static void watch_fd(int fd, uint64_t tag)
