@@ -71,7 +71,8 @@ class HTTPProtocol(RequestReader):
         return stream
 
     def release_request(self, cycle: RequestResponseCycle) -> None:
-        """Free the parser and the headers."""
+        """Free the parser, the headers, and what came after them."""
+        self._after_upgrade = None
         self.parser = None  # type: ignore[assignment]  # as uvicorn itself does at the end
         self.headers.clear()
         cycle.scope["headers"].clear()  # type: ignore[attr-defined]  # a list; middleware may have replaced it

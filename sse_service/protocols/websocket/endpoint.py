@@ -64,7 +64,8 @@ class WebSocketEndpoint:
             admitted = await self._admission.admit_or_wait(Request(scope))
         except Overloaded as error:
             # A browser does not show the status of a refused handshake to a page, but the code of a close.
-            admitted = error
+            # Without its traceback, which would keep this frame.
+            admitted = error.with_traceback(None)
         except (InvalidToken, Forbidden, ValueError) as error:
             await refusal(error)(scope, receive, send)
             return
@@ -73,6 +74,7 @@ class WebSocketEndpoint:
             return
         max_bytes = MAX_FIRST_MESSAGE_BYTES if admitted is None else MAX_MESSAGE_BYTES
         connection = Connection(transport, head, max_bytes=max_bytes)
+        del head
         if admitted is None:
             admitted = await self._identify(connection, scope)
         transport.release_request()
@@ -89,13 +91,13 @@ class WebSocketEndpoint:
             request = await self._waiting_room.request_with_token(connection, scope)
         except (InvalidToken, Overloaded) as error:
             self._admission.count(error)
-            return error
+            return error.with_traceback(None)
         if request is None:
             return None
         try:
             return await self._admission.admit(request)
         except (InvalidToken, Forbidden, ValueError, Overloaded) as error:
-            return error
+            return error.with_traceback(None)
 
     async def _stream(self, transport: StreamTransport, connection: Connection, request: StreamRequest) -> None:
         """Hold the stream. The Subscription is opened around the connection's life, so that both end together."""
