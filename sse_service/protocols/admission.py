@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import QueryParams
 
+from sse_service.http.pacer import Pacer
 from sse_service.model.errors import Forbidden, InvalidToken, MissingToken, Overloaded
 from sse_service.model.reasons import RefusalReason
 from sse_service.model.values import value
@@ -45,6 +46,11 @@ class Admission:
         self._auth = auth
         self._streams = streams
         self._metrics = metrics
+        self._pacer = Pacer()
+
+    async def wait_for_turn(self) -> None:
+        """Wait until a request may be admitted, so that a storm of requests leaves time for everything else."""
+        await self._pacer.wait()
 
     async def admit(self, request: HTTPConnection, *, polls: bool = False) -> StreamRequest:
         """Admit a request, and count it towards the limits. With ``polls``, ``wait`` is read too.

@@ -129,6 +129,12 @@ class Bench:
             with PinnedProcess(*command, core=LOAD_CORE, port=port) as server:
                 yield server, f"redis://127.0.0.1:{port}/0"
 
+    def tokens(self, users: int) -> list[str]:
+        """A token for each of the first users."""
+        sign, have = TokenSigner(secret=SECRET).sign, len(self._tokens)
+        self._tokens += [sign(str(user), ttl_seconds=86_400) for user in range(have, users)]
+        return self._tokens[:users]
+
     @contextmanager
     def ours(self, server: PinnedProcess, streams: int, *, path: str = "/events", awake: bool = True) -> Iterator[Load]:
         """Open streams to our service, each with a token. With the path ``/ws`` they are WebSockets.
@@ -137,13 +143,6 @@ class Bench:
         client that shares its core with a feed must sleep.
         """
         yield from self._load_with(server, self.tokens(streams), awake, path)
-
-    def tokens(self, users: int) -> list[str]:
-        """A token for each user, from 0 on."""
-        if (missing := users - len(self._tokens)) > 0:
-            sign, have = TokenSigner(secret=SECRET).sign, len(self._tokens)
-            self._tokens += [sign(str(user), ttl_seconds=86_400) for user in range(have, have + missing)]
-        return self._tokens[:users]
 
     @contextmanager
     def with_tokens(self, server: PinnedProcess, tokens: Sequence[str]) -> Iterator[Load]:

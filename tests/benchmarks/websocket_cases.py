@@ -7,7 +7,7 @@ from functools import partial
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.delivery_cases import WARM, fan
 from tests.benchmarks.pinned_process import by_turns
-from tests.benchmarks.stream_cases import growth_of_memory
+from tests.benchmarks.stream_cases import growth
 from tests.benchmarks.table import Row, median
 
 MEMORY_RATIO = 1.5
@@ -20,7 +20,7 @@ def memory(bench: Bench) -> list[Row]:
     found = []
     for path in ("/ws", "/events"):
         with bench.driven() as (server, _), bench.ours(server, sockets, path=path) as load:
-            found += growth_of_memory(bench, server, load, (sockets,))
+            found += growth(bench, server, load, (sockets,))
     name = f"memory of one of {sockets:,} idle WebSockets"
     return [Row(name, "kB", *found, than="an idle stream", bar=MEMORY_RATIO)]
 

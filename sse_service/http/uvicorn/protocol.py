@@ -33,6 +33,8 @@ class HTTPProtocol(RequestReader):
     def data_received(self, data: bytes) -> None:
         """Feed the parser, or the protocol that a client and a stream have changed to."""
         if self._stream is None or self._stream.keep_alive or self._refused:
+            if self.parser is None:
+                self.make_parser()
             super().data_received(data)
         elif self._stream.on_data is not None:
             self._stream.on_data(data)
@@ -76,6 +78,14 @@ class HTTPProtocol(RequestReader):
         self.parser = None  # type: ignore[assignment]  # as uvicorn itself does at the end
         self.headers.clear()
         cycle.scope["headers"].clear()  # type: ignore[attr-defined]  # a list; middleware may have replaced it
+
+    def release_waiting(self, cycle: RequestResponseCycle) -> None:
+        """Free what reading the request took, except what its answer needs, and so that another request can follow."""
+        headers = cycle.scope["headers"]
+        headers[:] = [header for header in headers if header[0] == b"origin"]  # type: ignore[index]  # a list
+        if cycle is self.cycle and cycle.keep_alive and self._deadline is None:
+            # Nothing of another request has come. Middleware may have copied the list of headers.
+            self.parser, self.headers = None, []  # type: ignore[assignment]  # as uvicorn itself does at the end
 
     def take_after_upgrade(self) -> bytes:
         """Return what the client has sent after its request to change the protocol, and forget it."""

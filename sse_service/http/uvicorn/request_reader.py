@@ -96,6 +96,12 @@ class RequestReader(HttpToolsProtocol):
         if self._unparsed_bytes > limits.MAX_HEAD_BYTES and not self._refused and not self.transport.is_closing():
             self._refuse(limits.HEAD_TOO_LONG)
 
+    def make_parser(self) -> None:
+        """Read another request after the parser was freed."""
+        self.parser = httptools.HttpRequestParser(self)
+        # As uvicorn does: what follows a request that ends the connection is not an error.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
     def on_message_begin(self) -> None:
         """Reset the counters for a new request."""
         super().on_message_begin()

@@ -47,10 +47,7 @@ class StreamTransport:
         self.chunked = cycle.scope["http_version"] != "1.0"
         """Whether the body is in chunked coding. With HTTP/1.0, the close ends the body (RFC 9112 §6.3)."""
         self.keep_alive = keep_alive
-        """Whether the connection goes on after the response. Then the response has a length, and is not chunked."""
-        if not (self.chunked or keep_alive):
-            # uvicorn would use chunked coding for HTTP/1.0 too.
-            cycle.chunked_encoding = False
+        """Whether the connection can go on after the response."""
 
     def write(self, data: bytes) -> bool:
         """Send bytes, which must be in chunked coding if ``chunked``. Never waits and never raises.
@@ -83,13 +80,9 @@ class StreamTransport:
         """Free what was needed to read the request, because a stream lasts for hours."""
         self._protocol.release_request(self._cycle)
 
-    def release_headers(self) -> None:
-        """Free the request's headers that its response does not need. The connection can still be kept alive."""
-        headers = self._cycle.scope["headers"]
-        headers[:] = [header for header in headers if header[0] == b"origin"]  # type: ignore[index]  # a list
-        if self._protocol.cycle is self._cycle:
-            # Middleware may have copied the list. Behind a pipelined request it is that request's.
-            self._protocol.headers = []
+    def release_waiting(self) -> None:
+        """Free what is not needed while a request waits for its answer, which need not end the connection."""
+        self._protocol.release_waiting(self._cycle)
 
     def close_if_draining(self) -> None:
         """Do not keep the connection alive if the task is ending. Must be called before the response starts."""
@@ -154,11 +147,14 @@ def take_transport(scope: Any) -> StreamTransport:
     """Take over the connection of a request for a stream."""
     protocol, cycle = (ref() for ref in scope["extensions"][EXTENSION])
     transport: StreamTransport = protocol.take_over(cycle, keep_alive=False)
+    if not transport.chunked:
+        # uvicorn would use chunked coding for HTTP/1.0 too.
+        cycle.chunked_encoding = False
     return transport
 
 
 def borrow_transport(scope: Any) -> StreamTransport:
-    """Take over the connection of a request until its response is complete."""
+    """Take over the connection of a request until its response, which must have a length, is complete."""
     protocol, cycle = (ref() for ref in scope["extensions"][EXTENSION])
     if cycle.more_body:
         # Nothing reads the body of such a request, so the connection cannot be used again.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sse_service.http.pacer import Pacer
 from sse_service.http.problems import UNVERIFIED
 from sse_service.http.uvicorn.transport import take_transport
 from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
@@ -48,7 +47,6 @@ class WebSocketEndpoint:
     def __init__(self, *, admission: Admission, streams: StreamRegistry, heartbeat_seconds: int) -> None:
         self._admission = admission
         self._streams = streams
-        self._pacer = Pacer()
         self._waiting_room = WaitingRoom(places=streams.most_unidentified)
         self._heartbeat_event = encode_service_event(service_events.heartbeat(heartbeat_seconds))
 
@@ -58,7 +56,7 @@ class WebSocketEndpoint:
         if isinstance(head, Response):
             await head(scope, receive, send)
             return
-        await self._pacer.wait()
+        await self._admission.wait_for_turn()
         admitted: StreamRequest | Response | Exception | None
         try:
             admitted = await self._admission.admit_or_wait(Request(scope))
