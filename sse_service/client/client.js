@@ -49,6 +49,9 @@ export class PushClient extends EventTarget {
     this.#unload.abort();
     this.#setStatus("closed");
   }
+  get #shares() {
+    return this.#options.share && navigator.locks && globalThis.BroadcastChannel;
+  }
   reconnect() {
     this.#leave();
     this.#start();
@@ -76,8 +79,7 @@ export class PushClient extends EventTarget {
     }
     if (started.signal.aborted) return;
     if (this.#options.remember) this.#cursor ||= sessionStorage.getItem(this.#key("")) ?? "";
-    const share = this.#options.share && navigator.locks && globalThis.BroadcastChannel;
-    if (!share) return this.#lead();
+    if (!this.#shares) return this.#lead();
     this.#tabs = new BroadcastChannel(this.#url);
     this.#tabs.onmessage = ({ data }) => data.user !== this.#user && this.#renew().catch(console.error);
     this.#tabs.postMessage({ user: this.#user });
@@ -115,7 +117,7 @@ export class PushClient extends EventTarget {
   // Returns whether the user is still the same. Rejects if that is not known now.
   async #renew() {
     const started = this.#started;
-    const answer = await (this.#options.session ?? (() => this.#whoami()))();
+    const answer = await within(60_000, (this.#options.session ?? (() => this.#whoami()))());
     if (started?.signal.aborted) return false;
     const user = answer ? String(answer.user) : null;
     if (user === null || user !== (this.#user ??= user)) return this.#changeUser(user), false;
@@ -130,11 +132,12 @@ export class PushClient extends EventTarget {
     return { user: (await answer.json()).user, expires_in: Infinity };
   }
   #changeUser(user) {
-    const tabs = this.#tabs;
-    this.#tabs = null;
     this.close();
-    tabs?.postMessage({ user });
-    tabs?.close();
+    if (this.#shares) {
+      const tabs = new BroadcastChannel(this.#url);
+      tabs.postMessage({ user });
+      tabs.close();
+    }
     this.#call("userChanged", user);
   }
 
@@ -482,6 +485,11 @@ function timers() {
       for (const each of name ? [name] : running.keys()) clearTimeout(running.get(each)), running.delete(each);
     },
   };
+}
+
+// Rejects if a request is never answered: browsers wait for ever.
+function within(ms, promise) {
+  return Promise.race([promise, new Promise((_, reject) => setTimeout(() => reject(new Error("no answer")), ms))]);
 }
 
 // Doubles a pause up to 30 s, with jitter.
