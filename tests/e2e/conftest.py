@@ -1,4 +1,4 @@
-"""Starts Chromium and opens pages."""
+"""Starts a browser and opens pages. It is Chromium, or Firefox with ``E2E_BROWSER=firefox``."""
 
 from __future__ import annotations
 
@@ -56,12 +56,32 @@ def new_page(browser: Browser) -> Iterator[NewPage]:
 
 def launch(playwright: Playwright) -> Browser:
     """Start Chromium: the program in $CHROMIUM, or else the system's, or else Playwright's."""
+    if os.environ.get("E2E_BROWSER") == "firefox":
+        return launch_firefox(playwright)
     found = os.environ.get("CHROMIUM") or next(filter(runs, NAMES), None)
     try:
-        return playwright.chromium.launch(executable_path=found and shutil.which(found), args=ARGUMENTS)
+        return playwright.chromium.launch(
+            executable_path=found and shutil.which(found),
+            args=ARGUMENTS,
+            # Playwright switches the cache off, which people's browsers have on.
+            ignore_default_args=["--disable-back-forward-cache"],
+        )
     except Error as error:
         how = "apt-get install chromium, or playwright install chromium, or set CHROMIUM=/path/to/it"
         pytest.fail(f"needs Chromium: {how}\n{error.message}")
+
+
+def launch_firefox(playwright: Playwright) -> Browser:
+    """Start Firefox: the program in $FIREFOX, or else the system's, or else Playwright's."""
+    found = os.environ.get("FIREFOX") or next(filter(runs, ("firefox-esr", "firefox")), None)
+    try:
+        if found is None:
+            return playwright.firefox.launch()
+        # Playwright's own build speaks another protocol than the Firefox that people have.
+        return playwright.firefox.launch(channel="moz-firefox", executable_path=shutil.which(found))
+    except Error as error:
+        how = "apt-get install firefox-esr, or playwright install firefox, or set FIREFOX=/path/to/it"
+        pytest.fail(f"needs Firefox: {how}\n{error.message}")
 
 
 def runs(name: str) -> bool:
