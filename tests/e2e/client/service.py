@@ -66,12 +66,14 @@ def running(site: Site) -> Iterator[Service]:
     Another task, which is never killed, reads the queue: the messages that a killed one holds come late, and out of
     order.
     """
-    with Valkey() as valkey, queue_stub() as inbox, queue_stub() as queue:
-        with (
-            service(inbox, broker_url=valkey.url),
-            _ending(Service(queue=queue, inbox=inbox, site=site, broker_url=valkey.url)) as found,
-        ):
-            yield found
+    with (
+        Valkey() as valkey,
+        queue_stub() as inbox,
+        queue_stub() as queue,
+        service(inbox, broker_url=valkey.url),
+        _ending(Service(queue=queue, inbox=inbox, site=site, broker_url=valkey.url)) as found,
+    ):
+        yield found
 
 
 @contextmanager

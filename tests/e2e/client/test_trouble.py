@@ -138,8 +138,9 @@ def test_a_state_that_cannot_be_fetched_is_fetched_again_and_events_wait(
 
 
 def test_a_page_that_changes_how_it_listens_loses_and_doubles_nothing(service: Service, new_tab: NewTab) -> None:
+    options = {"remember": True, "interval": 100}
     order = ["sse", "websocket", "long-polling", "polling", "sse", "long-polling", "websocket", "sse"]
-    tab = new_tab().open(transport=order[0], remember=True, interval=100).settled()
+    tab = new_tab().open(transport=order[0], **options).settled()
     seen = []
     for number, transport in enumerate(order[1:]):
         before, between, after = f"{number} before", f"{number} between", f"{number} after"
