@@ -2,6 +2,8 @@
  *
  *   load PORT REQUESTS      REQUESTS is a file; line i is the target of stream i, a space, and a header field or nothing
  *
+ * A target that begins with /ws is a WebSocket's. It answers pings and does not resume.
+ *
  * Stream i belongs to user i. Commands come by stdin, one a line, each answered by one line of JSON when it is done:
  *
  *   open FIRST COUNT ABREAST        open streams, at most so many waiting for their answer; one that has an id resumes
@@ -38,13 +40,15 @@
 
 #define PATIENCE 30000000000ull /* nanoseconds without progress after which a command gives up */
 #define LINE 160
+#define UPGRADE "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" \
+                "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
 
-enum state { CLOSED, HEAD, SIZE, DATA, AFTER };
+enum state { CLOSED, HEAD, SIZE, DATA, AFTER, FRAME, PAYLOAD };
 
 struct stream {
     int fd;
     enum state state;
-    int chunked, accepted, has_event, length;
+    int chunked, accepted, has_event, is_text, length;
     unsigned long left; /* bytes of the chunk still to come */
     uint64_t heard, silence;
     long long t, n, u;
@@ -156,10 +160,15 @@ static int take_line(struct stream *s, const char **from, const char *end)
     return newline != NULL;
 }
 
+static int is_socket(const struct stream *s)
+{
+    return !strncmp(s->target, "/ws", 3);
+}
+
 static void head_line(struct stream *s)
 {
     s->line[s->length] = 0;
-    if (!strncmp(s->line, "HTTP/1.1 200", 12))
+    if (!strncmp(s->line, is_socket(s) ? "HTTP/1.1 101" : "HTTP/1.1 200", 12))
         s->accepted = 1;
     else if (!strncasecmp(s->line, "transfer-encoding: chunked", 26))
         s->chunked = 1;
@@ -170,7 +179,7 @@ static void head_line(struct stream *s)
         }
         opening--;
         open_streams++;
-        s->state = s->chunked ? SIZE : DATA;
+        s->state = is_socket(s) ? FRAME : s->chunked ? SIZE : DATA;
     }
 }
 
@@ -181,6 +190,43 @@ static void body(struct stream *s, const char *p, const char *end)
             line(s);
             s->length = 0;
         }
+}
+
+/* Takes the header of a WebSocket frame byte by byte (RFC 6455, section 5.2): a server's is 2, 4 or 10 bytes long. */
+static void frame_header(struct stream *s, unsigned char byte)
+{
+    unsigned char *head = (unsigned char *)s->line;
+    head[s->length++] = byte;
+    int size = s->length < 2 || head[1] < 126 ? 2 : head[1] == 126 ? 4 : 10;
+    if (s->length < size)
+        return;
+    s->left = size == 2 ? head[1] : 0;
+    for (int i = 2; i < size; i++)
+        s->left = s->left << 8 | head[i];
+    s->length = 0;
+    s->is_text = (head[0] & 15) == 1;
+    if ((head[0] & 15) == 9 && send(s->fd, "\x8a\x80\0\0\0", 6, MSG_NOSIGNAL) != 6)
+        faults.cut++;
+    s->state = s->left ? PAYLOAD : FRAME;
+}
+
+/* Looks at the beginning of a message, where the data of an event stand as a string of JSON. */
+static void message(struct stream *s)
+{
+    char *at, *end;
+    s->line[s->length] = 0;
+    s->length = 0;
+    if (!s->is_text)
+        return;
+    if (!strncmp(s->line, "{\"event\":\"stream.gap\"", 21))
+        faults.gaps++;
+    if (!(at = strstr(s->line, "\"data\":\"{\\\"t\\\":")))
+        return;
+    s->t = strtoll(at + 15, &end, 10);
+    s->n = !strncmp(end, ",\\\"n\\\":", 7) ? strtoll(end + 7, &end, 10) : -1;
+    s->u = !strncmp(end, ",\\\"u\\\":", 7) ? strtoll(end + 7, &end, 10) : -2;
+    if (s->n >= 0)
+        event(s);
 }
 
 static void data(struct stream *s, const char *p, const char *end)
@@ -208,6 +254,19 @@ static void data(struct stream *s, const char *p, const char *end)
             p += part;
             if (s->chunked && !(s->left -= part))
                 s->state = AFTER;
+            break;
+        case FRAME:
+            frame_header(s, (unsigned char)*p++);
+            break;
+        case PAYLOAD:
+            part = part < s->left ? part : s->left;
+            for (size_t i = 0; i < part && s->length < LINE; i++)
+                s->line[s->length++] = p[i];
+            p += part;
+            if (!(s->left -= part)) {
+                message(s);
+                s->state = FRAME;
+            }
             break;
         default: /* AFTER */
             if (*p++ == '\n')
@@ -244,8 +303,8 @@ static void watch_fd(int fd, uint64_t tag)
 static void open_stream(struct stream *s)
 {
     char text[2048];
-    int n = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n%s%s%s%s%s\r\n",
-                     s->target, s->header, *s->header ? "\r\n" : "", *s->id ? "Last-Event-ID: " : "", s->id,
+    int n = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s%s%s%s%s%s\r\n", s->target,
+                     is_socket(s) ? UPGRADE : "Accept: text/event-stream\r\n", s->header, *s->header ? "\r\n" : "", *s->id ? "Last-Event-ID: " : "", s->id,
                      *s->id ? "\r\n" : "");
     s->fd = connected(port);
     if (s->fd < 0 || send(s->fd, text, (size_t)n, MSG_NOSIGNAL) != n) {

@@ -61,6 +61,8 @@ class HTTPProtocol(RequestReader):
             # uvicorn tells only the newest request that the client has left. It must be this one.
             self.pipeline.clear()
             self.cycle = cycle
+            # A part of a further request may have come, and its rest will not be read.
+            self._cancel_deadline()
         if self.transport.is_closing() or self._refused:
             cycle.disconnected = True
             stream.connection_lost()
@@ -71,7 +73,8 @@ class HTTPProtocol(RequestReader):
         return stream
 
     def release_request(self, cycle: RequestResponseCycle) -> None:
-        """Free the parser and the headers."""
+        """Free the parser, the headers, and what came after them."""
+        self._after_upgrade = None
         self.parser = None  # type: ignore[assignment]  # as uvicorn itself does at the end
         self.headers.clear()
         cycle.scope["headers"].clear()  # type: ignore[attr-defined]  # a list; middleware may have replaced it
@@ -108,6 +111,11 @@ class HTTPProtocol(RequestReader):
         elif self._body_open and self.cycle.response_complete:
             # The answer was sent before the body ended, and the rest might never arrive.
             self._deadline = self.loop.call_later(limits.BODY_SECONDS, self.cut)
+        if self._after_upgrade is not None and self.cycle.response_complete:
+            # The protocol was not changed, so what follows is the next request.
+            data = self.take_after_upgrade()
+            if data and not self.transport.is_closing():
+                self.data_received(data)
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection."""

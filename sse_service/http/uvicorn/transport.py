@@ -105,9 +105,19 @@ class StreamTransport:
         """Read on after ``pause_reading``."""
         self._flow.resume_reading()
 
+    @property
+    def write_paused(self) -> bool:
+        """Whether the caller must hold back until ``on_writable`` is called."""
+        return self._flow.write_paused
+
+    def finish(self) -> None:
+        """Let ``write`` discard its data and return False from now on. What was written before is still sent."""
+        self._closing = _always
+
     def end_writing(self) -> None:
         """Close this direction alone. The client is still read from."""
-        if not self._closing():
+        self.finish()
+        if not self._protocol.transport.is_closing():
             self._protocol.transport.write_eof()
 
     def close(self) -> None:
@@ -127,6 +137,10 @@ class StreamTransport:
         raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         unacked, acknowledged, unsent = _TCP_INFO.unpack(raw)
         return Progress(acknowledged, pending=bool(unacked or unsent or transport.get_write_buffer_size()))
+
+
+def _always() -> bool:
+    return True
 
 
 def take_transport(scope: Any) -> StreamTransport:
