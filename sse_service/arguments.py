@@ -47,15 +47,37 @@ def parser() -> argparse.ArgumentParser:
     publish.add_argument("--id", type=_name, help="the event's id: events with the same id are one event")
     publish.add_argument("data", metavar="DATA")
 
+    tail = commands.add_parser("tail", help="print a user's events as they come, and come back after every loss")
+    who = tail.add_mutually_exclusive_group(required=True)
+    who.add_argument("--user", type=_recipient, help="the user; needs SSE_JWT_SECRET to sign a token")
+    who.add_argument("--token", help="the user's token; `-` reads it from stdin, which keeps it out of `ps`")
+    tail.add_argument("--groups", type=_groups, default=[], help="the user's groups, with --user")
+    tail.add_argument("--over", choices=("sse", "websocket", "polling"), default="sse", help="the protocol [sse]")
+    tail.add_argument("--since", help="begin in the past: `all`, a time such as 10m, or an event's id")
+    tail.add_argument("--types", help="only events of these names, separated by commas")
+    tail.add_argument("--subject", help="only events of this subject")
+    tail.add_argument("--json", action="store_true", help="print a JSON object a line")
+
+    route = commands.add_parser("route", help="show which events, channels and bytes a message makes, or why none")
+    route.add_argument(
+        "file",
+        nargs="?",
+        default="-",
+        metavar="FILE",
+        help="a message's body, a message, or the output of `aws sqs receive-message`; `-` is stdin [-]",
+    )
+    route.add_argument("--json", action="store_true", help="print a JSON object for each message")
+
     doctor = commands.add_parser(
         "doctor", help="run inside a task: check how events and users get to a stream, and say what to fix"
     )
-    doctor.add_argument(
-        "--url",
-        type=_address,
-        default="http://127.0.0.1:8000",
-        help="the address of `serve` [http://127.0.0.1:8000]",
-    )
+    for command in (tail, doctor):
+        command.add_argument(
+            "--url",
+            type=_address,
+            default="http://127.0.0.1:8000",
+            help="the address of `serve` [http://127.0.0.1:8000]",
+        )
     return root
 
 

@@ -26,8 +26,10 @@ from sse_service.doctor.run import run_checks
 from sse_service.http.sockets import listen, listen_for_admin, url
 from sse_service.identity import signer_of
 from sse_service.model.errors import InvalidSettings
+from sse_service.preview.run import preview
 from sse_service.settings.names import closest_setting, unknown_variables
 from sse_service.settings.settings import Settings
+from sse_service.tail.run import tail
 from sse_service.task import run
 from sse_service.telemetry import logs
 from sse_service.telemetry.metrics import Metrics
@@ -147,6 +149,7 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
     from sse_service.dev.hints import USER, hints, own_executable
     from sse_service.dev.jobs import Jobs
     from sse_service.dev.processor import Processor
+    from sse_service.dev.traffic import CountedProtocol, Traffic
 
     async with AsyncExitStack() as stack:
         embedded = await stack.enter_async_context(emulator())
@@ -158,7 +161,8 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
             single_task=True,
         )
         s3, sns = [await stack.enter_async_context(embedded.client(service)) for service in ("s3", "sns")]
-        signer, jobs = signer_of(settings), Jobs()
+        signer, jobs, traffic = signer_of(settings), Jobs(), Traffic()
+        backend = Backend(signer=signer, jobs=jobs, s3=s3, bucket=embedded.bucket, traffic=traffic)
         processor = Processor(s3=s3, sns=sns, topic_arn=embedded.topic_arn, jobs=jobs)
         uploads = SQSConsumer(
             connect=lambda: embedded.client("sqs"),
@@ -176,7 +180,8 @@ async def _run_dev(given: Settings, *, public: socket.socket, admin: socket.sock
                 settings,
                 public=public,
                 admin=admin,
-                extra_routes=Backend(signer=signer, jobs=jobs, s3=s3, bucket=embedded.bucket).routes(),
+                extra_routes=backend.routes(),
+                connection=partial(CountedProtocol, traffic=traffic),
                 announce=lambda: print(text, flush=True),
                 secure_cookie=False,
                 immediate_drain=True,
@@ -247,6 +252,30 @@ def _whoami(arguments: argparse.Namespace, settings: Settings) -> int:
         return _fail("interrupted", 1)
 
 
+def _tail(arguments: argparse.Namespace, settings: Settings) -> int:
+    if arguments.token is not None:
+        given = sys.stdin.readline().strip() if arguments.token == "-" else arguments.token  # noqa: S105  the word for stdin
+        token = partial(str, given)
+    elif settings.jwt_secret:
+        token = partial(signer_of(settings).sign, arguments.user, groups=arguments.groups, ttl_seconds=3600)
+    else:
+        raise InvalidSettings("SSE_JWT_SECRET: must be set to sign a token for --user. Otherwise give one with --token")
+    return tail(
+        url=arguments.url,
+        protocol=arguments.over,
+        query={name: getattr(arguments, name) for name in ("since", "types", "subject") if getattr(arguments, name)},
+        token=token,
+        as_json=arguments.json,
+    )
+
+
+def _route(arguments: argparse.Namespace, settings: Settings) -> int:
+    try:
+        return 0 if preview(arguments.file, settings, as_json=arguments.json, write=print) else 1
+    except ValueError as error:
+        return _fail(str(error), 2)
+
+
 _COMMANDS = {
     "serve": _serve,
     "dev": _dev,
@@ -254,6 +283,8 @@ _COMMANDS = {
     "whoami": _whoami,
     "publish": _publish,
     "doctor": _doctor,
+    "tail": _tail,
+    "route": _route,
 }
 
 

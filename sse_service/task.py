@@ -15,6 +15,7 @@ from sse_service.http.problems import problem
 from sse_service.http.session import Session
 from sse_service.http.sockets import with_ipv4_mapped
 from sse_service.http.uvicorn.connection_limit import ConnectionLimit
+from sse_service.http.uvicorn.protocol import HTTPProtocol
 from sse_service.http.uvicorn.server import DrainingServer, SecondaryServer, make_config
 from sse_service.identity import identity_of
 from sse_service.ingestion import consumer_of
@@ -60,11 +61,12 @@ async def run(
     extra_routes: Sequence[BaseRoute] = (),
     secure_cookie: bool = True,
     immediate_drain: bool = False,
+    connection: Callable[..., HTTPProtocol] = HTTPProtocol,
 ) -> None:
     """Serve on two listening sockets until a signal has drained the task.
 
     ``announce`` is called when the public port is open. ``immediate_drain`` drains without pacing, and cancels the
-    consumer's open polls.
+    consumer's open polls. ``connection`` makes the protocol of each connection to the public port.
     """
     connections = descriptors.connections_within(descriptors.raise_limit())
     metrics = Metrics()
@@ -118,6 +120,7 @@ async def run(
             app,
             limit=ConnectionLimit(connections=connections, port_name="public"),
             health=health,
+            connection=connection,
             trusted_proxies=[str(each) for network in settings.trusted_proxies for each in with_ipv4_mapped(network)],
         ),
         drain=Drain(

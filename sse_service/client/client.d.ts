@@ -42,6 +42,8 @@ export interface PushOptions {
   transport?: Transport;
   /** Pause between two polls of the transport `polling`, in milliseconds. [10000] */
   interval?: number;
+  /** Begin after this id, instead of at the present: of a page that your back end has rendered, or of another client. */
+  lastEventId?: string;
   /** Hold one connection for all tabs of the browser that ask for the same. [true] */
   share?: boolean;
   /** Resume after a reload of the page. Only for pages that keep their state themselves. [false] */
@@ -70,6 +72,8 @@ export class PushClient extends EventTarget {
   constructor(options?: PushOptions);
   constructor(url: string | URL, options?: PushOptions);
   readonly status: Status;
+  /** The position up to which events have come. Empty before the first. */
+  readonly lastEventId: string;
   /** 0 not connected, 1 live, 2 closed for good. */
   readonly readyState: 0 | 1 | 2;
   /** Ends the connection for good. */

@@ -10,7 +10,7 @@ export class PushClient extends EventTarget {
   #connection = null; // only in the tab that holds the connection
   #group = null;
   #tabs = null;
-  #cursor = "";
+  #cursor;
   #seen = new Set(); // digests of the newest events
   #held = null; // events that wait until load() is done
   #loading = Promise.resolve();
@@ -23,6 +23,7 @@ export class PushClient extends EventTarget {
     this.#options = { transport: "auto", interval: 10_000, share: true, ...given.pop() };
     this.#url = new URL(given.pop() ?? this.#options.url ?? "/events", location.href).href;
     this.#types = new Set(this.#options.types);
+    this.#cursor = this.#options.lastEventId ?? "";
     // A page in the back/forward cache or a frozen tab must hold no stream.
     const on = (target, type, task) => target.addEventListener(type, task, { signal: this.#unload.signal });
     on(window, "pagehide", () => this.#leave());
@@ -34,6 +35,9 @@ export class PushClient extends EventTarget {
     queueMicrotask(() => this.#start()); // after the page has added its listeners
   }
 
+  get lastEventId() {
+    return this.#cursor;
+  }
   get status() {
     return this.#status || "connecting";
   }

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from sse_service.dev.jobs import Jobs
+    from sse_service.dev.traffic import Traffic
 
 MAX_UPLOAD_BYTES = 20 * 1024 * 1024
 _USER_RULE = "a user name has 1 to 64 printable characters, no slash, and no space at either end"
@@ -41,6 +42,7 @@ class Backend:
         jobs: Jobs,
         s3: Any,
         bucket: str,
+        traffic: Traffic,
         token_seconds: int = 900,
         uploads_at_once: int = 8,
     ) -> None:
@@ -53,6 +55,7 @@ class Backend:
         self._jobs = jobs
         self._s3 = s3
         self._bucket = bucket
+        self._traffic = traffic
         self._token_seconds = token_seconds
         self._uploads = asyncio.Semaphore(uploads_at_once)
 
@@ -65,6 +68,8 @@ class Backend:
             Route("/demo/token", guarded(self.token), methods=["POST"]),
             Route("/demo/uploads/{id}/{name}", guarded(self.upload), methods=["PUT"]),
             Route("/demo/jobs", guarded(self.jobs), methods=["GET"]),
+            Route("/demo/traffic", guarded(self.traffic), methods=["GET"]),
+            Route("/demo/traffic", guarded(self.forget_traffic), methods=["DELETE"]),
         ]
 
     async def login(self, request: Request) -> Response:
@@ -117,6 +122,16 @@ class Backend:
         """Return the user's jobs. A page fetches them when its stream starts, and after a gap."""
         user = await self._user(request)
         return JSONResponse({"user": user, "jobs": [job.as_json() for job in self._jobs.of(user)]})
+
+    async def traffic(self, request: Request) -> Response:
+        """Return what each way to listen has cost the user's pages."""
+        counts = self._traffic.of(await self._user(request))
+        return JSONResponse({way: each.as_json() for way, each in counts.items()})
+
+    async def forget_traffic(self, request: Request) -> Response:
+        """Begin the user's counts anew."""
+        self._traffic.forget(await self._user(request))
+        return Response(status_code=204)
 
     async def _user(self, request: Request) -> str:
         try:

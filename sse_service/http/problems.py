@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/problem+json"
 
-_UNVERIFIED = "the token is malformed, or its signature is not valid"
+UNVERIFIED = "the token is malformed, or its signature is not valid"
 """One text for both cases, so that an attacker who tries signatures learns nothing."""
 
 
@@ -47,7 +47,7 @@ def raw_response(status: int, detail: str) -> bytes:
 def unauthorized(error: InvalidToken) -> Response:
     """Make a 401 with the challenge of RFC 6750 section 3."""
     challenge = "Bearer" if isinstance(error, MissingToken) else 'Bearer error="invalid_token"'
-    return problem(401, str(error) or _UNVERIFIED, headers={"WWW-Authenticate": challenge})
+    return problem(401, str(error) or UNVERIFIED, headers={"WWW-Authenticate": challenge})
 
 
 async def from_exception(_: Request, error: Exception) -> Response:

@@ -44,7 +44,7 @@ class Ingest:
     def _route(self, envelope: Envelope) -> Routing:
         routing = self._router.route(envelope)
         if routing.unrouted and not (routing.routes or routing.rejections or self._discard_unrouted):
-            return routing._replace(rejections=(_names_nobody(envelope),))
+            return routing._replace(rejections=(names_nobody(envelope),))
         if not self._warned_of_comma and _has_comma(routing):
             self._warned_of_comma = True
             _log.warning(
@@ -80,7 +80,7 @@ class Ingest:
         return Outcome.DONE
 
 
-def _names_nobody(envelope: Envelope) -> Rejection:
+def names_nobody(envelope: Envelope) -> Rejection:
     """Say what the message has in place of a name. Values of attributes may be secret, so only their names are told."""
     is_json, names = envelope.body != envelope.text, list(envelope.attributes)
     found = "it has no message attributes"

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MIN_OPENS_PER_USER = 5
 """A user may always open this many streams a second: a browser can reconnect with all its tabs."""
 
+MAX_UNIDENTIFIED = 1000
+"""Clients that have not said yet who they are may be at most this many, and at most a twentieth of the streams."""
+
 BURST_SECONDS = 2
 """After a pause, as many streams may open at once as the rate allows in this many seconds."""
 
@@ -41,12 +44,15 @@ class Limits:
         self._per_address = per_address
         self._rate = opens_per_second
         self._clock = clock
-        self._tokens = float(BURST_SECONDS * opens_per_second)
-        self._refilled_at = clock()
+        self.most_unidentified = max(min(MAX_UNIDENTIFIED, streams // 20), 1)
+        """Clients that may be connected and have not said yet who they are."""
+        self._opens = _TokenBucket(opens_per_second, clock)
+        # Apart from the others: whoever has no credential must not use up what users need.
+        self._unidentified_opens = _TokenBucket(opens_per_second, clock)
         # One user may open only a tenth of the rate, so that no user uses it up for all others.
         self._opens_per_user = max(opens_per_second // 10, MIN_OPENS_PER_USER)
         self._opened_by_user: Counter[str] = Counter()
-        self._second_began = self._refilled_at
+        self._second_began = clock()
         self._open = 0
         # Oldest first.
         self._of_user: dict[str, list[Subscription]] = {}
@@ -66,6 +72,13 @@ class Limits:
             raise Overloaded(RefusalReason.ADDRESS)
         if self._rate:
             self._take_token(user)
+
+    def check_unidentified(self) -> None:
+        """Check whether a client may connect that will say later who it is. Raises Overloaded if it may not."""
+        if self._open >= self._streams:
+            raise Overloaded(RefusalReason.LIMIT)
+        if self._rate and not self._unidentified_opens.take():
+            raise Overloaded(RefusalReason.RATE)
 
     def opened(self, subscription: Subscription, address: str | None) -> Subscription | None:
         """Count a stream. Over the user's limit, stop counting that user's oldest stream and return it."""
@@ -97,13 +110,30 @@ class Limits:
             self._opened_by_user.clear()
         if self._opened_by_user[user] >= self._opens_per_user:
             raise Overloaded(RefusalReason.RATE)
+        if not self._opens.take():
+            raise Overloaded(RefusalReason.RATE)
+        self._opened_by_user[user] += 1
+
+
+class _TokenBucket:
+    """Lets so many pass per second, and BURST_SECONDS times as many after a pause."""
+
+    def __init__(self, per_second: int, clock: Callable[[], float]) -> None:
+        self._rate = per_second
+        self._clock = clock
+        self._tokens = float(BURST_SECONDS * per_second)
+        self._refilled_at = clock()
+
+    def take(self) -> bool:
+        """Take a token. Returns False if there is none."""
+        now = self._clock()
         gained = (now - self._refilled_at) * self._rate
         self._tokens = min(self._tokens + gained, float(BURST_SECONDS * self._rate))
         self._refilled_at = now
         if self._tokens < 1:
-            raise Overloaded(RefusalReason.RATE)
+            return False
         self._tokens -= 1
-        self._opened_by_user[user] += 1
+        return True
 
 
 @functools.lru_cache(maxsize=4096)

@@ -91,6 +91,17 @@ class StreamRegistry:
             raise Overloaded(RefusalReason.DRAIN)
         self._limits.check(user=user, address=address, resumes=resumes)
 
+    @property
+    def most_unidentified(self) -> int:
+        """How many clients may be connected that have not said yet who they are."""
+        return self._limits.most_unidentified
+
+    def admit_unidentified(self) -> None:
+        """The same for a client that will say later who it is. ``admit`` follows then."""
+        if self._health.draining:
+            raise Overloaded(RefusalReason.DRAIN)
+        self._limits.check_unidentified()
+
     def open(
         self,
         *,

@@ -44,14 +44,8 @@ def configure(level: str, format: Literal["json", "text"]) -> None:  # noqa: A00
     # At its TRACE level uvicorn logs scopes with their headers. At INFO it repeats the service's own lines.
     logging.getLogger("uvicorn").setLevel(max(lowest, logging.WARNING))
     logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
-    logging.getLogger("uvicorn.error").addFilter(_not_a_bad_request)
     # Access lines contain the query string, where a client might have put a token (CWE-598).
     logging.getLogger("uvicorn.access").disabled = True
-
-
-def _not_a_bad_request(record: logging.LogRecord) -> bool:
-    """Drop uvicorn's line for each request that is not HTTP or asks for a WebSocket: any client could fill the log."""
-    return not str(record.msg).startswith(("Invalid HTTP request", "Unsupported upgrade", "No supported WebSocket"))
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):

@@ -129,17 +129,20 @@ class Bench:
             with PinnedProcess(*command, core=LOAD_CORE, port=port) as server:
                 yield server, f"redis://127.0.0.1:{port}/0"
 
+    def tokens(self, users: int) -> list[str]:
+        """A token for each of the first users."""
+        sign, have = TokenSigner(secret=SECRET).sign, len(self._tokens)
+        self._tokens += [sign(str(user), ttl_seconds=86_400) for user in range(have, users)]
+        return self._tokens[:users]
+
     @contextmanager
-    def ours(self, server: PinnedProcess, streams: int, *, awake: bool = True) -> Iterator[Load]:
-        """Open streams to our service, each with a token.
+    def ours(self, server: PinnedProcess, streams: int, *, path: str = "/events", awake: bool = True) -> Iterator[Load]:
+        """Open streams to our service, each with a token. With the path ``/ws`` they are WebSockets.
 
         ``awake`` keeps the client from sleeping between events: on one machine the sender pays for waking its peer. A
         client that shares its core with a feed must sleep.
         """
-        if missing := streams - len(self._tokens):
-            sign, have = TokenSigner(secret=SECRET).sign, len(self._tokens)
-            self._tokens += [sign(str(user), ttl_seconds=86_400) for user in range(have, have + missing)]
-        yield from self._load_with(server, self._tokens[:streams], awake)
+        yield from self._load_with(server, self.tokens(streams), awake, path)
 
     @contextmanager
     def with_tokens(self, server: PinnedProcess, tokens: Sequence[str]) -> Iterator[Load]:
@@ -158,8 +161,10 @@ class Bench:
         load("open", first, count, abreast)
         time.sleep(self.size.settle)
 
-    def _load_with(self, server: PinnedProcess, tokens: Sequence[str], awake: bool) -> Iterator[Load]:
-        yield from self._load(server, [f"/events Authorization: Bearer {token}" for token in tokens], awake)
+    def _load_with(
+        self, server: PinnedProcess, tokens: Sequence[str], awake: bool, path: str = "/events"
+    ) -> Iterator[Load]:
+        yield from self._load(server, [f"{path} Authorization: Bearer {token}" for token in tokens], awake)
 
     def _load(self, server: PinnedProcess, requests: list[str], awake: bool) -> Iterator[Load]:
         with Load(self._program, server.port, requests) as load:

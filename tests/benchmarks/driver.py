@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from consumers.sqs.fast.status import FastPathStatus
-from sse_service import cli, task
+from sse_service import cli, ingestion
 from sse_service.model.events import BROADCAST, Event, Route, user_channel
 from tests.benchmarks.http_messages import Messages, target
 from tests.benchmarks.payloads import Numbers, pace, payload
@@ -118,7 +118,7 @@ class Control(Messages):
 def main() -> int:
     """Run ``serve``."""
     port, Tap.port = sys.argv[1], int(sys.argv[2])
-    with patch.object(task, "SQSConsumer", Tap), patch.object(task, "Ingest", Direct):
+    with patch.object(ingestion, "SQSConsumer", Tap), patch.object(ingestion, "Ingest", Direct):
         return cli.main(["serve", "--port", port])
 
 

@@ -49,11 +49,11 @@ def target(head: bytes) -> tuple[str, dict[str, int]]:
     return path, {name: int(value) for name, value in (pair.split("=") for pair in query.split("&") if pair)}
 
 
-def call(port: int, path: str, **query: int) -> Any:
+def call(port: int, path: str, body: bytes = b"", /, **query: int) -> Any:
     """POST a command to a process of the benchmarks and return its answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     try:
-        connection.request("POST", f"{path}?{'&'.join(f'{name}={value}' for name, value in query.items())}", body=b"")
+        connection.request("POST", f"{path}?{'&'.join(f'{name}={value}' for name, value in query.items())}", body=body)
         answer = connection.getresponse()
         text = answer.read()
         if answer.status != 200:

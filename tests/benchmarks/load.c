@@ -2,6 +2,8 @@
  *
  *   load PORT REQUESTS      REQUESTS is a file; line i is the target of stream i, a space, and a header field or nothing
  *
+ * A target that begins with /ws is a WebSocket's. It answers pings and does not resume.
+ *
  * Stream i belongs to user i. Commands come by stdin, one a line, each answered by one line of JSON when it is done:
  *
  *   open FIRST COUNT ABREAST        open streams, at most so many waiting for their answer; one that has an id resumes
@@ -16,8 +18,7 @@
  *   check FIRST COUNT EACH ALL      count what is missing where each has EACH events of its user and ALL for everyone
  *   faults                          everything that was wrong
  *
- * An event is {"t":NANOSECONDS,"n":NUMBER,"u":USER,...}: t of CLOCK_MONOTONIC, n from 0 for each user, and for everyone,
- * whose u is -1.
+ * What an event is: events.h.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -35,20 +36,19 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "events.h"
+
 #define PATIENCE 30000000000ull /* nanoseconds without progress after which a command gives up */
 #define LINE 160
+#define UPGRADE "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" \
+                "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
 
-enum state { CLOSED, HEAD, SIZE, DATA, AFTER };
-
-struct series { /* the numbers seen: their count, one more than the highest, and a bit for each of the last 64 */
-    uint32_t count, top;
-    uint64_t recent;
-};
+enum state { CLOSED, HEAD, SIZE, DATA, AFTER, FRAME, PAYLOAD };
 
 struct stream {
     int fd;
     enum state state;
-    int chunked, accepted, has_event, length;
+    int chunked, accepted, has_event, is_text, length;
     unsigned long left; /* bytes of the chunk still to come */
     uint64_t heard, silence;
     long long t, n, u;
@@ -56,15 +56,6 @@ struct stream {
     char *target, *header;
     char id[64], line[LINE + 1];
 };
-
-struct delays {
-    double *us;
-    size_t count, room;
-};
-
-static struct {
-    long lost, stray, doubled, disordered, misrouted, gaps, refused, cut, unpublished;
-} faults;
 
 static struct stream *streams;
 static int port, total, epoll, open_streams, opening;
@@ -89,63 +80,7 @@ static struct {
 } job = {.fd = -1};
 static long published; /* events for everyone, in all */
 
-static void fail(const char *what)
-{
-    perror(what);
-    exit(2);
-}
-
-static uint64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void keep(struct delays *d, double us)
-{
-    if (d->count == d->room) {
-        d->room = d->room ? d->room * 2 : 4096;
-        if (!(d->us = realloc(d->us, d->room * sizeof *d->us)))
-            fail("memory");
-    }
-    d->us[d->count++] = us;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void print_delays(const char *name, struct delays *d)
-{
-    size_t n = d->count;
-    qsort(d->us, n, sizeof *d->us, by_value);
-    printf("\"%s\":{\"count\":%zu,\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f}", name, n, n ? d->us[n / 2] : 0,
-           n ? d->us[n * 99 / 100] : 0, n ? d->us[n - 1] : 0);
-}
-
 /* ------------------------------------------------------------------ events */
-
-static int is_new(struct series *s, long long n)
-{
-    if (n >= s->top) {
-        uint64_t step = (uint64_t)n + 1 - s->top;
-        s->recent = step > 63 ? 1 : s->recent << step | 1;
-        s->top = (uint32_t)n + 1;
-    } else {
-        uint64_t back = s->top - 1 - (uint64_t)n;
-        if (back > 63 || s->recent >> back & 1) {
-            faults.doubled++;
-            return 0;
-        }
-        s->recent |= 1ull << back;
-        faults.disordered++;
-    }
-    s->count++;
-    return 1;
-}
 
 static void event(struct stream *s)
 {
@@ -225,10 +160,15 @@ static int take_line(struct stream *s, const char **from, const char *end)
     return newline != NULL;
 }
 
+static int is_socket(const struct stream *s)
+{
+    return !strncmp(s->target, "/ws", 3);
+}
+
 static void head_line(struct stream *s)
 {
     s->line[s->length] = 0;
-    if (!strncmp(s->line, "HTTP/1.1 200", 12))
+    if (!strncmp(s->line, is_socket(s) ? "HTTP/1.1 101" : "HTTP/1.1 200", 12))
         s->accepted = 1;
     else if (!strncasecmp(s->line, "transfer-encoding: chunked", 26))
         s->chunked = 1;
@@ -239,7 +179,7 @@ static void head_line(struct stream *s)
         }
         opening--;
         open_streams++;
-        s->state = s->chunked ? SIZE : DATA;
+        s->state = is_socket(s) ? FRAME : s->chunked ? SIZE : DATA;
     }
 }
 
@@ -250,6 +190,43 @@ static void body(struct stream *s, const char *p, const char *end)
             line(s);
             s->length = 0;
         }
+}
+
+/* Takes the header of a WebSocket frame byte by byte (RFC 6455, section 5.2): a server's is 2, 4 or 10 bytes long. */
+static void frame_header(struct stream *s, unsigned char byte)
+{
+    unsigned char *head = (unsigned char *)s->line;
+    head[s->length++] = byte;
+    int size = s->length < 2 || head[1] < 126 ? 2 : head[1] == 126 ? 4 : 10;
+    if (s->length < size)
+        return;
+    s->left = size == 2 ? head[1] : 0;
+    for (int i = 2; i < size; i++)
+        s->left = s->left << 8 | head[i];
+    s->length = 0;
+    s->is_text = (head[0] & 15) == 1;
+    if ((head[0] & 15) == 9 && send(s->fd, "\x8a\x80\0\0\0", 6, MSG_NOSIGNAL) != 6)
+        faults.cut++;
+    s->state = s->left ? PAYLOAD : FRAME;
+}
+
+/* Looks at the beginning of a message, where the data of an event stand as a string of JSON. */
+static void message(struct stream *s)
+{
+    char *at, *end;
+    s->line[s->length] = 0;
+    s->length = 0;
+    if (!s->is_text)
+        return;
+    if (!strncmp(s->line, "{\"event\":\"stream.gap\"", 21))
+        faults.gaps++;
+    if (!(at = strstr(s->line, "\"data\":\"{\\\"t\\\":")))
+        return;
+    s->t = strtoll(at + 15, &end, 10);
+    s->n = !strncmp(end, ",\\\"n\\\":", 7) ? strtoll(end + 7, &end, 10) : -1;
+    s->u = !strncmp(end, ",\\\"u\\\":", 7) ? strtoll(end + 7, &end, 10) : -2;
+    if (s->n >= 0)
+        event(s);
 }
 
 static void data(struct stream *s, const char *p, const char *end)
@@ -278,6 +255,19 @@ static void data(struct stream *s, const char *p, const char *end)
             if (s->chunked && !(s->left -= part))
                 s->state = AFTER;
             break;
+        case FRAME:
+            frame_header(s, (unsigned char)*p++);
+            break;
+        case PAYLOAD:
+            part = part < s->left ? part : s->left;
+            for (size_t i = 0; i < part && s->length < LINE; i++)
+                s->line[s->length++] = p[i];
+            p += part;
+            if (!(s->left -= part)) {
+                message(s);
+                s->state = FRAME;
+            }
+            break;
         default: /* AFTER */
             if (*p++ == '\n')
                 s->state = SIZE;
@@ -303,22 +293,6 @@ static void readable(struct stream *s)
     data(s, buffer, buffer + n);
 }
 
-static int connected(int to)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)to)};
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0)
-        fail("socket");
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
-        close(fd);
-        return -1;
-    }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    return fd;
-}
-
 static void watch_fd(int fd, uint64_t tag)
 {
     struct epoll_event e = {.events = EPOLLIN, .data.u64 = tag};
@@ -329,8 +303,8 @@ static void watch_fd(int fd, uint64_t tag)
 static void open_stream(struct stream *s)
 {
     char text[2048];
-    int n = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n%s%s%s%s%s\r\n",
-                     s->target, s->header, *s->header ? "\r\n" : "", *s->id ? "Last-Event-ID: " : "", s->id,
+    int n = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s%s%s%s%s%s\r\n", s->target,
+                     is_socket(s) ? UPGRADE : "Accept: text/event-stream\r\n", s->header, *s->header ? "\r\n" : "", *s->id ? "Last-Event-ID: " : "", s->id,
                      *s->id ? "\r\n" : "");
     s->fd = connected(port);
     if (s->fd < 0 || send(s->fd, text, (size_t)n, MSG_NOSIGNAL) != n) {

@@ -1,4 +1,4 @@
-"""Runs the load generator, ``load.c``, and sends it commands."""
+"""Runs a load generator, ``load.c`` or ``listeners.c``, and sends it commands."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ from typing import Any, Self
 from tests.benchmarks.peers import MissingError
 from tests.benchmarks.pinned_process import LOAD_CORE, prefer
 
-SOURCE = Path(__file__).with_name("load.c")
 
-
-def build(folder: Path) -> Path:
-    """Compile it."""
+def build(folder: Path, name: str = "load") -> Path:
+    """Compile one."""
     compiler = shutil.which("cc")
     if compiler is None:
         raise MissingError("a C compiler is missing: apt-get install gcc libc6-dev (Debian)")
-    program = folder / "load"
-    subprocess.run([compiler, "-O2", "-o", str(program), str(SOURCE)], check=True)
+    program = folder / name
+    source = Path(__file__).with_name(f"{name}.c")
+    subprocess.run([compiler, "-O2", "-o", str(program), str(source)], check=True)
     return program
 
 
 class Load:
-    """A running load generator with one stream per request (see ``load.c``)."""
+    """A running load generator."""
 
-    def __init__(self, program: Path, port: int, requests: Sequence[str]) -> None:
-        """Each request is a target, a space, and a header field or nothing."""
+    def __init__(self, program: Path, port: int, lines: Sequence[str]) -> None:
+        """``lines`` is its file: what it shall open, as its source says."""
         with tempfile.NamedTemporaryFile("w") as file:
-            file.write("".join(f"{request}\n" for request in requests))
+            file.write("".join(f"{line}\n" for line in lines))
             file.flush()
             self._process = subprocess.Popen(
                 [program, str(port), file.name],

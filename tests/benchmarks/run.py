@@ -20,7 +20,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import delivery_cases, identity_cases, peers, queue_cases, stream_cases
+from tests.benchmarks import (
+    delivery_cases,
+    identity_cases,
+    peers,
+    poll_cases,
+    queue_cases,
+    stream_cases,
+    websocket_cases,
+)
 from tests.benchmarks.bench import FULL, SMALL, Bench
 from tests.benchmarks.load import build
 from tests.benchmarks.pinned_process import LOAD_CORE, SERVER_CORE, stolen
@@ -32,8 +40,11 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "unicast": delivery_cases.one_to_each,
     "memory": stream_cases.memory,
     "open": stream_cases.opening,
+    "polls": poll_cases.polls,
     "identity": identity_cases.identity,
     "storm": stream_cases.storm,
+    "websocket-memory": websocket_cases.memory,
+    "websocket-fanout": websocket_cases.fanout,
     "latency": queue_cases.latency,
     "chain": queue_cases.chain,
     "growth": delivery_cases.growth,

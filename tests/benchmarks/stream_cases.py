@@ -33,11 +33,11 @@ def memory(bench: Bench) -> list[Row]:
     size = bench.size
     steps = (size.many, bench.most)
     with bench.driven() as (server, _), bench.ours(server, bench.most) as load:
-        ours = _growth(bench, server, load, steps)
+        ours = growth(bench, server, load, steps)
     theirs: list[float] = []
     if bench.nchan:
         with bench.nginx() as server, bench.theirs(server, bench.most, "/own") as load:
-            theirs = _growth(bench, server, load, steps)
+            theirs = growth(bench, server, load, steps)
     rows = []
     for number, streams in enumerate(steps):
         # The bar is in kilobytes; the figure of Nchan is for comparison.
@@ -47,7 +47,7 @@ def memory(bench: Bench) -> list[Row]:
     return rows
 
 
-def _growth(bench: Bench, server: PinnedProcess, load: Load, steps: tuple[int, ...]) -> list[float]:
+def growth(bench: Bench, server: PinnedProcess, load: Load, steps: tuple[int, ...]) -> list[float]:
     """Kilobytes per stream, at each number of open streams."""
     before, found, opened = server.memory(), [], 0
     for streams in steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,14 +12,17 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import quota, sizes
+from tests.benchmarks import bill, comparison, comparison_page, quota, sizes
 from tests.benchmarks.bench import SMALL, Bench
+from tests.benchmarks.comparison_plot import PLOTS
 from tests.benchmarks.load import Load, build
+from tests.benchmarks.marked_text import filled, is_marked
 from tests.benchmarks.plot import plot
 from tests.benchmarks.quota import NoQuotaError, Quota
 from tests.benchmarks.rate import Trial, highest
 from tests.benchmarks.run import CASES, main, measure
 from tests.benchmarks.table import Row, line, median
+from tests.benchmarks.ways import WAYS
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -57,6 +61,41 @@ def test_the_command_prints_a_table_writes_json_and_draws(tmp_path: Path, capsys
     assert run["case"] == COMMAND
     assert run["machine"]["python"]
     assert "<path" in drawn.read_text()
+
+
+def test_all_ways_to_listen_are_compared_without_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = tmp_path / "out.jsonl"
+    assert comparison.main(["--small", "--json", str(kept)]) == 0
+    measured = capsys.readouterr().out
+    assert all(measured.count(f"\n| {way.name} | ") >= 2 for way in WAYS)
+    found = json.loads(kept.read_text())["found"]
+    assert found["SSE"]["requests"] == found["WebSocket"]["requests"] == 0
+    assert found["polling every second"]["requests"] > found["polling every 10 s"]["requests"] > 0
+    assert comparison.main(["--from", str(kept)]) == 0
+    assert capsys.readouterr().out == measured
+
+
+def test_the_figures_of_the_comparison_stand_in_the_pages_as_they_were_measured() -> None:
+    found = json.loads(comparison_page.KEPT.read_text())
+    assert is_marked((comparison_page.FOLDER / "README.md").read_text(), "comparison")
+    for page, (name, make) in comparison_page.PAGES.items():
+        assert filled(page.read_text(), name, make(found)) == page.read_text()
+    drawn = comparison_page.plots(found)
+    assert len(drawn) == 2 * len(PLOTS)
+    assert all((comparison_page.FOLDER / name).read_text() == text for name, text in drawn.items())
+
+
+def test_the_bill_stands_in_its_page_as_it_is_computed() -> None:
+    page = bill.PAGE.read_text()
+    assert is_marked(page, "bill")
+    assert filled(page, "bill", bill.tables()) == page
+
+
+def test_every_price_of_the_bill_has_a_source() -> None:
+    sources = bill.PAGE.read_text().partition("## Prices and sources")[2]
+    prices = [value for name, value in vars(bill).items() if name.isupper() and isinstance(value, float)]
+    named = {float(word.replace(",", "")) for word in re.findall(r"\d[\d,]*\.?\d*", sources)}
+    assert set(prices) - {bill.DAYS, bill.POLL_KB, bill.LAMBDA} <= named
 
 
 def may_set_quotas() -> bool:

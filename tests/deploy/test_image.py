@@ -151,7 +151,8 @@ def test_no_registry_is_named(file: str) -> None:
 
 
 def test_every_dependency_is_pinned_within_its_range() -> None:
-    wanted = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["redis"]]
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = [*PROJECT["project"]["dependencies"], *extras["redis"], *extras["websocket"]]
     pins = pinned("requirements.txt")
     for requirement in map(Requirement, wanted):
         [version] = pins[canonicalize_name(requirement.name)][0].specifier

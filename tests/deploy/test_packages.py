@@ -114,7 +114,7 @@ def test_the_metadata_is_complete(wheel: Path) -> None:
     assert found["Requires-Python"] == ">=3.11"
     assert found["Description-Content-Type"] == "text/markdown"
     assert found.get_payload(decode=True).decode() == (ROOT / "README.md").read_text()
-    assert set(found.get_all("Provides-Extra", [])) == {"dev", "redis", "test"}
+    assert set(found.get_all("Provides-Extra", [])) == {"dev", "redis", "test", "websocket"}
 
 
 def test_the_classifiers_name_the_pythons_that_are_tested(wheel: Path) -> None:
@@ -176,7 +176,7 @@ def test_the_installed_code_finds_its_pages_and_scripts(installed: Path, tmp_pat
 
 
 def test_dev_runs_with_the_dev_extra_alone() -> None:
-    assert "docker" not in installed_with("dev")
+    assert not {"docker", "websockets"} & installed_with("dev")
     with Process("tests.deploy.only_extra", "dev", "dev", "--port", "0") as dev:
         watch = dev.wait_for(r"curl -N -H 'Authorization: (?P<token>[^']+)' '(?P<url>[^']+)'")
         emulator = dev.wait_for(r"--endpoint-url (\S+) .* s3 cp")[1]
@@ -185,5 +185,8 @@ def test_dev_runs_with_the_dev_extra_alone() -> None:
             assert uploaded.status_code == 200
             with client.stream("GET", watch["url"], headers={"Authorization": watch["token"]}) as stream:
                 assert "event: upload.done" in stream.iter_lines()
+            answer = client.get(f"{watch['url'].rpartition('/events')[0]}/ws")
+            assert answer.status_code == 501
+            assert "pip install 'sse-service[websocket]'" in answer.json()["detail"]
         dev.signal(signal.SIGINT)
         assert dev.wait() == 0

@@ -80,7 +80,9 @@ def test_an_upload_is_followed_to_its_end_by_pushed_events_only(demo: Demo, new_
     expect(uploaded).to_have_attribute("data-state", "processing")
     expect(uploaded).to_have_attribute("data-state", "done")
     expect(uploaded).to_contain_text("4 bytes, SHA-256 ")
-    assert [re.sub("[0-9a-f]{32}", "ID", line) for line in asked] == ["PUT demo/uploads/ID/report.txt"]
+    # The table of costs is fetched once a second.
+    others = [re.sub("[0-9a-f]{32}", "ID", line) for line in asked if line != "GET demo/traffic"]
+    assert others == ["PUT demo/uploads/ID/report.txt"]
     seen = page.evaluate("window.seen")
     assert seen == sorted(seen)
     assert {10, 30, 55, 80, 100} <= set(seen)
@@ -211,7 +213,12 @@ def test_the_page_works_by_keyboard_at_a_phones_width(demo: Demo, new_page: NewP
     expect(row(page, name)).to_have_attribute("data-state", "done")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("SSE", exact=True)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_label("WebSocket", exact=True)).to_be_checked()
+    expect(page.locator("#status")).to_have_text("Live")
+    page.locator("summary", has_text="Events on the stream").press("Enter")
     expect(page.locator("#event-log")).to_be_visible()
     page.get_by_role("button", name="Sign out").press("Enter")
     expect(page.get_by_label("Your name")).to_be_focused()
@@ -279,3 +286,42 @@ def test_a_file_put_into_the_bucket_without_the_page_is_shown(demo: Demo, new_pa
     )
     subprocess.run([sys.executable, "-c", script, endpoint, bucket], check=True)
     expect(row(page, "behind.txt")).to_have_attribute("data-state", "done")
+
+
+WAYS = ("SSE", "WebSocket", "Long polling", "Polling, 1 s")
+
+
+def cost(page: Page, way: str, name: str) -> Locator:
+    return page.locator(f"#ways tr[data-way={way}] [data-name={name}]")
+
+
+def test_a_page_changes_the_way_it_listens_in_the_middle_of_a_job_and_misses_nothing(
+    demo: Demo, new_page: NewPage
+) -> None:
+    page = sign_in(new_page(), demo, "changing")
+    job = choose(page, "report.pdf.slow")
+    for way in (*WAYS[1:], WAYS[0]):
+        expect(job).to_have_attribute("data-state", "processing")
+        page.get_by_label(way, exact=True).check(force=True)
+        expect(page.locator("#status")).to_have_text("Live")
+    expect(job).to_have_attribute("data-state", "done")
+    # Waiting, started, four steps, and done: each once.
+    expect(page.locator("#event-count")).to_have_text("7")
+    for way in ("sse", "websocket", "long-polling", "polling"):
+        expect(cost(page, way, "requests")).not_to_have_text("0")
+
+
+def test_a_page_compares_all_ways_with_the_same_upload(demo: Demo, new_page: NewPage) -> None:
+    page = sign_in(new_page(), demo, "comparing")
+    page.get_by_label("Compare all four at once").check()
+    for way in ("sse", "websocket", "long-polling", "polling"):
+        expect(cost(page, way, "requests")).not_to_have_text("0")
+    job = choose(page, "report.pdf")
+    expect(job).to_have_attribute("data-state", "done")
+    for way in ("sse", "websocket", "long-polling", "polling"):
+        expect(cost(page, way, "events")).to_have_text("7")
+        expect(cost(page, way, "each")).to_contain_text("B")
+    # The page itself shows what its own way has brought, once.
+    expect(page.locator("#event-count")).to_have_text("7")
+    page.get_by_role("button", name="Reset").click()
+    expect(cost(page, "sse", "events")).to_have_text("0")

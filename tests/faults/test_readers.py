@@ -17,6 +17,7 @@ import pytest
 from tests.conformance.parser import Message, parse
 from tests.integration.chain import Chain, queue_stub, service
 from tests.integration.process import DEADLINE
+from tests.integration.websocket_wire import PING, PONG, TEXT, frame, opened
 
 CUT_SECONDS = 45
 """How long a stalled reader may stay."""
@@ -121,17 +122,21 @@ def test_a_stalled_reader_is_cut_and_a_slow_one_is_not(chain: Chain) -> None:
     with (
         contextlib.closing(Reader(chain, stalling)) as stalled,
         contextlib.closing(Reader(chain, crawling)) as crawler,
+        opened(chain.url, chain.headers(stalling), buffer=SMALL_BUFFER) as socket_stalled,
         chain.stream(other) as sound,
         ThreadPoolExecutor() as pool,
     ):
         for reader in (stalled, crawler):
             reader.read_until("stream.ready")
+        socket_stalled.until_event("stream.ready")
         publish(chain, stalling, texts)
         publish(chain, crawling, texts)
         crawled = pool.submit(crawl, crawler, CUT_SECONDS)
         assert not stalled.cut_within(25)
+        assert not socket_stalled.cut_within(0)
         assert stalled.cut_within(CUT_SECONDS - 25)
-        chain.wait_for_metric('sse_streams_closed_total{reason="slow"}', 1)
+        assert socket_stalled.cut_within(CUT_SECONDS - 25)
+        chain.wait_for_metric('sse_streams_closed_total{reason="slow"}', 2)
         chain.put("still here", user_id=other)
         sound.wait_for("still here")
         assert crawled.result() > 20 * 1024
@@ -139,7 +144,7 @@ def test_a_stalled_reader_is_cut_and_a_slow_one_is_not(chain: Chain) -> None:
         crawler.read_until(f"data: {texts[-1]}\n")
         assert crawler.numbers == [str(n) for n in range(len(texts))]
         assert "stream.gap" not in [m.type for m in crawler.messages]
-        assert chain.metric('sse_streams_closed_total{reason="slow"}') == 1
+        assert chain.metric('sse_streams_closed_total{reason="slow"}') == 2
         assert sound.data == ["still here"]
     chain.wait_for_metric("sse_streams_open", open_before)
 
@@ -159,6 +164,30 @@ def test_a_reader_that_pauses_gets_everything_from_history_once_and_in_order(cha
         assert "stream.cursor" in [m.type for m in reader.messages]
         # Most came from History, not from the queue.
         assert chain.metric("sse_replay_events_sum") > replays + 100
+
+
+def test_a_socket_that_pauses_gets_everything_from_history_and_the_answers_to_its_pings(chain: Chain) -> None:
+    name = user()
+    texts = numbered(300, size=5_000)
+    with opened(chain.url, chain.headers(name), buffer=SMALL_BUFFER) as reader:
+        reader.until_event("stream.ready")
+        # While it reads nothing, its pings are read no more: their answers would fill the memory.
+        reader.send(frame(PING, b"first"))
+        publish(chain, name, texts[:-1])
+        replays = chain.metric("sse_replay_events_sum")
+        reader.send(b"".join(frame(PING, b"%d" % number) for number in range(500)))
+        numbers, pongs = [], 0
+        while len(numbers) < len(texts) - 1 or pongs < 501:
+            found = reader.frame()
+            pongs += found.opcode == PONG
+            if found.opcode == TEXT and "event" not in found.message:
+                numbers.append(found.message["data"].partition(" ")[0])
+        assert numbers == [str(n) for n in range(len(texts) - 1)]
+        assert chain.metric("sse_replay_events_sum") > replays + 100
+        publish(chain, name, texts[-1:])
+        while (found := reader.until(TEXT).message).get("event") == "stream.cursor":
+            pass
+        assert found["data"] == texts[-1]
 
 
 def test_a_reader_resumes_after_the_last_event_that_it_read(chain: Chain) -> None:

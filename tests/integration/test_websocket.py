@@ -1,221 +1,307 @@
-"""``GET /ws`` over real sockets: what is special about WebSockets."""
+"""``GET /ws`` on real connections: what is special about WebSocket."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from typing import Any
+import struct
+from collections.abc import Mapping
 
-import aiohttp
-import httpx
 import pytest
-import websockets
 
 from tests.integration.chain import Chain
 from tests.integration.test_stream import user
+from tests.integration.websocket_wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, frame, handshake, opened, wire
 
-PROTOCOL = "sse-service.v1"
-
-
-def socket_url(chain: Chain, query: str = "") -> str:
-    return chain.url.replace("http", "ws", 1) + "/ws" + query
+ALLOWED = "https://app.example.com"
 
 
-def connect(chain: Chain, name: str | None, query: str = "", **options: Any) -> Any:
-    headers = {**(chain.headers(name) if name else {}), **options.pop("headers", {})}
-    options = {"proxy": None, "additional_headers": headers, "subprotocols": [PROTOCOL], **options}
-    return websockets.connect(socket_url(chain, query), **options)
+def token(chain: Chain, name: str) -> str:
+    return chain.headers(name)["Authorization"].removeprefix("Bearer ")
 
 
-async def wait_for(socket: Any, what: str) -> dict[str, Any]:
-    """Return the next message that has this event or these data."""
-    async with asyncio.timeout(20):
-        while True:
-            message: dict[str, Any] = json.loads(await socket.recv())
-            if what in (message.get("event"), message["data"]):
-                return message
+def first_message(text: str) -> bytes:
+    return frame(TEXT, json.dumps({"token": text}).encode())
 
 
-def test_an_event_goes_from_the_queue_to_the_socket_of_its_user(chain: Chain) -> None:
-    async def test() -> None:
-        name = user()
-        async with connect(chain, name) as socket:
-            assert socket.subprotocol == PROTOCOL
-            ready = await wait_for(socket, "stream.ready")
-            assert json.loads(ready["data"]) == {"resumed": False, "user": name}
-            assert 1000 <= ready["retry"] <= 5000
-            chain.put("two\nlines", user_id=name, event_type="upload.done")
-            chain.put("untyped", user_id=name)
-            done = await wait_for(socket, "upload.done")
-            assert done == {"event": "upload.done", "data": "two\nlines", "id": done["id"]}
-            untyped = await wait_for(socket, "untyped")
-            assert untyped.keys() == {"data", "id"}
-
-    asyncio.run(test())
+# The opening handshake
 
 
-def test_a_socket_resumes_where_a_stream_has_ended(chain: Chain) -> None:
-    async def test() -> None:
-        name = user()
-        with chain.stream(name) as stream:
-            chain.put("a", user_id=name)
-            cursor = stream.wait_for("a").id
-        chain.put("b", user_id=name)
-        async with connect(chain, name, f"?lastEventId={cursor}") as socket:
-            ready = await wait_for(socket, "stream.ready")
-            assert json.loads(ready["data"])["resumed"] is True
-            assert (await wait_for(socket, "b"))["data"] == "b"
-
-    asyncio.run(test())
+def test_the_handshake_is_answered_as_rfc_6455_computes_it(chain: Chain) -> None:
+    headers = {**chain.headers(user()), "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    with wire(chain.url) as connection:
+        connection.send(handshake(headers=headers))
+        lines = connection.head().split("\r\n")
+    # RFC 6455 §1.3 has this key and this answer.
+    assert lines[0] == "HTTP/1.1 101 Switching Protocols"
+    assert "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in lines
+    assert not any("Extensions" in line or "Protocol:" in line for line in lines)
 
 
-def test_a_first_message_may_bring_the_token(chain: Chain) -> None:
-    async def test() -> None:
-        name = user()
-        token = chain.headers(name)["Authorization"].removeprefix("Bearer ")
-        async with connect(chain, None) as socket:
-            await socket.send(json.dumps({"token": token}))
-            assert json.loads((await wait_for(socket, "stream.ready"))["data"])["user"] == name
-
-    asyncio.run(test())
+def test_the_subprotocol_is_selected_if_it_is_offered(chain: Chain) -> None:
+    headers = {**chain.headers(user()), "Sec-WebSocket-Protocol": "other, sse-service.v1"}
+    with wire(chain.url) as connection:
+        connection.send(handshake(headers=headers))
+        assert "Sec-WebSocket-Protocol: sse-service.v1" in connection.head()
 
 
 @pytest.mark.parametrize(
-    "message",
-    ["", "x", "{}", "[]", "null", '{"token":null}', '{"token":"x"}', '{"token":"é"}', b"{}", '{"token":"a\\r\\nb"}'],
-    ids=repr,
-)
-def test_a_first_message_without_a_good_token_closes_the_socket(chain: Chain, message: str | bytes) -> None:
-    async def test() -> None:
-        async with connect(chain, None) as socket:
-            await socket.send(message)
-            with pytest.raises(websockets.ConnectionClosed):
-                await asyncio.wait_for(socket.recv(), 20)
-            assert socket.close_code == 4401
-
-    asyncio.run(test())
-
-
-@pytest.mark.parametrize(
-    ("changes", "status"),
+    ("headers", "status", "expected"),
     [
-        ({"Upgrade": "h2c"}, 426),
-        ({"Connection": "close"}, 426),
-        ({"Sec-WebSocket-Version": "12"}, 400),
-        ({"Sec-WebSocket-Version": ""}, 400),
-        ({"Sec-WebSocket-Key": "short"}, 400),
-        ({"Sec-WebSocket-Key": ""}, 400),
-        ({"Sec-WebSocket-Protocol": "mqtt"}, 400),
-        ({"Authorization": "Bearer bad"}, 401),
+        ({"Upgrade": None, "Connection": None}, 426, "Upgrade: websocket"),
+        ({"Upgrade": "h2c", "Connection": "Upgrade"}, 426, "Upgrade: websocket"),
+        ({"Connection": "keep-alive"}, 426, "Upgrade: websocket"),
+        ({"Sec-WebSocket-Version": "8"}, 426, "Sec-WebSocket-Version: 13"),
+        ({"Sec-WebSocket-Version": None}, 426, "Sec-WebSocket-Version: 13"),
+        ({"Sec-WebSocket-Key": None}, 400, "problem+json"),
+        ({"Sec-WebSocket-Key": "short"}, 400, "problem+json"),
+        ({"Sec-WebSocket-Protocol": "graphql-ws"}, 400, "problem+json"),
+        ({"Authorization": "Bearer x.y.z"}, 401, "WWW-Authenticate"),
     ],
-    ids=str,
+    ids=["no upgrade", "h2c", "no connection", "version 8", "no version", "no key", "bad key", "subprotocol", "token"],
 )
-def test_a_handshake_that_is_not_accepted_gets_an_http_answer(
-    chain: Chain, changes: dict[str, str], status: int
+def test_a_handshake_that_is_not_valid_is_refused_by_an_http_answer(
+    chain: Chain, headers: Mapping[str, str | None], status: int, expected: str
 ) -> None:
-    handshake = {
-        "Upgrade": "websocket",
-        "Connection": "Upgrade",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-        **chain.headers(user()),
-        **changes,
-    }
-    answer = httpx.get(f"{chain.url}/ws", headers=handshake, trust_env=False)
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    if status == 426:
-        assert answer.headers["upgrade"] == "websocket"
+    with wire(chain.url) as connection:
+        connection.send(handshake(headers={**chain.headers(user()), **headers}))
+        head = connection.head()
+    assert head.startswith(f"HTTP/1.1 {status} ")
+    assert expected.lower() in head.lower()
 
 
-def test_a_page_of_another_site_cannot_use_the_cookie(chain: Chain) -> None:
-    async def test() -> None:
-        token = chain.headers(user())["Authorization"].removeprefix("Bearer ")
-        with pytest.raises(websockets.InvalidStatus) as refused:
-            await connect(chain, None, origin="https://evil.example", headers={"Cookie": f"sse_session={token}"})
-        assert refused.value.response.status_code == 403
-        own = chain.url
-        async with connect(chain, None, origin=own, headers={"Cookie": f"sse_session={token}"}) as socket:
-            await wait_for(socket, "stream.ready")
-
-    asyncio.run(test())
+@pytest.mark.parametrize("method", ["HEAD", "POST"])
+def test_another_method_opens_no_socket(chain: Chain, method: str) -> None:
+    with wire(chain.url) as connection:
+        connection.send(handshake(headers=chain.headers(user()), method=method))
+        assert connection.head().split()[1] in ("405", "426")
 
 
-def frame(first: int, payload: bytes = b"", *, masked: bool = True, size: int | None = None) -> bytes:
-    size = len(payload) if size is None else size
-    length = bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2, "big")
-    if not masked:
-        return bytes([first]) + length + payload
-    return bytes([first, length[0] | 0x80]) + length[1:] + b"\0\0\0\0" + payload
+def test_a_malformed_query_is_refused_before_the_handshake_with_and_without_a_credential(chain: Chain) -> None:
+    for headers in (chain.headers(user()), {}):
+        with wire(chain.url) as connection:
+            connection.send(handshake("/ws?types=", headers))
+            assert connection.head().startswith("HTTP/1.1 400 ")
 
 
-RUBBISH = {
-    "not masked": (frame(0x81, b"x", masked=False), 1002),
-    "reserved bit, as of compression": (frame(0xC1, b"x"), 1002),
-    "reserved opcode": (frame(0x83, b"x"), 1002),
-    "long ping": (frame(0x89, b"x" * 126), 1002),
-    "fragmented ping": (frame(0x09, b"x"), 1002),
-    "continuation of nothing": (frame(0x80, b"x"), 1002),
-    "new message in a message": (frame(0x01, b"x") + frame(0x81, b"x"), 1002),
-    "close code of 1 byte": (frame(0x88, b"x"), 1002),
-    "close code 1006": (frame(0x88, (1006).to_bytes(2, "big")), 1002),
-    "not UTF-8": (frame(0x81, b"\xff"), 1007),
-    "too long": (frame(0x81, b"x" * 1025), 1009),
-    "too long in fragments": (frame(0x01, b"x" * 1000) + frame(0x80, b"x" * 1000), 1009),
-    "too long, and not sent": (frame(0x81, b"", size=60_000), 1009),
-}
+def test_what_a_client_sends_right_behind_its_handshake_is_not_lost(chain: Chain) -> None:
+    with wire(chain.url) as connection:
+        connection.send(handshake(headers=chain.headers(user())) + frame(PING, b"early"))
+        assert connection.head().startswith("HTTP/1.1 101 ")
+        assert connection.until(PONG).payload == b"early"
 
 
-@pytest.mark.parametrize(("sent", "code"), RUBBISH.values(), ids=RUBBISH.keys())
-def test_rubbish_closes_the_socket_with_the_code_of_the_rfc(chain: Chain, sent: bytes, code: int) -> None:
-    async def test() -> None:
-        async with connect(chain, user(), close_timeout=1) as socket:
-            await wait_for(socket, "stream.ready")
-            socket.transport.write(sent)
-            with pytest.raises(websockets.ConnectionClosed):
-                await asyncio.wait_for(socket.recv(), 20)
-            assert socket.close_code == code
-
-    asyncio.run(test())
+def test_a_request_behind_one_whose_upgrade_is_ignored_is_answered(chain: Chain) -> None:
+    upgrade = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    with wire(chain.url) as connection:
+        connection.send(upgrade.encode() + b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.head().startswith("HTTP/1.1 200 ")
+        assert "HTTP/1.1 404 " in connection.head()
 
 
-def test_what_a_client_sends_is_ignored_and_its_pings_are_answered(chain: Chain) -> None:
-    async def test() -> None:
-        name = user()
-        async with connect(chain, name) as socket:
-            await wait_for(socket, "stream.ready")
-            await socket.send("x" * 1024)
-            await socket.send(b"\xff" * 1024)
-            socket.transport.write(frame(0x01, b"a") + frame(0x89, b"p") + frame(0x80, b"b"))
-            async with asyncio.timeout(20):
-                await (await socket.ping())
-            chain.put("a", user_id=name)
-            await wait_for(socket, "a")
-
-    asyncio.run(test())
+# Messages
 
 
-def test_a_client_that_closes_is_answered_and_counted(chain: Chain) -> None:
-    async def test() -> None:
-        async with connect(chain, user()) as socket:
-            await wait_for(socket, "stream.ready")
-        assert socket.close_code == 1000
+def test_messages_have_the_fields_of_a_block(chain: Chain) -> None:
+    name = user()
+    with opened(chain.url, chain.headers(name)) as socket:
+        ready = socket.until_event("stream.ready")
+        assert json.loads(ready["data"]) == {"resumed": False, "user": name}
+        assert 1000 <= ready["retry"] <= 5000
+        chain.put("line 1\r\nline 2", user_id=name, event_type="upload.done")
+        event = socket.until_event("upload.done")
+        assert event == {"event": "upload.done", "data": "line 1\r\nline 2", "id": event["id"]}
+        chain.put("untyped", user_id=name)
+        untyped = socket.until(TEXT).message
+        assert untyped == {"data": "untyped", "id": untyped["id"]}
+    with opened(chain.url, chain.headers(name), path=f"/ws?lastEventId={event['id']}") as socket:
+        assert json.loads(socket.until_event("stream.ready")["data"])["resumed"] is True
+        assert socket.until(TEXT).message == untyped
 
-    asyncio.run(test())
-    chain.wait_for_metric("sse_streams_open", 0)
+
+@pytest.mark.parametrize("size", [1, 125, 126, 65_000, 70_000])
+def test_a_message_of_any_length_has_a_right_header(chain: Chain, size: int) -> None:
+    name = user()
+    with opened(chain.url, chain.headers(name)) as socket:
+        socket.until_event("stream.ready")
+        chain.put("x" * size, user_id=name, event_type="t")
+        assert len(socket.until_event("t")["data"]) == size
 
 
-def test_aiohttp_gets_events_pings_and_heartbeats(chain: Chain) -> None:
-    async def test() -> None:
-        name = user()
-        async with (
-            aiohttp.ClientSession(headers=chain.headers(name)) as session,
-            session.ws_connect(f"{chain.url}/ws?heartbeat=event", autoping=False, protocols=[PROTOCOL]) as socket,
-        ):
-            kinds = set()
-            async with asyncio.timeout(20):
-                while kinds != {"ping", "stream.ready", "stream.heartbeat"}:
-                    message = await socket.receive()
-                    kinds.add("ping" if message.type is aiohttp.WSMsgType.PING else message.json()["event"])
+def test_a_silent_socket_is_pinged_and_told_of_heartbeats_if_it_asked(chain: Chain) -> None:
+    with opened(chain.url, chain.headers(user()), path="/ws?heartbeat=event") as socket:
+        first = socket.frame().message
+        assert first == {"event": "stream.heartbeat", "data": '{"seconds":15}'}
+        socket.until_event("stream.ready")
+        assert socket.until(PING).payload == b""
+        assert socket.until(TEXT).message == first
 
-    asyncio.run(test())
+
+# What a client sends
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (frame(TEXT, b"x" * 1025), 1009),
+        (frame(TEXT, b"x" * 70_000), 1009),
+        (frame(TEXT, b"x" * 600, fin=False) + frame(CONT, b"x" * 600), 1009),
+        (frame(BINARY, b"x" * 1025), 1009),
+        (frame(TEXT, b"x", masked=False), 1002),
+        (frame(TEXT, b"x", rsv=4), 1002),
+        (frame(TEXT, b"x", rsv=1), 1002),
+        (frame(3), 1002),
+        (frame(11), 1002),
+        (frame(CONT, b"x"), 1002),
+        (frame(TEXT, b"x", fin=False) + frame(TEXT, b"x"), 1002),
+        (frame(PING, b"x" * 126), 1002),
+        (frame(PING, fin=False), 1002),
+        (frame(CLOSE, b"x"), 1002),
+        (frame(CLOSE, struct.pack("!H", 1005)), 1002),
+        (frame(CLOSE, struct.pack("!H", 999)), 1002),
+        (frame(CLOSE, struct.pack("!H", 1000) + b"\xff"), 1007),
+        (frame(TEXT, b"\xff"), 1007),
+        (frame(TEXT, b"\xc3", fin=False) + frame(CONT, b"x"), 1007),
+        (b"GET / HTTP/1.1\r\n\r\n", 1002),
+        (bytes(5000), 1002),
+    ],
+    ids=[
+        *("a long text", "a very long text", "long fragments", "a long binary", "unmasked", "compressed"),
+        *("a reserved bit", "a reserved opcode", "a reserved control opcode", "nothing to continue"),
+        *("a text within a text", "a long ping", "a fragmented ping", "a close of one byte", "code 1005", "code 999"),
+        *("a close that is not UTF-8", "a text that is not UTF-8", "fragments that are not UTF-8", "HTTP", "zeros"),
+    ],
+)
+def test_rubbish_is_answered_by_the_close_code_of_rfc_6455(chain: Chain, data: bytes, code: int) -> None:
+    with opened(chain.url, chain.headers(user())) as socket:
+        socket.until_event("stream.ready")
+        socket.send(data)
+        assert socket.until(CLOSE).code == code
+        assert socket.at_end()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        frame(TEXT, b"x" * 1024),
+        frame(BINARY, b"\xff" * 1024),
+        frame(TEXT, b"x" * 500, fin=False) + frame(PING) + frame(CONT, b"x" * 500),
+        frame(TEXT, "é".encode()[:1], fin=False) + frame(CONT, "é".encode()[1:]),
+        frame(PONG, b"unsolicited"),
+        frame(TEXT, b'{"token": "x"}'),
+    ],
+    ids=["a text", "a binary", "fragments around a ping", "a split character", "a pong", "a token"],
+)
+def test_what_a_client_sends_besides_is_ignored(chain: Chain, data: bytes) -> None:
+    with opened(chain.url, chain.headers(user())) as socket:
+        socket.until_event("stream.ready")
+        socket.send(data + frame(PING, b"still here"))
+        while (answer := socket.until(PONG).payload) != b"still here":
+            assert answer == b""
+
+
+def test_a_flood_of_pings_is_answered_in_order_and_disturbs_nobody(chain: Chain) -> None:
+    name = user()
+    with (
+        opened(chain.url, chain.headers(user())) as flooding,
+        opened(chain.url, chain.headers(name)) as other,
+    ):
+        other.until_event("stream.ready")
+        flooding.send(b"".join(frame(PING, b"%d" % number) for number in range(5000)))
+        chain.put("a", user_id=name, event_type="t")
+        assert other.until_event("t")["data"] == "a"
+        for number in range(5000):
+            assert flooding.until(PONG).payload == b"%d" % number
+
+
+# Closing
+
+
+@pytest.mark.parametrize("payload", [b"", struct.pack("!H", 1000), struct.pack("!H", 3000) + b"bye"])
+def test_a_clients_close_is_echoed_and_ends_the_connection(chain: Chain, payload: bytes) -> None:
+    before = chain.metric('sse_streams_closed_total{reason="client"}')
+    with opened(chain.url, chain.headers(user())) as socket:
+        socket.until_event("stream.ready")
+        socket.send(frame(CLOSE, payload))
+        assert socket.until(CLOSE).payload == payload
+        assert socket.at_end()
+    chain.wait_for_metric('sse_streams_closed_total{reason="client"}', before + 1)
+
+
+def test_an_expired_token_closes_with_4401(chain: Chain) -> None:
+    with opened(chain.url, chain.headers(user(), ttl_seconds=2)) as socket:
+        assert json.loads(socket.until_event("stream.close")["data"]) == {"reason": "expired", "reconnect": False}
+        assert socket.frame().code == 4401
+        socket.send(frame(CLOSE, struct.pack("!H", 4401)))
+        assert socket.at_end()
+
+
+# Who it is
+
+
+def test_a_client_may_send_its_token_in_the_first_message(chain: Chain) -> None:
+    name = user()
+    with opened(chain.url, path="/ws?heartbeat=event") as socket:
+        # A token with groups can be longer than any later message.
+        groups = [f"a-group-with-a-long-name-{number}" for number in range(50)]
+        long = chain.headers(name, groups=groups)["Authorization"].removeprefix("Bearer ")
+        assert len(long) > 1024
+        socket.send(first_message(long))
+        assert json.loads(socket.until_event("stream.ready")["data"])["user"] == name
+        socket.send(frame(TEXT, b"x" * 1025))
+        assert socket.until(CLOSE).code == 1009
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (first_message("x.y.z"), 4401),
+        (first_message("x\r\nHost: y"), 4401),
+        (first_message(""), 4401),
+        (frame(TEXT, b"hello"), 4401),
+        (frame(TEXT, b"[]"), 4401),
+        (frame(TEXT, b'{"token": 1}'), 4401),
+        (frame(TEXT, b"x" * 16_385), 1009),
+    ],
+    ids=["a bad token", "a line end", "an empty token", "a text", "a list", "a number", "a long text"],
+)
+def test_a_first_message_without_a_good_token_is_refused(chain: Chain, data: bytes, code: int) -> None:
+    with opened(chain.url) as socket:
+        socket.send(data)
+        assert socket.frame().code == code
+
+
+def test_a_token_with_too_many_groups_is_refused_as_forbidden(chain: Chain) -> None:
+    groups = [str(number) for number in range(101)]
+    with opened(chain.url) as socket:
+        socket.send(first_message(chain.headers(user(), groups=groups)["Authorization"].removeprefix("Bearer ")))
+        assert socket.frame().code == 4403
+
+
+def test_a_client_that_leaves_before_its_first_message_leaves_nothing(chain: Chain) -> None:
+    with opened(chain.url) as socket:
+        socket.send(frame(CLOSE))
+        assert socket.frame().payload == b""
+        assert socket.at_end()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": ALLOWED}, 101),
+        ({"Origin": "{own}"}, 101),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": f"{ALLOWED}.evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({}, 101),
+    ],
+    ids=["allowed", "own", "foreign", "longer", "null", "cross-site", "cross-site without origin", "no browser"],
+)
+def test_a_cookie_needs_an_allowed_origin(chain: Chain, headers: dict[str, str], status: int) -> None:
+    host = chain.url.removeprefix("http://")
+    sent = {name: value.format(own=chain.url) for name, value in headers.items()}
+    cookie = f"sse_session={token(chain, user())}"
+    with wire(chain.url) as connection:
+        connection.send(handshake(headers={"Host": host, "Cookie": cookie, **sent}))
+        assert connection.head().startswith(f"HTTP/1.1 {status} ")

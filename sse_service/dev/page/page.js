@@ -1,5 +1,5 @@
 // The demo page: shows the jobs of one user. client.js keeps them up to date.
-import { PushClient } from "/client.js";
+import { Ways } from "./ways.js";
 
 const MAX_BYTES = 20 * 1024 * 1024;
 // The first two states exist only in this page. A job's rank never decreases.
@@ -16,7 +16,7 @@ let user = null;
 let push = null;
 let received = 0;
 
-// Requests. The only other one is the upload below: the page never polls.
+// Requests
 
 function post(path, body = {}) {
   return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
@@ -134,7 +134,8 @@ function signedIn(name) {
   $("signin").hidden = true;
   $("app").hidden = $("account").hidden = false;
   $("user").textContent = name;
-  push = new PushClient({ types: [...TYPES, ...OTHER_TYPES], session, load, apply, status, userChanged });
+  push?.close();
+  push = new Ways(user, { types: [...TYPES, ...OTHER_TYPES], session, load, apply, status, userChanged });
 }
 
 function signedOut() {

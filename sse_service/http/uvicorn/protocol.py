@@ -33,6 +33,8 @@ class HTTPProtocol(RequestReader):
     def data_received(self, data: bytes) -> None:
         """Feed the parser, or the protocol that a client and a stream have changed to."""
         if self._stream is None or self._stream.keep_alive or self._refused:
+            if self.parser is None:
+                self.make_parser()
             super().data_received(data)
         elif self._stream.on_data is not None:
             self._stream.on_data(data)
@@ -59,6 +61,8 @@ class HTTPProtocol(RequestReader):
             # uvicorn tells only the newest request that the client has left. It must be this one.
             self.pipeline.clear()
             self.cycle = cycle
+            # A part of a further request may have come, and its rest will not be read.
+            self._cancel_deadline()
         if self.transport.is_closing() or self._refused:
             cycle.disconnected = True
             stream.connection_lost()
@@ -69,10 +73,19 @@ class HTTPProtocol(RequestReader):
         return stream
 
     def release_request(self, cycle: RequestResponseCycle) -> None:
-        """Free the parser and the headers."""
+        """Free the parser, the headers, and what came after them."""
+        self._after_upgrade = None
         self.parser = None  # type: ignore[assignment]  # as uvicorn itself does at the end
         self.headers.clear()
         cycle.scope["headers"].clear()  # type: ignore[attr-defined]  # a list; middleware may have replaced it
+
+    def release_waiting(self, cycle: RequestResponseCycle) -> None:
+        """Free what reading the request took, except what its answer needs, and so that another request can follow."""
+        headers = cycle.scope["headers"]
+        headers[:] = [header for header in headers if header[0] == b"origin"]  # type: ignore[index]  # a list
+        if cycle is self.cycle and cycle.keep_alive and self._deadline is None:
+            # Nothing of another request has come. Middleware may have copied the list of headers.
+            self.parser, self.headers = None, []  # type: ignore[assignment]  # as uvicorn itself does at the end
 
     def take_after_upgrade(self) -> bytes:
         """Return what the client has sent after its request to change the protocol, and forget it."""
@@ -98,6 +111,11 @@ class HTTPProtocol(RequestReader):
         elif self._body_open and self.cycle.response_complete:
             # The answer was sent before the body ended, and the rest might never arrive.
             self._deadline = self.loop.call_later(limits.BODY_SECONDS, self.cut)
+        if self._after_upgrade is not None and self.cycle.response_complete:
+            # The protocol was not changed, so what follows is the next request.
+            data = self.take_after_upgrade()
+            if data and not self.transport.is_closing():
+                self.data_received(data)
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection."""

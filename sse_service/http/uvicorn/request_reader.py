@@ -54,7 +54,7 @@ class RequestReader(HttpToolsProtocol):
         self._unparsed_bytes = 0
         # Host headers of the current request.
         self._hosts = 0
-        # What came after a request to change the protocol; None if there was no such request.
+        # What came after a request to change the protocol that is not answered yet; None if there is no such request.
         self._after_upgrade: bytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -80,17 +80,27 @@ class RequestReader(HttpToolsProtocol):
             if self._unparsed_bytes > limits.REFUSED_BYTES:
                 self.cut()
             return
+        if self._after_upgrade is not None:
+            self._keep_after_upgrade(data)
+            return
         self._unparsed_bytes += len(data)
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
+            self._after_upgrade = b""
             self._keep_after_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self.send_400_response("")
         self._ensure_deadline()
         if self._unparsed_bytes > limits.MAX_HEAD_BYTES and not self._refused and not self.transport.is_closing():
             self._refuse(limits.HEAD_TOO_LONG)
+
+    def make_parser(self) -> None:
+        """Read another request after the parser was freed."""
+        self.parser = httptools.HttpRequestParser(self)
+        # As uvicorn does: what follows a request that ends the connection is not an error.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
     def on_message_begin(self) -> None:
         """Reset the counters for a new request."""
@@ -123,9 +133,6 @@ class RequestReader(HttpToolsProtocol):
             raise ValueError("there must be exactly one Host header (RFC 9112 §3.2)")
         super().on_headers_complete()
         self._body_open = True
-        if self.parser.should_upgrade():
-            # The parser reads no further request. uvicorn would leave the client without an answer to the next one.
-            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body. It does not count as an endless line."""
@@ -149,11 +156,14 @@ class RequestReader(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _keep_after_upgrade(self, data: bytes) -> None:
-        """Keep what a client sends before its request to change the protocol is answered."""
+        """Keep what a client sends before its request to change the protocol is answered: one read at most.
+
+        Only the answer decides what it is (RFC 9110 §7.8). uvicorn would discard it.
+        """
         self._after_upgrade = (self._after_upgrade or b"") + data
         self._unparsed_bytes = 0
-        if len(self._after_upgrade) > limits.MAX_HEAD_BYTES:
-            self.cut()
+        if data:
+            self.flow.pause_reading()
 
     # A request is refused, or the connection is cut
 

@@ -31,12 +31,17 @@ KEEP_ALIVE_SECONDS = 75
 
 
 def make_config(
-    app: Any, *, limit: ConnectionLimit, health: Health, trusted_proxies: Sequence[str] = ()
+    app: Any,
+    *,
+    limit: ConnectionLimit,
+    health: Health,
+    trusted_proxies: Sequence[str] = (),
+    connection: Callable[..., HTTPProtocol] = HTTPProtocol,
 ) -> uvicorn.Config:
-    """Make the configuration that all servers share."""
+    """Make the configuration that all servers share. ``connection`` makes the protocol of each connection."""
     return uvicorn.Config(
         app,
-        http=partial(HTTPProtocol, limit=limit, health=health),  # type: ignore[arg-type]  # uvicorn expects a class
+        http=partial(connection, limit=limit, health=health),  # type: ignore[arg-type]  # uvicorn expects a class
         ws="none",
         lifespan="off",
         log_config=None,

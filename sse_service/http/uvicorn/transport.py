@@ -47,10 +47,7 @@ class StreamTransport:
         self.chunked = cycle.scope["http_version"] != "1.0"
         """Whether the body is in chunked coding. With HTTP/1.0, the close ends the body (RFC 9112 §6.3)."""
         self.keep_alive = keep_alive
-        """Whether the connection goes on after the response. Then the response has a length, and is not chunked."""
-        if not (self.chunked or keep_alive):
-            # uvicorn would use chunked coding for HTTP/1.0 too.
-            cycle.chunked_encoding = False
+        """Whether the connection can go on after the response."""
 
     def write(self, data: bytes) -> bool:
         """Send bytes, which must be in chunked coding if ``chunked``. Never waits and never raises.
@@ -83,13 +80,9 @@ class StreamTransport:
         """Free what was needed to read the request, because a stream lasts for hours."""
         self._protocol.release_request(self._cycle)
 
-    def release_headers(self) -> None:
-        """Free the request's headers that its response does not need. The connection can still be kept alive."""
-        headers = self._cycle.scope["headers"]
-        headers[:] = [header for header in headers if header[0] == b"origin"]  # type: ignore[index]  # a list
-        if self._protocol.cycle is self._cycle:
-            # Middleware may have copied the list. Behind a pipelined request it is that request's.
-            self._protocol.headers = []
+    def release_waiting(self) -> None:
+        """Free what is not needed while a request waits for its answer, which need not end the connection."""
+        self._protocol.release_waiting(self._cycle)
 
     def close_if_draining(self) -> None:
         """Do not keep the connection alive if the task is ending. Must be called before the response starts."""
@@ -112,9 +105,19 @@ class StreamTransport:
         """Read on after ``pause_reading``."""
         self._flow.resume_reading()
 
+    @property
+    def write_paused(self) -> bool:
+        """Whether the caller must hold back until ``on_writable`` is called."""
+        return self._flow.write_paused
+
+    def finish(self) -> None:
+        """Let ``write`` discard its data and return False from now on. What was written before is still sent."""
+        self._closing = _always
+
     def end_writing(self) -> None:
         """Close this direction alone. The client is still read from."""
-        if not self._closing():
+        self.finish()
+        if not self._protocol.transport.is_closing():
             self._protocol.transport.write_eof()
 
     def close(self) -> None:
@@ -136,15 +139,22 @@ class StreamTransport:
         return Progress(acknowledged, pending=bool(unacked or unsent or transport.get_write_buffer_size()))
 
 
+def _always() -> bool:
+    return True
+
+
 def take_transport(scope: Any) -> StreamTransport:
     """Take over the connection of a request for a stream."""
     protocol, cycle = (ref() for ref in scope["extensions"][EXTENSION])
     transport: StreamTransport = protocol.take_over(cycle, keep_alive=False)
+    if not transport.chunked:
+        # uvicorn would use chunked coding for HTTP/1.0 too.
+        cycle.chunked_encoding = False
     return transport
 
 
 def borrow_transport(scope: Any) -> StreamTransport:
-    """Take over the connection of a request until its response is complete."""
+    """Take over the connection of a request until its response, which must have a length, is complete."""
     protocol, cycle = (ref() for ref in scope["extensions"][EXTENSION])
     if cycle.more_body:
         # Nothing reads the body of such a request, so the connection cannot be used again.

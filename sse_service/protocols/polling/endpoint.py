@@ -36,12 +36,11 @@ class PollEndpoint:
     def __init__(self, *, admission: Admission, streams: StreamRegistry) -> None:
         self._admission = admission
         self._streams = streams
-        self._opening = Pacer()
-        self._answering = Pacer()
+        self._pacer = Pacer()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with events, or with an error."""
-        await self._opening.wait()
+        await self._admission.wait_for_turn()
         answer = await self._admit(Request(scope))
         if isinstance(answer, Response):
             await answer(scope, receive, send)
@@ -83,7 +82,7 @@ class PollEndpoint:
             wait_seconds = 0 if request.start.live else request.wait_seconds
             await _wait(transport, sink, subscription, wait_seconds)
             # An event may wake thousands of polls. To answer one takes about 0.1 ms, and live events must not wait.
-            await self._answering.wait()
+            await self._pacer.wait()
             if transport.closed:
                 return None
             transport.close_if_draining()
@@ -110,7 +109,7 @@ async def _wait(transport: StreamTransport, sink: PollSink, subscription: Subscr
     timer.cancel()
     if not sink.caught_up or sink.has_news or not wait_seconds:
         return
-    transport.release_headers()
+    transport.release_waiting()
     timer = loop.call_at(began + wait_seconds, sink.expire)
     while not (sink.has_news or sink.over or subscription.closed or transport.closed):
         await transport.wait()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sse_service.http.pacer import Pacer
 from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
 from sse_service.model.reasons import CloseReason, RefusalReason
 from sse_service.protocols.refusal import refusal, retry_ms
@@ -28,11 +27,10 @@ class EventsEndpoint:
     def __init__(self, *, admission: Admission, streams: StreamRegistry, heartbeat_seconds: int) -> None:
         self._admission = admission
         self._stream = EventStream(streams=streams, heartbeat_seconds=heartbeat_seconds)
-        self._pacer = Pacer()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the caller's stream, or with an error."""
-        await self._pacer.wait()
+        await self._admission.wait_for_turn()
         answer = await self._admit(Request(scope))
         if isinstance(answer, Response):
             await answer(scope, receive, send)

@@ -1,4 +1,4 @@
-"""WebSocket (RFC 6455): ``GET /ws``, and events as JSON text messages.
+"""WebSocket: ``GET /ws``, its handshake, and the messages and frames of a connection (RFC 6455).
 
-The query and the admission of a request are the same in every protocol, and are in ``protocols``.
+The query and the admission of a stream are the same in every protocol, and are in ``protocols``.
 """

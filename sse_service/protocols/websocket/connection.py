@@ -1,157 +1,166 @@
-"""One WebSocket: its handshake, what the client sends, and its end. The package ``websockets`` knows the protocol."""
+"""One WebSocket connection: what the client sends, and the closing handshake (RFC 6455 §5 to §7)."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
-from websockets.datastructures import Headers
-from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
-from websockets.protocol import State
-from websockets.server import ServerProtocol
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import OPEN, SEND_EOF, SERVER, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from starlette.types import Scope
-    from websockets.http11 import Response
-    from websockets.typing import Subprotocol
+    from collections.abc import Callable
 
     from sse_service.http.uvicorn.transport import StreamTransport
 
-SUBPROTOCOL = "sse-service.v1"
-
-MAX_TOKEN_BYTES = 16 * 1024
-"""Limit of the first message, if it brings the token. As much as a request's headers may have."""
-
 MAX_MESSAGE_BYTES = 1024
-"""Limit of every other message. They are ignored: clients publish nothing here."""
+"""Limit of a client's message. Nothing that a client says is needed once it is known."""
 
-CLOSE_SECONDS = 3.0
-"""How long the client may take to answer a Close frame."""
+MAX_FIRST_MESSAGE_BYTES = 16 * 1024
+"""Limit of a message with a token: as much as a request's head may have."""
 
-# The package logs each frame at DEBUG, with its content.
-_log = logging.getLogger("sse_service.websocket")
-_log.setLevel(logging.INFO)
+CLOSE_SECONDS = 5.0
+"""How long a client may take to answer the closing handshake."""
+
+SLICE_BYTES = 1024
+"""How much of what a client sends is parsed at once. Its 170 smallest pings take less than 1 ms."""
+
+QUIET_BYTES = 256
+"""A client that sends more than this at once is not read for PAUSE_SECONDS. A pong has at most 131 bytes."""
+
+PAUSE_SECONDS = 0.02
+"""With SLICE_BYTES, the most that is read of one client is 50 KiB per second."""
 
 
-class WebSocketConnection:
-    """Reads what the client sends, and answers pings and Close frames. It never waits."""
+class Connection:
+    """Parses what the client sends, answers its pings, and closes the connection.
 
-    __slots__ = ("_bytes", "_fragments", "_is_text", "_message", "_protocol", "_transport", "on_writable")
+    It does not write the service's messages: the sink does, and its bytes do not pass through here.
+    """
 
-    def __init__(self, transport: StreamTransport, answer: Response) -> None:
-        """Send the answer of ``answer_handshake``. Its status must be 101: then the connection is a WebSocket."""
+    __slots__ = (
+        *("_first_text", "_parser", "_pause", "_text", "_transport", "_unread", "_waits"),
+        *("closing", "on_writable"),
+    )
+
+    def __init__(self, transport: StreamTransport, head: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        """``head`` is the 101 response, which is sent here."""
         self._transport = transport
-        self._protocol = ServerProtocol(state=State.OPEN, max_size=MAX_TOKEN_BYTES, logger=_log)
-        # A message that is not complete.
-        self._fragments = b""
-        self._is_text = False
-        # The first message, until it is taken.
-        self._message: str | None = None
+        self._parser = Protocol(SERVER, state=OPEN, max_size=max_bytes)
+        # Whether ``first_text`` waits, and what it has got.
+        self._waits = False
+        self._first_text: str | None = None
+        # The text message that is being received.
+        self._text: bytearray | None = None
+        # What was received and is not parsed yet.
+        self._unread = b""
+        self._pause: asyncio.TimerHandle | None = None
         self.on_writable: Callable[[], None] | None = None
-        """Called when the transport accepts more."""
+        """Called when the transport accepts more after a write has returned False."""
+        self.closing = False
+        """Whether the closing handshake has begun."""
         transport.on_writable = self._writable
-        transport.switch_protocol(answer.serialize(), self._receive)
+        transport.switch_protocol(head, self._receive)
 
     @property
-    def open(self) -> bool:
-        """Whether neither side has begun to close."""
-        return self._protocol.state is State.OPEN
+    def over(self) -> bool:
+        """Whether nothing more can be written."""
+        return self.closing or self._transport.closed
 
-    async def first_message(self, seconds: float) -> str | None:
-        """Wait for the first message. Returns None if none has come in time, or if the connection has ended."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
-        timer = loop.call_at(deadline, self._transport.wake)
-        while self._message is None and self.open and not self._transport.closed and loop.time() < deadline:
+    async def first_text(self) -> str | None:
+        """Wait for a text message, and return it; None after ``stop_waiting``, and if the client leaves."""
+        self._waits = True
+        while self._waits and not self.over:
+            await self._transport.wait()
+        self._waits = False
+        self._parser.max_message_size = MAX_MESSAGE_BYTES
+        text, self._first_text = self._first_text, None
+        return text
+
+    def stop_waiting(self) -> None:
+        """Let ``first_text`` return."""
+        self._waits = False
+        self._transport.wake()
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Begin the closing handshake. Idempotent."""
+        if not self.over:
+            # A control frame has room for 125 bytes (RFC 6455 §5.5).
+            self._parser.send_close(code, reason.encode()[:123].decode(errors="ignore"))
+            self._flush()
+
+    async def closed(self) -> None:
+        """Wait until the connection is closed."""
+        timer = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transport.close)
+        while not self._transport.closed:
             await self._transport.wait()
         timer.cancel()
-        return self._message
-
-    def ignore_messages(self) -> None:
-        """Drop the first message, and discard all that follow."""
-        self._message = ""
-        self._protocol.max_message_size = MAX_MESSAGE_BYTES
-
-    async def close(self, code: int) -> None:
-        """Send a Close frame, wait a moment for the client's, and close the connection.
-
-        If the protocol has failed already, its Close frame was sent, and the client may still be sending. Closing at
-        once would reset the connection, and the client could lose that frame.
-        """
-        transport = self._transport
-        if self.open:
-            self._protocol.send_close(code)
-            self._write()
-        elif self._protocol.close_rcvd is None:
-            transport.end_writing()
-        timer = asyncio.get_running_loop().call_later(CLOSE_SECONDS, transport.close)
-        while self._protocol.close_rcvd is None and not transport.closed:
-            await transport.wait()
-        timer.cancel()
-        transport.close()
+        if self._pause is not None:
+            self._pause.cancel()
 
     def _receive(self, data: bytes) -> None:
-        self._protocol.receive_data(data)
-        for frame in self._protocol.events_received():
-            assert isinstance(frame, Frame)  # noqa: S101  the handshake is over
-            self._take(frame)
-        self._write()
-        if not self.open:
-            self._transport.wake()
-
-    def _take(self, frame: Frame) -> None:
-        if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+        """Parse a slice of what the client sends, and leave the rest for later: others must be served in between."""
+        if self._pause is not None or self._transport.write_paused:
+            self._unread += data
+            self._transport.pause_reading()
             return
-        if frame.opcode is not Opcode.CONT:
-            self._is_text = frame.opcode is Opcode.TEXT
-        self._fragments += frame.data
-        if not frame.fin:
-            return
-        message, self._fragments = bytes(self._fragments), b""
-        try:
-            text = message.decode() if self._is_text else ""
-        except UnicodeDecodeError:
-            if self.open:
-                self._protocol.fail(1007, "a text message must be UTF-8")  # RFC 6455 §8.1
-            return
-        if self._message is None:
-            self._message = text
-            self._transport.wake()
-
-    def _write(self) -> None:
-        """Send what the protocol answers. Stop reading while the client takes nothing: it could send pings forever."""
-        # An empty string stands for the end of what is sent. The connection is closed when the request ends.
-        if (data := b"".join(self._protocol.data_to_send())) and not self._transport.write(data):
+        data = self._unread + data
+        data, self._unread = data[:SLICE_BYTES], data[SLICE_BYTES:]
+        self._parser.receive_data(data)
+        for event in self._parser.events_received():
+            if isinstance(event, Frame):
+                self._take(event)
+        self._flush()
+        if len(data) > QUIET_BYTES:
+            self._transport.pause_reading()
+            self._pause = asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._resume)
+        elif self._transport.write_paused:
+            # Whoever does not take the answers must not cause more of them.
             self._transport.pause_reading()
 
+    def _resume(self) -> None:
+        self._pause = None
+        if not (self._transport.closed or self._transport.write_paused):
+            self._transport.resume_reading()
+            self._receive(b"")
+
     def _writable(self) -> None:
-        self._transport.resume_reading()
+        if self._pause is None:
+            self._transport.resume_reading()
+            if self._unread:
+                self._receive(b"")
         if self.on_writable is not None:
             self.on_writable()
 
+    def _take(self, frame: Frame) -> None:
+        """Put a text message together. The parser has checked the order and the sizes of the fragments."""
+        if frame.opcode is Opcode.TEXT:
+            self._text = bytearray(frame.data)
+        elif frame.opcode is Opcode.CONT and self._text is not None:
+            self._text += frame.data
+        if self._text is None or not frame.fin or frame.opcode not in (Opcode.TEXT, Opcode.CONT):
+            return
+        payload, self._text = self._text, None
+        try:
+            text = payload.decode()
+        except UnicodeDecodeError:
+            # The parser leaves this check to its user (RFC 6455 §8.1).
+            self._parser.fail(CloseCode.INVALID_DATA, "a text message must be UTF-8")
+            return
+        if self._waits:
+            self._first_text = text
+            self.stop_waiting()
 
-def answer_handshake(scope: Scope) -> Response:
-    """Return the answer to a handshake: its status is 101, or the request is refused (RFC 6455 §4.2.2)."""
-    # No extension is offered, so none is negotiated: compression would cost each socket its own copy of each event.
-    protocol = ServerProtocol(
-        subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]  # a NewType of str
-        select_subprotocol=_select_subprotocol,
-        logger=_log,
-    )
-    headers = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
-    version = f"HTTP/{scope['http_version']}"
-    return protocol.accept(
-        Request(scope["raw_path"].decode("latin-1"), headers, method=scope["method"], protocol=version)
-    )
-
-
-def _select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """Choose ours. A client that offers none is accepted too; one that offers only others is not (RFC 6455 §4.2.2)."""
-    for each in offered:
-        if each == SUBPROTOCOL:
-            return each
-    return None
+    def _flush(self) -> None:
+        """Write the parser's answers."""
+        answers = self._parser.data_to_send()
+        ends = SEND_EOF in answers
+        if answers:
+            self._transport.write(b"".join(answers))
+        if self._parser.state is not OPEN and not self.closing:
+            self.closing = True
+            # No message may follow a close frame (RFC 6455 §5.5.1).
+            self._transport.finish()
+            self._transport.wake()
+        if ends:
+            self._transport.end_writing()

@@ -1,12 +1,10 @@
-"""Frames and service events as text messages (RFC 6455 §5.6), each with the fields of an event stream's block."""
+"""Frames and service events as JSON messages, in the frames of RFC 6455 §5.2."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import orjson
-from websockets.frames import Frame as Message
-from websockets.frames import Opcode
 
 if TYPE_CHECKING:
     from sse_service.streams.frame import Frame
@@ -15,32 +13,41 @@ if TYPE_CHECKING:
 ENCODING_KEY = "websocket"
 """The key of this protocol in ``encodings`` of Frames and service events."""
 
-PING = Message(Opcode.PING, b"").serialize(mask=False)
-"""The heartbeat. Code in a page cannot see it."""
+PING = b"\x89\x00"
+"""A ping without payload."""
+
+_TEXT = 0x81  # a text message in one frame
+_SHORT, _16_BIT, _64_BIT = 125, 126, 127  # payload lengths, and the marks of longer ones
 
 
 def encode(frame: Frame) -> bytes:
-    """Encode an event as one message, and keep the bytes in the Frame for other sockets."""
-    fields = {"data": frame.event.data, "id": str(frame.cursor)}
-    if frame.event.type is not None:
-        fields = {"event": frame.type, **fields}
-    coded = frame.encodings[ENCODING_KEY] = _message(fields)
+    """Encode an event as a text message, and keep the bytes in the Frame for other sockets."""
+    event = frame.event
+    message = {"event": frame.type} if event.type is not None else {}
+    message["data"] = event.data
+    message["id"] = str(frame.cursor)
+    coded = frame.encodings[ENCODING_KEY] = text_message(orjson.dumps(message))
     return coded
 
 
 def encode_service_event(event: ServiceEvent) -> bytes:
-    """Encode a service event as one message, and keep the bytes in it."""
+    """Encode a service event as a text message, and keep the bytes in it."""
     coded = event.encodings.get(ENCODING_KEY)
     if coded is None:
-        fields: dict[str, str | int] = {"event": event.type, "data": orjson.dumps(event.data).decode()}
+        message: dict[str, object] = {"event": event.type, "data": orjson.dumps(event.data).decode()}
         if event.cursor is not None:
-            fields["id"] = str(event.cursor)
+            message["id"] = str(event.cursor)
         if event.retry_ms is not None:
-            fields["retry"] = event.retry_ms
-        coded = event.encodings[ENCODING_KEY] = _message(fields)
+            message["retry"] = event.retry_ms
+        coded = event.encodings[ENCODING_KEY] = text_message(orjson.dumps(message))
     return coded
 
 
-def _message(fields: dict[str, str] | dict[str, str | int]) -> bytes:
-    # What a server sends is not masked (RFC 6455 §5.1), so all sockets can share the bytes.
-    return Message(Opcode.TEXT, orjson.dumps(fields)).serialize(mask=False)
+def text_message(payload: bytes) -> bytes:
+    """Put a header before a text. A server does not mask, so all clients can get the same bytes (RFC 6455 §5.1)."""
+    size = len(payload)
+    if size <= _SHORT:
+        return bytes((_TEXT, size)) + payload
+    if size < 1 << 16:
+        return bytes((_TEXT, _16_BIT)) + size.to_bytes(2) + payload
+    return bytes((_TEXT, _64_BIT)) + size.to_bytes(8) + payload

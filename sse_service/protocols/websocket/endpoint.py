@@ -1,22 +1,22 @@
-"""``GET /ws``: admits the handshake, or takes the token from the first message, and sends the caller's events."""
+"""``GET /ws``: answers the handshake, admits the client, and holds its stream."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sse_service.http.pacer import Pacer
-from sse_service.http.problems import problem
+from sse_service.http.problems import UNVERIFIED
 from sse_service.http.uvicorn.transport import take_transport
-from sse_service.model.errors import Forbidden, InvalidToken, MissingToken, Overloaded
+from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
 from sse_service.model.reasons import CloseReason, RefusalReason
 from sse_service.protocols.refusal import refusal, retry_ms
-from sse_service.protocols.websocket.connection import SUBPROTOCOL, WebSocketConnection, answer_handshake
-from sse_service.protocols.websocket.encoding import encode_service_event
+from sse_service.protocols.websocket.connection import MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES, Connection
+from sse_service.protocols.websocket.encoding import PING, encode_service_event
+from sse_service.protocols.websocket.handshake import answer_to
 from sse_service.protocols.websocket.sink import WebSocketSink
+from sse_service.protocols.websocket.unidentified import WaitingRoom
 from sse_service.streams import service_events
 
 if TYPE_CHECKING:
@@ -26,146 +26,108 @@ if TYPE_CHECKING:
     from sse_service.protocols.admission import Admission, StreamRequest
     from sse_service.streams.registry import StreamRegistry
 
-TOKEN_SECONDS = 10.0
-"""How long a client that sent no credential with its handshake may take to send its token."""
-
-MAX_WAITING = 1000
-"""Sockets of this task that may wait for a token at once. Anybody can open one."""
-
-NO_CREDENTIAL = 4401
-FORBIDDEN = 4403
-TRY_LATER = 1013
-"""Close codes from RFC 6455's private range, and one registered with IANA."""
+UNAUTHORIZED, FORBIDDEN = 4401, 4403
+"""Close codes for what is 401 and 403 in HTTP. RFC 6455 §7.4.2 leaves 4000 to 4999 to applications."""
 
 CLOSE_CODES = {
     CloseReason.DRAIN: 1012,
-    CloseReason.SLOW: TRY_LATER,
-    CloseReason.EXPIRED: NO_CREDENTIAL,
-    CloseReason.LIMIT: TRY_LATER,
+    CloseReason.SLOW: 1013,
+    CloseReason.EXPIRED: UNAUTHORIZED,
+    CloseReason.LIMIT: 1013,
     CloseReason.MAX_AGE: 1000,
     CloseReason.ERROR: 1011,
-    CloseReason.REVOKED: NO_CREDENTIAL,
+    CloseReason.REVOKED: UNAUTHORIZED,
 }
-"""How a socket is closed after ``stream.close``."""
+"""Close codes for the reasons of ``stream.close``. 1012 and above are in IANA's WebSocket registry."""
 
 
 class WebSocketEndpoint:
-    """An ASGI application for HTTP requests: until it is accepted, a handshake is one."""
+    """An ASGI application for HTTP requests, because a connection is HTTP until its handshake is accepted."""
 
     def __init__(self, *, admission: Admission, streams: StreamRegistry, heartbeat_seconds: int) -> None:
         self._admission = admission
         self._streams = streams
+        self._waiting_room = WaitingRoom(places=streams.most_unidentified)
         self._heartbeat_event = encode_service_event(service_events.heartbeat(heartbeat_seconds))
-        self._pacer = Pacer()
-        self._waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with a WebSocket, or with an error."""
-        await self._pacer.wait()
-        answer = answer_handshake(scope)
-        if answer.status_code != 101:
-            await _not_a_handshake(answer.status_code)(scope, receive, send)
+        head = answer_to(scope)
+        if isinstance(head, Response):
+            await head(scope, receive, send)
             return
-        if answer.headers.get("Sec-WebSocket-Protocol") is None and _offers_subprotocols(scope):
-            await problem(400, f"the only subprotocol is {SUBPROTOCOL}")(scope, receive, send)
-            return
-        admitted = await self._admit(scope)
-        if isinstance(admitted, Response):
-            await admitted(scope, receive, send)
+        await self._admission.wait_for_turn()
+        admitted: StreamRequest | Response | Exception | None
+        try:
+            admitted = await self._admission.admit_or_wait(Request(scope))
+        except Overloaded as error:
+            # A browser does not show the status of a refused handshake to a page, but the code of a close.
+            # Without its traceback, which would keep this frame.
+            admitted = error.with_traceback(None)
+        except (InvalidToken, Forbidden, ValueError) as error:
+            await refusal(error)(scope, receive, send)
             return
         transport = take_transport(scope)
         if transport.closed:
             return
-        connection = WebSocketConnection(transport, answer)
-        del answer
-        if isinstance(admitted, MissingToken):
-            decided = await self._admit_by_message(scope, connection)
-        else:
-            decided = admitted
+        max_bytes = MAX_FIRST_MESSAGE_BYTES if admitted is None else MAX_MESSAGE_BYTES
+        connection = Connection(transport, head, max_bytes=max_bytes)
+        del head
+        if admitted is None:
+            admitted = await self._identify(connection, scope)
         transport.release_request()
-        connection.ignore_messages()
-        match decided:
-            case int(code):
-                await connection.close(code)
-            case Overloaded(reason=reason):
-                await self._turn_away(transport, connection, reason)
-            case _:
-                await self._stream(transport, connection, decided)
+        if isinstance(admitted, Exception):
+            _close_refused(transport, connection, admitted)
+        elif admitted is not None:
+            await self._stream(transport, connection, admitted)
+            return
+        await connection.closed()
 
-    async def _admit(self, scope: Scope) -> StreamRequest | Overloaded | MissingToken | Response:
-        """Admit a handshake. Code in a page cannot see how it was refused, so an overloaded task accepts it first."""
+    async def _identify(self, connection: Connection, scope: Scope) -> StreamRequest | Exception | None:
+        """Admit a client by its first message. Returns the refusal instead, or None if the client has left."""
         try:
-            return await self._admission.admit(Request(scope), token_may_follow=True)
-        except (Overloaded, MissingToken) as error:
-            # Only what is caught here is kept, without its traceback, which would keep this frame.
+            request = await self._waiting_room.request_with_token(connection, scope)
+        except (InvalidToken, Overloaded) as error:
+            self._admission.count(error)
             return error.with_traceback(None)
-        except (InvalidToken, Forbidden, ValueError) as error:
-            return refusal(error)
-
-    async def _admit_by_message(
-        self, scope: Scope, connection: WebSocketConnection
-    ) -> StreamRequest | Overloaded | int:
-        """Admit by the token of the first message, or return the code to close with."""
-        if self._waiting >= MAX_WAITING:
-            return Overloaded(RefusalReason.RATE)
-        self._waiting += 1
+        if request is None:
+            return None
         try:
-            message = await connection.first_message(TOKEN_SECONDS)
-        finally:
-            self._waiting -= 1
-        try:
-            token = orjson.loads(message or "")["token"].encode("ascii")
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return NO_CREDENTIAL
-        headers = [*scope["headers"], (b"authorization", b"Bearer " + token)]
-        try:
-            return await self._admission.admit(Request({**scope, "headers": headers}))
-        except Overloaded as error:
+            return await self._admission.admit(request)
+        except (InvalidToken, Forbidden, ValueError, Overloaded) as error:
             return error.with_traceback(None)
-        except InvalidToken:
-            return NO_CREDENTIAL
-        except (Forbidden, ValueError):
-            return FORBIDDEN
 
-    async def _turn_away(
-        self, transport: StreamTransport, connection: WebSocketConnection, reason: RefusalReason
-    ) -> None:
-        why = CloseReason.DRAIN if reason is RefusalReason.DRAIN else CloseReason.LIMIT
-        event = service_events.close(why, reconnect=True, retry_ms=retry_ms(reason))
-        transport.write(encode_service_event(event))
-        await connection.close(CLOSE_CODES[why])
-
-    async def _stream(
-        self, transport: StreamTransport, connection: WebSocketConnection, request: StreamRequest
-    ) -> None:
-        """Send events. The Subscription is opened around the connection's life, so that both end together."""
-        heartbeat = self._heartbeat_event if request.heartbeat_events else None
-        sink = WebSocketSink(transport, connection, heartbeat=heartbeat)
+    async def _stream(self, transport: StreamTransport, connection: Connection, request: StreamRequest) -> None:
+        """Hold the stream. The Subscription is opened around the connection's life, so that both end together."""
+        heartbeat = PING + self._heartbeat_event if request.heartbeat_events else PING
         with self._streams.open(
             protocol="websocket",
-            sink=sink,
+            sink=WebSocketSink(transport, connection, heartbeat=heartbeat),
             principal=request.principal,
             address=request.address,
             start=request.start,
             filter=request.filter,
         ) as subscription:
-            if heartbeat is not None:
-                sink.heartbeat()
-            while connection.open and not (subscription.closed or transport.closed):
+            if request.heartbeat_events:
+                transport.write(self._heartbeat_event)
+            while not (subscription.closed or connection.over):
                 await transport.wait()
-            reason = subscription.close_reason
-            # Inside the with block, so that the timer still watches a client that stalls on the last bytes.
-            await connection.close(CLOSE_CODES[reason] if reason is not None else 1000)
+            if (reason := subscription.close_reason) is not None:
+                connection.close(CLOSE_CODES[reason], reason)
+            else:
+                subscription.leave()
+            # Inside the with block, so that the timer still watches a reader that stalls on the last bytes.
+            await connection.closed()
 
 
-def _offers_subprotocols(scope: Scope) -> bool:
-    return any(name == b"sec-websocket-protocol" for name, _ in scope["headers"])
-
-
-def _not_a_handshake(status: int) -> Response:
-    """Make the answer to a request that is no WebSocket handshake of version 13."""
-    headers = {"Upgrade": "websocket", "Connection": "Upgrade, close"} if status == 426 else {}
-    if status == 400:
-        # RFC 6455 §4.4: tell which version is spoken.
-        headers = {"Sec-WebSocket-Version": "13"}
-    return problem(status, "this path answers only WebSocket handshakes (RFC 6455)", headers=headers)
+def _close_refused(transport: StreamTransport, connection: Connection, error: Exception) -> None:
+    match error:
+        case Overloaded(reason=refused):
+            reason = CloseReason.DRAIN if refused is RefusalReason.DRAIN else CloseReason.LIMIT
+            event = service_events.close(reason, reconnect=True, retry_ms=retry_ms(refused))
+            transport.write(encode_service_event(event))
+            connection.close(CLOSE_CODES[reason], reason)
+        case Forbidden():
+            connection.close(FORBIDDEN, str(error))
+        case _:
+            connection.close(UNAUTHORIZED, str(error) or UNVERIFIED)

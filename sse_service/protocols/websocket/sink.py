@@ -1,4 +1,4 @@
-"""Writes one client's events as messages."""
+"""Writes one client's messages."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sse_service.http.uvicorn.transport import StreamTransport
-    from sse_service.protocols.websocket.connection import WebSocketConnection
+    from sse_service.protocols.websocket.connection import Connection
     from sse_service.streams.frame import Frame
     from sse_service.streams.service_events import ServiceEvent
     from sse_service.streams.sink import Progress
 
 
 class WebSocketSink:
-    """A Sink that encodes as WebSocket messages."""
+    """A Sink that encodes as WebSocket messages, and writes them to the transport."""
 
     __slots__ = ("_connection", "_heartbeat", "_send", "_transport")
 
-    def __init__(
-        self, transport: StreamTransport, connection: WebSocketConnection, *, heartbeat: bytes | None = None
-    ) -> None:
-        """``heartbeat`` is an encoded ``stream.heartbeat``, which is then sent besides each ping."""
+    def __init__(self, transport: StreamTransport, connection: Connection, *, heartbeat: bytes = PING) -> None:
+        """``heartbeat`` is in WebSocket frames."""
         self._transport = transport
         self._connection = connection
-        self._heartbeat = PING if heartbeat is None else PING + heartbeat
+        self._heartbeat = heartbeat
         # Bound once, because a broadcast writes to thousands of sockets.
         self._send: Callable[[bytes], bool] = transport.write
 
@@ -49,7 +47,7 @@ class WebSocketSink:
         return self._send(encode_service_event(event))
 
     def heartbeat(self) -> bool:
-        """Write a ping, and a ``stream.heartbeat`` if the client asked for it."""
+        """Write a ping, and ``stream.heartbeat`` if the client asked for it."""
         return self._send(self._heartbeat)
 
     def size(self, frame: Frame) -> int:
@@ -61,9 +59,10 @@ class WebSocketSink:
         return self._transport.progress()
 
     def end(self) -> None:
-        """Wake the request, which then sees that the Subscription is closed."""
+        """Wake the request, which then sees that the Subscription is closed, and says why."""
         self._transport.wake()
 
     def abort(self) -> None:
-        """Reset the connection."""
-        self._transport.abort()
+        """Reset the connection, unless its peer has taken everything. Such a peer is told why it is closed."""
+        if self._connection.closing or self.progress().pending:
+            self._transport.abort()

@@ -12,6 +12,7 @@ from sse_service.auth.tokens.hs256 import HS256Verifier
 from sse_service.auth.tokens.signing import TokenSigner
 from sse_service.dev.backend import MAX_UPLOAD_BYTES, Backend
 from sse_service.dev.jobs import Job, Jobs, State
+from sse_service.dev.traffic import Traffic
 
 SECRET = "s" * 32
 SIGNER = TokenSigner(secret=SECRET)
@@ -37,8 +38,8 @@ class Demo:
     """A back end, and browsers that use it."""
 
     def __init__(self) -> None:
-        self.jobs, self.bucket = Jobs(), Bucket()
-        backend = Backend(signer=SIGNER, jobs=self.jobs, s3=self.bucket, bucket="uploads")
+        self.jobs, self.bucket, self.traffic = Jobs(), Bucket(), Traffic()
+        backend = Backend(signer=SIGNER, jobs=self.jobs, s3=self.bucket, bucket="uploads", traffic=self.traffic)
         self.transport = httpx.ASGITransport(Starlette(routes=backend.routes()))
 
     def browser(self, **headers: str) -> httpx.AsyncClient:

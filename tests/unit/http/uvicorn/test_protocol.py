@@ -276,3 +276,53 @@ def test_a_trailer_is_not_merged_into_the_headers(run: Run) -> None:
 
     run(body())
     assert [name for name, _ in seen[0]] == [b"host", b"transfer-encoding"]
+
+
+UPGRADE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one segment", "in two segments"])
+def test_what_follows_a_request_to_change_the_protocol_is_the_next_request_if_it_is_not_changed(
+    run: Run, apart: bool
+) -> None:
+    arrived, answer = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        arrived.set()
+        await answer.wait()
+        await plain_app(scope, receive, send)
+
+    async def body() -> None:
+        async with serving(app) as server, client(server) as (reader, writer):
+            writer.write(UPGRADE + (b"" if apart else GET + GET))
+            await arrived.wait()
+            if apart:
+                writer.write(GET + GET)
+            answer.set()
+            for _ in range(3):
+                assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+
+    run(body())
+
+
+def test_a_client_cannot_fill_the_memory_behind_a_request_to_change_the_protocol(run: Run) -> None:
+    arrived, answer = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        arrived.set()
+        await answer.wait()
+        await plain_app(scope, receive, send)
+
+    async def body() -> None:
+        async with serving(app) as server, client(server) as (_, writer):
+            writer.write(UPGRADE)
+            await arrived.wait()
+            # It stops taking more, so the buffers of the two kernels fill up.
+            while writer.transport.get_write_buffer_size() < 2**20:
+                writer.write(b"x" * 2**16)
+                await asyncio.sleep(0)
+            [connection] = server.server_state.connections
+            assert len(connection.take_after_upgrade()) <= 2**20
+            answer.set()
+
+    run(body())

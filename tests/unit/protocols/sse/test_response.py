@@ -4,61 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
-from sse_service.auth.authenticator import AuthenticatorChain
-from sse_service.auth.bearer import BearerAuthenticator
-from sse_service.auth.tokens.hs256 import HS256Verifier
-from sse_service.auth.tokens.signing import TokenSigner
-from sse_service.http.app import create_app
-from sse_service.http.probes import Probes
-from sse_service.http.session import Session
-from sse_service.http.uvicorn.server import SecondaryServer
 from sse_service.model.reasons import CloseReason
-from sse_service.protocols.admission import Admission
-from sse_service.protocols.sse.endpoint import EventsEndpoint
-from tests.unit.serving import Run, client, serving
+from tests.unit.protocols.service import request, service
+from tests.unit.serving import Run, client
 from tests.unit.task import Task, wait_until
-
-SECRET = "x" * 32
-
-
-@asynccontextmanager
-async def service(task: Task) -> AsyncIterator[SecondaryServer]:
-    """The public app of one task."""
-    verifier = HS256Verifier(secrets=[SECRET])
-    auth = AuthenticatorChain(BearerAuthenticator(verifier), revocations=task.revocations)
-    admission = Admission(auth=auth, streams=task.streams, metrics=task.metrics)
-    app = create_app(
-        streams={"/events": EventsEndpoint(admission=admission, streams=task.streams, heartbeat_seconds=15)},
-        session=Session(
-            verifier=verifier,
-            revocations=task.revocations,
-            revoker=task.revoker,
-            allowed_origins=(),
-            cookie_name="c",
-            same_site="lax",
-            domain=None,
-            secure=True,
-        ),
-        probes=Probes(health=task.health),
-        cors_origins=["https://app.example.com"],
-    )
-    working = asyncio.create_task(task.streams.run())
-    try:
-        async with serving(app, health=task.health) as server:
-            yield server
-    finally:
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
-
-
-def request(line: str = "GET /events HTTP/1.1", *headers: str) -> bytes:
-    token = TokenSigner(secret=SECRET).sign("1")
-    return "\r\n".join((line, "Host: x", f"Authorization: Bearer {token}", *headers, "", "")).encode()
 
 
 def test_a_stream_that_the_server_closes_ends_with_the_last_chunk(run: Run) -> None:
@@ -118,7 +70,9 @@ def test_cutting_a_stream_resets_its_connection(run: Run) -> None:
     assert 'sse_streams_closed_total{reason="slow"} 1.0' in task.metrics.render().decode()
 
 
-@pytest.mark.parametrize("line", ["GET /events", "HEAD /events", "POST /session", "GET /healthz", "GET /nothing"])
+@pytest.mark.parametrize(
+    "line", ["GET /events", "HEAD /events", "GET /events/poll", "POST /session", "GET /healthz", "GET /nothing"]
+)
 def test_answers_leave_no_reference_cycles(run: Run, line: str) -> None:
     task = Task()
 
