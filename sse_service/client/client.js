@@ -6,7 +6,7 @@ export class PushClient extends EventTarget {
   #user = null;
   #renewAt = 0;
   #status = "";
-  #started = null; // an AbortController; null while the page is away, and after close()
+  #started = null; // an AbortController; null while away or closed
   #connection = null; // only in the tab that holds the connection
   #group = null;
   #tabs = null;
@@ -18,13 +18,14 @@ export class PushClient extends EventTarget {
   #timers = timers();
   #unload = new AbortController();
 
-  constructor(...given) {
+  constructor(url, options) {
     super();
-    this.#options = { transport: "auto", interval: 10_000, share: true, ...given.pop() };
-    this.#url = new URL(given.pop() ?? this.#options.url ?? "/events", location.href).href;
+    if (typeof url === "object" && !(url instanceof URL)) [url, options] = [url.url, url];
+    this.#options = { transport: "auto", interval: 10_000, share: true, ...options };
+    this.#url = new URL(url ?? "/events", location.href).href;
     this.#types = new Set(this.#options.types);
     this.#cursor = this.#options.lastEventId ?? "";
-    // A page in the back/forward cache or a frozen tab must hold no stream.
+    // A cached page and a frozen tab must hold no stream.
     const on = (target, type, task) => target.addEventListener(type, task, { signal: this.#unload.signal });
     on(window, "pagehide", () => this.#leave());
     on(window, "pageshow", ({ persisted }) => persisted && this.#start());
@@ -60,7 +61,7 @@ export class PushClient extends EventTarget {
     super.addEventListener(type, ...rest);
     if (this.#types.has(type) || /^(open|error|stream\..*)$/.test(type)) return;
     this.#types.add(type);
-    if (this.#started) this.reconnect();
+    if (this.#started) this.#timers.set("types", 0, () => this.reconnect()); // once for several listeners
   }
 
   // The life of the client
@@ -114,7 +115,7 @@ export class PushClient extends EventTarget {
     return ["push", this.#url, this.#user, ...parts].join(" ");
   }
 
-  // Returns whether the user is still the same. Rejects if that is not known now.
+  // Returns whether the user is still the same.
   async #renew() {
     const started = this.#started;
     const answer = await within(60_000, (this.#options.session ?? (() => this.#whoami()))());
@@ -173,6 +174,7 @@ export class PushClient extends EventTarget {
   // What comes in
 
   #take({ type, data, id }) {
+    if (this.#status === "closed") return;
     this.#cursor = id || this.#cursor;
     if (type.startsWith("stream.")) {
       const { resumed, user } = JSON.parse(data);
@@ -183,7 +185,7 @@ export class PushClient extends EventTarget {
     }
     if (this.#isNew(id)) this.#held ? this.#held.push([type, data, id]) : this.#deliver(type, data, id);
   }
-  // The last field of an id is a hash of the event's own. 0 is no event's.
+  // The last field of an id identifies the event. 0 is none.
   #isNew(id) {
     const digest = id.split(".")[2] ?? "0";
     if (this.#seen.has(digest)) return false;
@@ -192,10 +194,9 @@ export class PushClient extends EventTarget {
     return true;
   }
   #deliver(type, data, id) {
-    const event = this.#tell(type, data, id);
-    if (this.#status !== "closed") this.#call("apply", event);
+    if (this.#status !== "closed") this.#call("apply", this.#tell(type, data, id));
   }
-  // This tab follows a new leader, which has got everything up to the cursor.
+  // This tab follows a new leader, which is at the cursor.
   #joined(cursor) {
     const known = this.#cursor === cursor || this.#seen.has(cursor.split(".")[2]);
     if (cursor && !known) this.#cursor ? this.#gap() : this.#load();
@@ -204,18 +205,18 @@ export class PushClient extends EventTarget {
   #gap() {
     this.#take({ type: "stream.gap", data: '{"reason":"lost"}', id: "" });
   }
-  // A ready and a gap that come together need only one load. A gap during a load makes its answer outdated.
+  // A ready and a gap together need one load. A gap during a load outdates it.
   #load(delay = 50) {
     if (!this.#options.load) return;
     this.#held ??= [];
     const mine = ++this.#loads;
     this.#timers.set("load", delay, async () => {
-      // One after the other: an older answer must not overwrite a newer one.
+      // An older answer must not overwrite a newer one.
       const load = () => this.#options.load();
       const failed = await (this.#loading = this.#loading.then(load, load)).then(() => null, (error) => [error]);
       if (failed) console.error(failed[0]);
       if (mine !== this.#loads || !this.#held) return;
-      if (failed) return this.#load((delay = backoff(delay)));
+      if (failed) return this.#load(backoff(delay));
       const events = this.#held;
       this.#held = null;
       events.forEach((event) => this.#deliver(...event));
@@ -225,7 +226,7 @@ export class PushClient extends EventTarget {
   // What goes to the page
 
   #setStatus(status) {
-    if (status === this.#status) return;
+    if (status === this.#status || this.#status === "closed") return;
     this.#status = status;
     this.#call("status", status);
     if (status === "live") this.dispatchEvent(new Event("open"));
@@ -290,7 +291,7 @@ class Connection {
     if (host.transport === "auto" && kind === "sse") this.#timers.set("silent", 8000, () => this.#avoidStreams());
     if (host.transport === "auto" && kind !== "sse") this.#timers.set("stream", this.#streamsAt - Date.now(), () => this.open());
   }
-  // Timers do not run while the computer sleeps.
+  // Timers may have slept.
   check() {
     if (!this.#transport || Date.now() - this.#heard > this.#patience / 2) this.open();
   }
@@ -305,13 +306,15 @@ class Connection {
       this.#host.status("live");
     }
     this.#host.take(block);
-    if (block.type === "stream.close" && data.reconnect === false) this.#again({ ask: this.#host.renewAt() === this.#session });
+    if (!this.#attempt) return; // closed by the page
+    if (data.reconnect === false) this.#again({ ask: this.#host.renewAt() === this.#session });
   }
   // The EventSource comes back by itself, after up to a minute.
   #lost() {
     this.#timers.clear("silent");
     this.#host.status("reconnecting");
     this.#hear(75_000);
+    this.#heard = 0; // for check()
   }
   #hear(patience = this.#patience) {
     this.#heard = Date.now();
@@ -323,7 +326,7 @@ class Connection {
     this.#pause = Math.min(this.#pause * 2, 3_600_000);
     this.open();
   }
-  // An EventSource does not tell why it failed: it may be the session.
+  // An EventSource does not tell why it failed.
   #again({ retry, ask = this.#failures > 0 }) {
     this.close();
     this.#host.status("reconnecting");
@@ -372,31 +375,33 @@ const TRANSPORTS = {
 
 function poll({ url, user }, on, wait, pause) {
   const abort = new AbortController();
-  const ask = async (first) => {
-    const asked = Date.now();
-    const answer = await fetch(url("/poll", { wait }), { credentials: "include", signal: abort.signal });
-    if (!answer.ok) {
-      const retry = answer.headers.get("Retry-After") * 1000 || undefined;
-      return on.end(answer.status === 401 || answer.status === 403 ? { ask: true } : { retry });
+  const ask = async () => {
+    for (let first = true; !abort.signal.aborted; first = false) {
+      const asked = Date.now();
+      const answer = await fetch(url("/poll", { wait }), { credentials: "include", signal: abort.signal });
+      if (!answer.ok) {
+        const retry = answer.headers.get("Retry-After") * 1000 || undefined;
+        return on.end([401, 403].includes(answer.status) ? { ask: true } : { retry });
+      }
+      const { events, cursor, gap, resumed, user: found, more } = await answer.json();
+      const tell = (type, data, id = "") => on.take({ type, data: JSON.stringify(data), id });
+      if (first || found !== user()) tell("stream.ready", { resumed, user: found });
+      if (gap) tell("stream.gap", { reason: gap });
+      for (const { type, data, id } of events) on.take({ type: type ?? "message", data, id });
+      tell("stream.cursor", {}, cursor);
+      // A task that ends answers at once: do not ask in a circle.
+      const early = wait && !first && !events.length && Date.now() - asked < 1000;
+      const rest = more ? 0 : early ? 1000 : pause;
+      // In a hidden tab, even a timer of 0 ms may take a minute.
+      if (rest) await new Promise((done) => setTimeout(done, rest));
     }
-    const page = await answer.json();
-    if (first || page.user !== user()) on.take({ type: "stream.ready", data: JSON.stringify({ resumed: page.resumed, user: page.user }), id: "" });
-    if (page.gap) on.take({ type: "stream.gap", data: JSON.stringify({ reason: page.gap }), id: "" });
-    for (const { type, data, id } of page.events) on.take({ type: type ?? "message", data, id });
-    on.take({ type: "stream.cursor", data: "{}", id: page.cursor });
-    if (abort.signal.aborted) return;
-    // A task that ends answers before the time. Without a pause, a page would ask in a circle.
-    const early = wait && !first && !page.events.length && Date.now() - asked < 1000;
-    const timer = setTimeout(() => ask().catch(failed), page.more ? 0 : early ? 1000 : pause);
-    abort.signal.onabort = () => clearTimeout(timer);
   };
-  const failed = () => abort.signal.aborted || on.end({});
-  ask(true).catch(failed);
+  ask().catch(() => abort.signal.aborted || on.end({}));
   return { close: () => abort.abort() };
 }
 
-// The tabs that want the same. A Web Lock chooses the leader, which holds the connection. It sends what it gets over a
-// BroadcastChannel, numbered, so that a missing message is noticed.
+// Tabs that want the same. A Web Lock chooses the leader, which holds the connection. It sends what it gets over a
+// BroadcastChannel, numbered: a missing one is noticed.
 class Group {
   #name;
   #host;
@@ -430,7 +435,7 @@ class Group {
   hello() {
     if (this.#leads) this.#channel.postMessage({ from: this.#me, number: this.#number, hello: this.#host.report() });
   }
-  // Asks whether the leader lives. If it does not answer, it is frozen: take its lock.
+  // If the leader does not answer, it is frozen: take its lock.
   check() {
     if (this.#leads) return;
     this.#channel.postMessage({ ask: true });
@@ -439,18 +444,21 @@ class Group {
   #apply(steal) {
     this.#request?.abort();
     const request = (this.#request = new AbortController());
+    const lead = () => {
+      this.#leads = true;
+      this.#timers.clear();
+      this.#host.lead();
+      this.hello();
+    };
     navigator.locks
       .request(this.#name, steal ? { steal } : { signal: request.signal }, () => {
         if (request !== this.#request) return null;
-        this.#leads = true;
-        this.#timers.clear();
-        this.#host.lead();
-        this.hello();
+        lead();
         return new Promise((release) => (this.#release = release));
       })
       .catch((error) => {
         if (request !== this.#request) return;
-        if (error.name !== "AbortError") return this.#host.lead(); // no locks here
+        if (error.name !== "AbortError") return lead(); // no locks here
         // Another tab has taken the lock from this one.
         this.#leads = false;
         this.#host.follow();
@@ -487,7 +495,7 @@ function timers() {
   };
 }
 
-// Rejects if a request is never answered: browsers wait for ever.
+// Browsers may wait for an answer for ever.
 function within(ms, promise) {
   return Promise.race([promise, new Promise((_, reject) => setTimeout(() => reject(new Error("no answer")), ms))]);
 }

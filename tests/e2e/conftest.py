@@ -78,10 +78,16 @@ def launch_firefox(playwright: Playwright) -> Browser:
         if found is None:
             return playwright.firefox.launch()
         # Playwright's own build speaks another protocol than the Firefox that people have.
-        return playwright.firefox.launch(channel="moz-firefox", executable_path=shutil.which(found))
+        browser = playwright.firefox.launch(channel="moz-firefox", executable_path=shutil.which(found))
     except Error as error:
         how = "apt-get install firefox-esr, or playwright install firefox, or set FIREFOX=/path/to/it"
         pytest.fail(f"needs Firefox: {how}\n{error.message}")
+    try:
+        browser.new_context().close()
+    except Error as error:
+        how = "Playwright 1.60 works with Firefox 153: pip install playwright==1.60.0, or take a newer Firefox"
+        pytest.fail(f"this Playwright sends commands that this Firefox does not know. {how}\n{error.message}")
+    return browser
 
 
 def runs(name: str) -> bool:
