@@ -69,7 +69,7 @@ def until_held(chain: Chain, name: str, *bodies: str, **attributes: str) -> list
     events: list[dict[str, Any]] = []
     cursor = None
     while len(events) < len(bodies):
-        answer = poll(chain, name, cursor, since="all")
+        answer = poll(chain, name, cursor, since="all", wait=1)
         events, cursor = events + answer["events"], answer["cursor"]
         assert time.monotonic() < until, events
     return events

@@ -218,6 +218,8 @@ def test_a_flood_of_pings_is_answered_in_order_and_disturbs_nobody(chain: Chain)
 
 @pytest.mark.parametrize("payload", [b"", struct.pack("!H", 1000), struct.pack("!H", 3000) + b"bye"])
 def test_a_clients_close_is_echoed_and_ends_the_connection(chain: Chain, payload: bytes) -> None:
+    # The sockets of other tests may still be ending.
+    chain.wait_for_metric("sse_streams_open", 0)
     before = chain.metric('sse_streams_closed_total{reason="client"}')
     with opened(chain.url, chain.headers(user())) as socket:
         socket.until_event("stream.ready")
