@@ -9,13 +9,17 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from consumers.base import Outcome
 from consumers.envelope import Envelope
 from sse_service import cli
 from sse_service.brokers.valkey import broker
 from sse_service.model.events import Route
+from sse_service.protocols.polling import sink
+from sse_service.protocols.websocket.sink import WebSocketSink
 from sse_service.routing.ingest import Ingest
+from sse_service.streams.frame import Frame
 from sse_service.streams.hub import Hub
 
 
@@ -52,10 +56,33 @@ def ack_before_publish() -> None:
     Ingest.__call__ = answer  # type: ignore[method-assign]  # breaks it on purpose
 
 
+def polls_forget() -> None:
+    """An answer to a poll lacks its first event if it has several, and its cursor runs on."""
+    encode = sink.encode_answer
+
+    def shorter(events: Sequence[bytes], **rest: Any) -> bytes:
+        return encode(events[1:] if len(events) > 1 else events, **rest)
+
+    sink.encode_answer = shorter
+
+
+def sockets_repeat() -> None:
+    """A socket gets each of its events twice."""
+    write = WebSocketSink.write
+
+    def twice(self: WebSocketSink, frame: Frame) -> bool:
+        write(self, frame)
+        return write(self, frame)
+
+    WebSocketSink.write = twice  # type: ignore[method-assign]  # breaks it on purpose
+
+
 KINDS: dict[str, Callable[[], None]] = {
     "no-catch-up": no_catch_up,
     "dedupe-per-process": dedupe_per_process,
     "ack-before-publish": ack_before_publish,
+    "polls-forget": polls_forget,
+    "sockets-repeat": sockets_repeat,
 }
 
 if __name__ == "__main__":

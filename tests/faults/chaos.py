@@ -17,9 +17,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tests.faults.checker import Violation
-from tests.faults.client import events
+from tests.faults.client import Client, events
 from tests.faults.cluster import SETTLE_SECONDS, Cluster, say
 from tests.faults.faults import FAULTS, LOSES_DATA, LOSES_PUSHES
+from tests.faults.mixed_client import MixedClient
 
 
 @dataclass(slots=True)
@@ -33,6 +34,9 @@ class Report:
     deliveries: int = 0
     reconnects: int = 0
     gaps: Counter[str] = field(default_factory=Counter)
+    ways: Counter[str] = field(default_factory=Counter)
+    """Connections of each way to listen, of clients that change between them."""
+    changes: int = 0
     slowest_heal: tuple[float, str] = (0.0, "")
     """The longest time from the end of a fault to the first new event, in seconds, and the fault."""
     footprints: list[str] = field(default_factory=list)
@@ -40,6 +44,7 @@ class Report:
     def __str__(self) -> str:
         lines = [
             f"seed {self.seed}: {self.events} events, {self.deliveries} deliveries, {self.reconnects} reconnects",
+            *([f"connections: {dict(self.ways)}, {self.changes} changes of the way"] if self.ways else []),
             f"faults: {dict(self.faults)}",
             f"gaps: {dict(self.gaps)}",
             "longest wait for a new event after a fault: {:.1f} s, after {}".format(*self.slowest_heal),
@@ -58,15 +63,21 @@ async def chaos(
     names: Sequence[str] = (),
     tasks: int = 3,
     rate: float = 100.0,
+    users: int = 20,
+    mixed: bool = False,
     program: tuple[str, ...] = ("sse_service",),
     patience: float = SETTLE_SECONDS,
 ) -> Report:
-    """Run faults one after the other in random order. Each comes once before any comes again."""
+    """Run faults one after the other in random order. Each comes once before any comes again.
+
+    Each user has two clients. With ``mixed``, they change between all ways to listen.
+    """
     say(f"chaos with seed {seed}")
     chosen = list(names or FAULTS)
     order = random.Random(seed)
     report = Report(seed)
-    async with Cluster(seed=seed, tasks=tasks, rate=rate, program=program) as cluster:
+    client = MixedClient if mixed else Client
+    async with Cluster(seed=seed, tasks=tasks, rate=rate, users=users, client=client, program=program) as cluster:
         before = [await cluster.footprint(task) for task in cluster.tasks]
         until = time.monotonic() + seconds
         queue: list[str] = []
@@ -90,10 +101,13 @@ async def chaos(
             report.slowest_heal = max(report.slowest_heal, (took, name))
         await cluster.settle(patience)
         report.violations = cluster.violations(_gaps(chosen))
-        for client in cluster.clients:
-            report.deliveries += len(events(client.seen))
-            report.reconnects += client.connections - 1
-            report.gaps.update(json.loads(b.data)["reason"] for b in client.seen if b.type == "stream.gap")
+        for each in cluster.clients:
+            report.deliveries += len(events(each.seen))
+            report.reconnects += each.connections - 1
+            if isinstance(each, MixedClient):
+                report.ways.update(each.ways)
+                report.changes += each.changes
+            report.gaps.update(json.loads(b.data)["reason"] for b in each.seen if b.type == "stream.gap")
         report.events = len(cluster.published)
         for number, (task, old) in enumerate(zip(cluster.tasks, before, strict=True)):
             now = await cluster.footprint(task)
@@ -136,6 +150,8 @@ def main() -> int:
     parser.add_argument("--hold", type=float, default=3, help="seconds that a fault lasts at most")
     parser.add_argument("--rate", type=float, default=100, help="events a second")
     parser.add_argument("--tasks", type=int, default=3)
+    parser.add_argument("--clients", type=int, default=40)
+    parser.add_argument("--mixed", action="store_true", help="clients change between all ways to listen")
     parser.add_argument(
         "--only", action="append", default=[], choices=sorted(FAULTS), help="may be given several times"
     )
@@ -147,6 +163,8 @@ def main() -> int:
             hold=given.hold,
             names=given.only,
             tasks=given.tasks,
+            users=given.clients // 2,
+            mixed=given.mixed,
             rate=given.rate,
         )
     )

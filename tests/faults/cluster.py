@@ -52,6 +52,7 @@ class Cluster:
         tasks: int = 3,
         users: int = 20,
         rate: float = 100.0,
+        client: type[Client] = Client,
         program: tuple[str, ...] = ("sse_service",),
         **settings: str,
     ) -> None:
@@ -59,6 +60,7 @@ class Cluster:
         self.rate = rate
         self._users = [f"user {n}:{{}}*é" for n in range(users)]
         self._count = tasks
+        self._client = client
         self._program = program
         self._settings = settings
         self.stub = SQSStub()
@@ -103,7 +105,7 @@ class Cluster:
             channels = frozenset({f"user:{user}", "broadcast", *(f"group:{group}" for group in groups)})
             token = tokens.sign(user, groups=groups, ttl_seconds=86_400)
             self.clients.append(
-                Client(
+                self._client(
                     name=f"client {number} of {user}",
                     user=user,
                     channels=channels,

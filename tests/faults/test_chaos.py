@@ -12,10 +12,25 @@ from tests.faults.faults import FAULTS, LOSES_DATA, LOSES_PUSHES
 SEED = random.SystemRandom().randrange(2**32)
 
 
-def run(*names: str, seconds: float = 0, program: tuple[str, ...] = ("sse_service",), tasks: int = 3) -> Report:
+def run(
+    *names: str,
+    seconds: float = 0,
+    program: tuple[str, ...] = ("sse_service",),
+    tasks: int = 3,
+    mixed: bool = False,
+) -> Report:
     patience = SETTLE_SECONDS if program == ("sse_service",) else 5.0
     return asyncio.run(
-        chaos(seed=SEED, seconds=seconds, hold=2, names=names, program=program, tasks=tasks, patience=patience)
+        chaos(
+            seed=SEED,
+            seconds=seconds,
+            hold=2,
+            names=names,
+            program=program,
+            tasks=tasks,
+            mixed=mixed,
+            patience=patience,
+        )
     )
 
 
@@ -35,3 +50,11 @@ def test_messages_lost_on_a_living_connection_are_replayed_or_reported_as_a_gap(
     report = run(*LOSES_PUSHES, seconds=15, tasks=2)
     assert not report.violations, report
     assert set(report.gaps) <= {"lost"}
+
+
+def test_clients_that_change_between_all_ways_to_listen_lose_and_double_nothing_under_kills_and_deploys() -> None:
+    report = run("task killed", "task drained", "clients cut", seconds=10, mixed=True)
+    assert not report.violations, report
+    assert not report.gaps
+    assert len(report.ways) == 4
+    assert report.changes > 100
