@@ -66,6 +66,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="a message's body, a message, or the output of `aws sqs receive-message`; `-` is stdin [-]",
     )
+    route.add_argument(
+        "--attributes",
+        metavar="JSON",
+        help="""the message attributes of a plain body, as '{"user_id":"42"}' or as the AWS CLI writes them""",
+    )
+    route.add_argument("--raw", action="store_true", help="the file is the body of one message, whatever it looks like")
     route.add_argument("--json", action="store_true", help="print a JSON object for each message")
 
     doctor = commands.add_parser(

@@ -11,6 +11,7 @@ import secrets
 import sys
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -25,11 +26,13 @@ from sse_service.arguments import parser
 from sse_service.doctor.run import run_checks
 from sse_service.http.sockets import listen, listen_for_admin, url
 from sse_service.identity import signer_of
-from sse_service.model.errors import InvalidSettings
+from sse_service.model.errors import InvalidSettings, InvalidToken
+from sse_service.preview.messages import read_messages
 from sse_service.preview.run import preview
 from sse_service.settings.names import closest_setting, unknown_variables
 from sse_service.settings.settings import Settings
 from sse_service.tail.run import tail
+from sse_service.tail.token import token_source
 from sse_service.task import run
 from sse_service.telemetry import logs
 from sse_service.telemetry.metrics import Metrics
@@ -253,25 +256,24 @@ def _whoami(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _tail(arguments: argparse.Namespace, settings: Settings) -> int:
-    if arguments.token is not None:
-        given = sys.stdin.readline().strip() if arguments.token == "-" else arguments.token  # noqa: S105  the word for stdin
-        token = partial(str, given)
-    elif settings.jwt_secret:
-        token = partial(signer_of(settings).sign, arguments.user, groups=arguments.groups, ttl_seconds=3600)
-    else:
-        raise InvalidSettings("SSE_JWT_SECRET: must be set to sign a token for --user. Otherwise give one with --token")
-    return tail(
-        url=arguments.url,
-        protocol=arguments.over,
-        query={name: getattr(arguments, name) for name in ("since", "types", "subject") if getattr(arguments, name)},
-        token=token,
-        as_json=arguments.json,
-    )
+    if arguments.groups and arguments.token is not None:
+        return _fail("--groups needs --user: a token says itself which groups its user is in", 2)
+    narrowed = {name: getattr(arguments, name) for name in ("since", "types", "subject")}
+    query = {name: value for name, value in narrowed.items() if value is not None}
+    try:
+        token = token_source(arguments.token, settings, user=arguments.user, groups=arguments.groups)
+        return tail(url=arguments.url, protocol=arguments.over, query=query, token=token, as_json=arguments.json)
+    except InvalidToken as error:
+        return _fail(str(error), 2)
+    except KeyboardInterrupt:
+        return 0
 
 
 def _route(arguments: argparse.Namespace, settings: Settings) -> int:
     try:
-        return 0 if preview(arguments.file, settings, as_json=arguments.json, write=print) else 1
+        data = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
+        messages = read_messages(data, attributes=arguments.attributes, raw=arguments.raw)
+        return 0 if preview(messages, settings, as_json=arguments.json, write=print) else 1
     except ValueError as error:
         return _fail(str(error), 2)
 

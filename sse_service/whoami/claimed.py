@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 from jwt.utils import base64url_decode
 
+from sse_service.model.text import printable
+
 MAX_CHARACTERS = 65_536
 """Limit of what is read of a token. ``serve`` accepts 16 KiB of headers."""
 
@@ -79,11 +81,6 @@ def shown(value: object) -> str:
         text = _scalar(value)
     text = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
     return printable(text)
-
-
-def printable(text: str) -> str:
-    """Escape everything that could control the terminal or add a line."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _scalar(value: object) -> str:

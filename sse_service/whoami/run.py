@@ -10,7 +10,8 @@ from sse_service.auth.providers.discovery import FetchRecord, fetch_keys
 from sse_service.doctor.provider import ProviderAnswer
 from sse_service.identity import providers_of, verifier_of
 from sse_service.model.errors import InvalidSettings
-from sse_service.whoami.claimed import is_shared_secret, pasted, printable, read, shown
+from sse_service.model.text import printable
+from sse_service.whoami.claimed import is_shared_secret, pasted, read, shown
 from sse_service.whoami.facts import facts
 from sse_service.whoami.hints import hints, hints_of_provider
 from sse_service.whoami.judgement import Verdict, explained, judge
