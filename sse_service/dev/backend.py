@@ -17,6 +17,7 @@ from sse_service.auth.tokens.signing import TokenSigner
 from sse_service.dev.assets import page_routes
 from sse_service.dev.guard import Refused, guarded, read_json
 from sse_service.dev.jobs import Job
+from sse_service.dev.traffic import TALLY
 from sse_service.dev.uploads import is_upload_id, upload_key
 from sse_service.model.errors import InvalidToken
 
@@ -69,7 +70,6 @@ class Backend:
             Route("/demo/uploads/{id}/{name}", guarded(self.upload), methods=["PUT"]),
             Route("/demo/jobs", guarded(self.jobs), methods=["GET"]),
             Route("/demo/traffic", guarded(self.traffic), methods=["GET"]),
-            Route("/demo/traffic", guarded(self.forget_traffic), methods=["DELETE"]),
         ]
 
     async def login(self, request: Request) -> Response:
@@ -124,14 +124,9 @@ class Backend:
         return JSONResponse({"user": user, "jobs": [job.as_json() for job in self._jobs.of(user)]})
 
     async def traffic(self, request: Request) -> Response:
-        """Return what each way to listen has cost the user's pages."""
-        counts = self._traffic.of(await self._user(request))
+        """Return what each way to listen has cost the page's browser."""
+        counts = self._traffic.of(request.query_params.get(TALLY, ""))
         return JSONResponse({way: each.as_json() for way, each in counts.items()})
-
-    async def forget_traffic(self, request: Request) -> Response:
-        """Begin the user's counts anew."""
-        self._traffic.forget(await self._user(request))
-        return Response(status_code=204)
 
     async def _user(self, request: Request) -> str:
         try:

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
 
-MAX_USERS = 1000
-"""Beyond this number, the user who was counted first is forgotten."""
+MAX_TALLIES = 1000
+"""Beyond this number, the oldest tally is forgotten."""
 
 TALLY = "tally"
-"""The query parameter that names the user for whom a request is counted."""
+"""The query parameter that names the tally of a request. The page chooses a random name for its browser."""
 
 
 class Counts:
-    """What one way has cost one user."""
+    """What one way has cost in one tally. The numbers only grow: the page takes differences."""
 
     __slots__ = ("received", "requests", "sent")
 
@@ -38,31 +38,26 @@ class Counts:
 
 
 class Traffic:
-    """Counts by user and way. A way has the name of the client's transport."""
+    """Counts by tally and way. A way has the name of the client's transport."""
 
     def __init__(self) -> None:
-        self._users: OrderedDict[str, dict[str, Counts]] = OrderedDict()
+        self._tallies: OrderedDict[str, dict[str, Counts]] = OrderedDict()
 
-    def of(self, user: str) -> Mapping[str, Counts]:
-        """Return a user's counts by way."""
-        return self._users.get(user, {})
-
-    def forget(self, user: str) -> None:
-        """Begin a user's counts anew. Open connections are counted from now on."""
-        for counts in self.of(user).values():
-            counts.requests = counts.sent = counts.received = 0
+    def of(self, tally: str) -> Mapping[str, Counts]:
+        """Return the counts of a tally by way."""
+        return self._tallies.get(tally, {})
 
     def counts(self, path: str, query: QueryParams) -> Counts | None:
         """Return the counts of a request; None if it is not to be counted."""
         ways = {"/events": "sse", "/ws": "websocket", "/events/poll": "polling"}
-        user, way = query.get(TALLY), ways.get(path)
-        if not user or way is None:
+        tally, way = query.get(TALLY), ways.get(path)
+        if not tally or way is None:
             return None
         if way == "polling" and query.get("wait", "0") != "0":
             way = "long-polling"
-        if user not in self._users and len(self._users) >= MAX_USERS:
-            self._users.popitem(last=False)
-        return self._users.setdefault(user, {}).setdefault(way, Counts())
+        if tally not in self._tallies and len(self._tallies) >= MAX_TALLIES:
+            self._tallies.popitem(last=False)
+        return self._tallies.setdefault(tally, {}).setdefault(way, Counts())
 
 
 class CountedTransport:

@@ -3,10 +3,13 @@
 import json
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import APIResponse, FilePayload, Locator, Page, Route, expect
@@ -81,7 +84,7 @@ def test_an_upload_is_followed_to_its_end_by_pushed_events_only(demo: Demo, new_
     expect(uploaded).to_have_attribute("data-state", "done")
     expect(uploaded).to_contain_text("4 bytes, SHA-256 ")
     # The table of costs is fetched once a second.
-    others = [re.sub("[0-9a-f]{32}", "ID", line) for line in asked if line != "GET demo/traffic"]
+    others = [re.sub("[0-9a-f]{32}", "ID", line) for line in asked if not line.startswith("GET demo/traffic")]
     assert others == ["PUT demo/uploads/ID/report.txt"]
     seen = page.evaluate("window.seen")
     assert seen == sorted(seen)
@@ -288,11 +291,18 @@ def test_a_file_put_into_the_bucket_without_the_page_is_shown(demo: Demo, new_pa
     expect(row(page, "behind.txt")).to_have_attribute("data-state", "done")
 
 
-WAYS = ("SSE", "WebSocket", "Long polling", "Polling, 1 s")
+WAYS = {"sse": "SSE", "websocket": "WebSocket", "long-polling": "Long polling", "polling": "Polling, 1 s"}
 
 
 def cost(page: Page, way: str, name: str) -> Locator:
     return page.locator(f"#ways tr[data-way={way}] [data-name={name}]")
+
+
+def listen(page: Page, way: str) -> None:
+    """Choose the way by which the page gets its events."""
+    ways = page.get_by_role("group", name="How this page gets its events")
+    ways.get_by_label(WAYS[way], exact=True).check()
+    expect(page.locator("#status")).to_have_text("Live")
 
 
 def test_a_page_changes_the_way_it_listens_in_the_middle_of_a_job_and_misses_nothing(
@@ -300,28 +310,101 @@ def test_a_page_changes_the_way_it_listens_in_the_middle_of_a_job_and_misses_not
 ) -> None:
     page = sign_in(new_page(), demo, "changing")
     job = choose(page, "report.pdf.slow")
-    for way in (*WAYS[1:], WAYS[0]):
+    for way in (*WAYS, "sse"):
         expect(job).to_have_attribute("data-state", "processing")
-        page.get_by_label(way, exact=True).check(force=True)
-        expect(page.locator("#status")).to_have_text("Live")
+        listen(page, way)
     expect(job).to_have_attribute("data-state", "done")
     # Waiting, started, four steps, and done: each once.
     expect(page.locator("#event-count")).to_have_text("7")
-    for way in ("sse", "websocket", "long-polling", "polling"):
+    # The table is drawn after each answer.
+    for _ in range(2):
+        with page.expect_response("**/demo/traffic?*"):
+            pass
+    assert sum(int(cost(page, way, "events").inner_text()) for way in WAYS) == 7
+    for way in WAYS:
         expect(cost(page, way, "requests")).not_to_have_text("0")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_upload_is_followed_and_its_cost_is_shown_over(way: str, demo: Demo, new_page: NewPage) -> None:
+    page = sign_in(new_page(), demo, f"over-{way}")
+    listen(page, way)
+    expect(choose(page, "report.pdf")).to_have_attribute("data-state", "done")
+    expect(cost(page, way, "events")).to_have_text("7")
+    for name in ("requests", "time", "sent", "received", "each"):
+        expect(cost(page, way, name)).to_have_text(re.compile("[1-9]"))
+    others = [each for each in WAYS if each not in (way, "sse")]
+    for other in others:
+        expect(cost(page, other, "requests")).to_have_text("0")
 
 
 def test_a_page_compares_all_ways_with_the_same_upload(demo: Demo, new_page: NewPage) -> None:
     page = sign_in(new_page(), demo, "comparing")
     page.get_by_label("Compare all four at once").check()
-    for way in ("sse", "websocket", "long-polling", "polling"):
+    for way in WAYS:
         expect(cost(page, way, "requests")).not_to_have_text("0")
     job = choose(page, "report.pdf")
     expect(job).to_have_attribute("data-state", "done")
-    for way in ("sse", "websocket", "long-polling", "polling"):
+    for way in WAYS:
         expect(cost(page, way, "events")).to_have_text("7")
         expect(cost(page, way, "each")).to_contain_text("B")
+        expect(cost(page, way, "behind")).to_contain_text("ms")
     # The page itself shows what its own way has brought, once.
     expect(page.locator("#event-count")).to_have_text("7")
+    # The way that feeds the page becomes another. No way counts an event twice.
+    listen(page, "polling")
+    expect(choose(page, "second.pdf")).to_have_attribute("data-state", "done")
+    for way in WAYS:
+        expect(cost(page, way, "events")).to_have_text("14")
+    expect(page.locator("#event-count")).to_have_text("14")
     page.get_by_role("button", name="Reset").click()
-    expect(cost(page, "sse", "events")).to_have_text("0")
+    for way in WAYS:
+        expect(cost(page, way, "events")).to_have_text("0")
+
+
+def test_a_reload_begins_all_costs_anew_so_that_no_byte_is_counted_without_its_event(
+    demo: Demo, new_page: NewPage
+) -> None:
+    page = sign_in(new_page(), demo, "reloading")
+    listen(page, "long-polling")
+    expect(choose(page, "report.pdf")).to_have_attribute("data-state", "done")
+    expect(cost(page, "long-polling", "events")).to_have_text("7")
+    expect(cost(page, "long-polling", "requests")).not_to_have_text("0")
+    page.reload()
+    expect(cost(page, "sse", "requests")).to_have_text("1")
+    expect(cost(page, "long-polling", "requests")).to_have_text("0")
+    expect(cost(page, "long-polling", "events")).to_have_text("0")
+
+
+@pytest.mark.parametrize(
+    ("way", "path"),
+    [
+        ("sse", "/events?types=none"),
+        ("websocket", "/ws?types=none"),
+        ("long-polling", "/events/poll?wait=1"),
+        ("polling", "/events/poll?wait=0"),
+    ],
+)
+def test_the_counted_bytes_are_those_that_a_socket_has_sent_and_received_over(way: str, path: str, demo: Demo) -> None:
+    address = urlsplit(demo.url)
+    authorization = next(word for word in shlex.split(demo.line("curl ")) if word.startswith("Authorization:"))
+    # The same answer twice over one connection where it is kept.
+    requests = 2 if "polling" in way else 1
+    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    lines = [f"GET {path}&tally=wire HTTP/1.1", f"Host: {address.netloc}", authorization]
+    head = "\r\n".join(lines) + "\r\n"
+    if way == "websocket":
+        head += upgrade + "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    request = (head + "\r\n").encode()
+    received = b""
+    with socket.create_connection((address.hostname, address.port or 80), timeout=TIMEOUT_MS / 1000) as connection:
+        for answers in range(1, requests + 1):
+            connection.sendall(request)
+            sign = b'"cursor"' if "polling" in way else b"stream.ready"
+            while received.count(sign) < answers:
+                received += connection.recv(65536)
+        with urlopen(f"{demo.url}demo/traffic?tally=wire") as answer:
+            counts = json.load(answer)[way]
+        while len(received) < counts["received"]:
+            received += connection.recv(65536)
+    assert counts == {"requests": requests, "sent": len(request) * requests, "received": len(received)}

@@ -16,6 +16,10 @@ let user = null;
 let push = null;
 let received = 0;
 
+function randomId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 // Requests
 
 function post(path, body = {}) {
@@ -89,7 +93,7 @@ function paint(row, { state, progress, message }) {
 
 async function upload(file) {
   // The page chooses the id, because the first event may come before the upload's response.
-  const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const id = randomId();
   const job = { job: id, name: file.name, state: "uploading", progress: null, message: "Uploading to the bucket" };
   show(job);
   const refuse = (message) => {
@@ -135,7 +139,9 @@ function signedIn(name) {
   $("app").hidden = $("account").hidden = false;
   $("user").textContent = name;
   push?.close();
-  push = new Ways(user, { types: [...TYPES, ...OTHER_TYPES], session, load, apply, status, userChanged });
+  // All windows of a browser use one tally, because they share their connections.
+  localStorage.tally ??= randomId();
+  push = new Ways(localStorage.tally, { types: [...TYPES, ...OTHER_TYPES], session, load, apply, status, userChanged });
 }
 
 function signedOut() {

@@ -1,104 +1,155 @@
 // The ways to listen, and what each has cost: the switch, and the table that compares them.
 import { PushClient } from "/client.js";
 
-export const WAYS = { sse: "SSE", websocket: "WebSocket", "long-polling": "Long polling", polling: "Polling, every second" };
-const BYTES = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+const WAYS = ["sse", "websocket", "long-polling", "polling"];
+const NUMBER = new Intl.NumberFormat("en", { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
+const EVENTS = 200; // remembered, to compare the ways
 
 export class Ways {
+  #tally; // names the server's counts of this browser
   #options; // of PushClient, for the user's page
-  #user;
-  #way = "sse";
-  #push = null; // feeds the page
-  #others = []; // measured beside it
-  #ids = {}; // way -> the last id that a client of it has seen
-  #events = {}; // way -> number of events
-  #behind = {}; // way -> milliseconds behind the fastest, of each event
-  #first = new Map(); // event -> when the fastest way brought it
+  #way; // feeds the page
+  #clients = new Map(); // way -> client; all but that of #way are only measured
+  #costs; // way -> what it has cost since the last reset
+  #counts = null; // the server's counts, as last seen
+  #used = new Set(); // the ways that were used since then
+  #clock = performance.now(); // until when the ways' time was counted
+  #seen = new Map(); // event's id -> when it came first, and by which ways
+  #asked = Promise.resolve();
   #timer;
+  #closed = false;
 
-  constructor(user, options) {
-    this.#user = user;
+  constructor(tally, options) {
+    this.#tally = tally;
     this.#options = options;
-    const chosen = document.querySelectorAll("#ways input[name=way]");
-    for (const input of chosen) input.onchange = () => this.#switch(input.value);
-    document.querySelector("#ways-all").onchange = (event) => this.#compare(event.target.checked);
+    const ways = [...document.querySelectorAll("#ways input[name=way]")];
+    const all = document.querySelector("#ways-all");
+    for (const input of ways) input.onchange = () => this.#choose(input.value, all.checked);
+    all.onchange = () => this.#choose(this.#way, all.checked);
     document.querySelector("#ways-reset").onclick = () => this.#reset();
-    this.#way = [...chosen].find((input) => input.checked).value;
-    this.#push = this.#connect(this.#way, options);
-    this.#compare(document.querySelector("#ways-all").checked);
-    this.#timer = setInterval(() => this.#show().catch(console.error), 1000);
-    this.#draw({});
+    this.#way = ways.find((input) => input.checked).value;
+    this.#clear();
+    // What the server has counted for an earlier page is not this page's cost.
+    this.#measure().then(() => this.#closed || (this.#choose(this.#way, all.checked), this.#tick()));
   }
   close() {
-    clearInterval(this.#timer);
-    for (const push of [this.#push, ...this.#others]) push.close();
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    for (const client of this.#clients.values()) client.close();
   }
   reconnect() {
-    for (const push of [this.#push, ...this.#others]) push.reconnect();
+    for (const client of this.#clients.values()) client.reconnect();
   }
 
-  // The client, of whatever transport, goes on from the id that the last one has seen.
-  #connect(transport, options) {
-    const url = `/events?tally=${encodeURIComponent(this.#user)}`;
-    const apply = (event) => (this.#count(transport, event), options.apply?.(event));
-    return new PushClient(url, { lastEventId: this.#ids[transport], ...options, apply, transport, interval: 1000 });
-  }
-  #switch(way) {
-    const { lastEventId } = this.#push;
-    this.#compare(false);
-    this.#push.close();
+  // Connections
+
+  #choose(way, all) {
+    if (this.#closed) return;
+    this.#countTime();
+    const wanted = all ? WAYS : [way];
+    const feed = this.#clients.get(this.#way);
+    const changed = way === this.#way ? [] : [way, this.#way];
+    const ended = new Map([...this.#clients].filter(([each]) => !wanted.includes(each) || changed.includes(each)));
+    for (const [each, client] of ended) client.close(), this.#clients.delete(each);
     this.#way = way;
-    this.#push = this.#connect(way, { ...this.#options, lastEventId });
-    this.#compare(document.querySelector("#ways-all").checked);
-  }
-  #compare(all) {
-    for (const push of this.#others) push.close();
-    const others = all ? Object.keys(WAYS).filter((way) => way !== this.#way) : [];
-    const { types, session } = this.#options;
-    this.#others = others.map((way) => this.#connect(way, { types, session, share: false }));
+    for (const each of wanted) {
+      if (this.#clients.has(each)) continue;
+      // The page goes on where it is. So does a way that is only measured, or where itself was.
+      this.#connect(each, (each === way ? feed : (ended.get(each) ?? feed))?.lastEventId);
+    }
     document.querySelector("#ways").dataset.all = all;
   }
-  #count(way, { lastEventId }) {
-    this.#ids[way] = lastEventId;
-    this.#events[way] = (this.#events[way] ?? 0) + 1;
-    if (!this.#others.length) return;
-    const first = this.#first.get(lastEventId) ?? performance.now();
-    this.#first.set(lastEventId, first);
-    this.#behind[way] = [...(this.#behind[way] ?? []).slice(-200), performance.now() - first];
-    if (this.#first.size > 200) this.#first.delete(this.#first.keys().next().value);
-  }
-  async #reset() {
-    this.#events = {};
-    this.#behind = {};
-    await fetch("/demo/traffic", { method: "DELETE" });
-    await this.#show();
+  #connect(way, lastEventId) {
+    const { types, session, ...hooks } = this.#options;
+    const { apply, ...others } = way === this.#way ? hooks : {};
+    this.#clients.set(
+      way,
+      new PushClient(`/events?tally=${this.#tally}`, {
+        ...{ types, session, ...others, transport: way, interval: 1000, lastEventId },
+        apply: (event) => (this.#countEvent(way, event.lastEventId), apply?.(event)),
+      }),
+    );
+    this.#used.add(way);
   }
 
-  async #show() {
-    if (document.hidden || !document.querySelector("#ways").open) return;
-    const answer = await fetch("/demo/traffic");
-    if (answer.ok) this.#draw(await answer.json());
+  // Costs
+
+  #clear() {
+    this.#costs = Object.fromEntries(
+      WAYS.map((way) => [way, { time: 0, requests: 0, sent: 0, received: 0, events: 0, behind: [] }]),
+    );
+    this.#draw();
   }
-  #draw(traffic) {
-    const bytes = (way) => (traffic[way] ? traffic[way].sent + traffic[way].received : 0);
-    const each = (way) => (this.#events[way] ? bytes(way) / this.#events[way] : 0);
-    const most = Math.max(...Object.keys(WAYS).map(each), 1);
-    for (const way of Object.keys(WAYS)) {
+  #reset() {
+    this.#measure().then(() => this.#clear());
+  }
+  async #tick() {
+    this.#countTime();
+    if (!document.hidden && document.querySelector("#ways").open) await this.#measure();
+    this.#draw();
+    if (!this.#closed) this.#timer = setTimeout(() => this.#tick(), 1000);
+  }
+  #countTime() {
+    const now = performance.now();
+    for (const way of this.#clients.keys()) this.#costs[way].time += now - this.#clock;
+    this.#clock = now;
+  }
+  #countEvent(way, id) {
+    const now = performance.now();
+    const { first, ways } = this.#seen.get(id) ?? { first: now, ways: new Set() };
+    if (ways.has(way)) return; // a way that continues where the page is may bring an event again
+    this.#seen.set(id, { first, ways: ways.add(way) });
+    if (this.#seen.size > EVENTS) this.#seen.delete(this.#seen.keys().next().value);
+    const cost = this.#costs[way];
+    cost.events += 1;
+    if (this.#clients.size > 1) cost.behind = [...cost.behind, now - first].slice(-EVENTS);
+  }
+  // One after another, or an older answer would follow a newer one.
+  #measure() {
+    return (this.#asked = this.#asked.then(() => this.#ask()).catch(console.error));
+  }
+  async #ask() {
+    const used = this.#used;
+    this.#used = new Set(this.#clients.keys());
+    const answer = await fetch(`/demo/traffic?tally=${this.#tally}`);
+    if (!answer.ok) return used.forEach((way) => this.#used.add(way));
+    const counts = await answer.json();
+    for (const way of this.#counts ? used : [])
+      for (const [name, count] of Object.entries(counts[way] ?? {})) {
+        const before = this.#counts[way]?.[name] ?? 0;
+        this.#costs[way][name] += count < before ? count : count - before; // lower: the server was restarted
+      }
+    this.#counts = counts;
+  }
+
+  #draw() {
+    const bytes = ({ sent, received }) => sent + received;
+    const each = (cost) => (cost.events ? bytes(cost) / cost.events : 0);
+    const most = Math.max(...Object.values(this.#costs).map(each), 1);
+    for (const [way, cost] of Object.entries(this.#costs)) {
       const row = document.querySelector(`#ways tr[data-way="${way}"]`);
       const write = (name, text) => (row.querySelector(`[data-name=${name}]`).textContent = text);
-      row.classList.toggle("used", bytes(way) > 0);
-      write("requests", traffic[way]?.requests ?? 0);
-      write("bytes", size(bytes(way)));
-      write("events", this.#events[way] ?? 0);
-      write("each", each(way) ? size(each(way)) : "–");
-      write("behind", this.#behind[way] ? `${Math.round(median(this.#behind[way]))} ms` : "–");
-      row.querySelector("progress").value = each(way) / most;
+      row.classList.toggle("used", bytes(cost) > 0);
+      write("time", minutes(cost.time));
+      write("requests", cost.requests);
+      write("sent", size(cost.sent));
+      write("received", size(cost.received));
+      write("events", cost.events);
+      write("each", cost.events ? size(each(cost)) : "–");
+      write("behind", cost.behind.length ? `${Math.round(median(cost.behind))} ms` : "–");
+      row.querySelector("progress").value = each(cost) / most;
     }
   }
 }
 
+function minutes(milliseconds) {
+  const seconds = Math.floor(milliseconds / 1000);
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
 function size(bytes) {
-  return bytes < 1000 ? `${Math.round(bytes)} B` : bytes < 1e6 ? `${BYTES.format(bytes / 1000)} kB` : `${BYTES.format(bytes / 1e6)} MB`;
+  if (bytes < 1000) return `${Math.round(bytes)} B`;
+  return bytes < 1e6 ? `${NUMBER.format(bytes / 1000)} kB` : `${NUMBER.format(bytes / 1e6)} MB`;
 }
 
 function median(numbers) {
