@@ -378,7 +378,9 @@ function poll({ url, user }, on, wait, pause) {
   const ask = async () => {
     for (let first = true; !abort.signal.aborted; first = false) {
       const asked = Date.now();
-      const answer = await fetch(url("/poll", { wait }), { credentials: "include", signal: abort.signal });
+      // The first answer makes it live.
+      const address = url("/poll", { wait: first ? 0 : wait });
+      const answer = await fetch(address, { credentials: "include", signal: abort.signal });
       if (!answer.ok) {
         const retry = answer.headers.get("Retry-After") * 1000 || undefined;
         return on.end([401, 403].includes(answer.status) ? { ask: true } : { retry });
@@ -389,7 +391,7 @@ function poll({ url, user }, on, wait, pause) {
       if (gap) tell("stream.gap", { reason: gap });
       for (const { type, data, id } of events) on.take({ type: type ?? "message", data, id });
       tell("stream.cursor", {}, cursor);
-      // A task that ends answers at once: do not ask in a circle.
+      // A task that ends answers at once.
       const early = wait && !first && !events.length && Date.now() - asked < 1000;
       const rest = more ? 0 : early ? 1000 : pause;
       // In a hidden tab, even a timer of 0 ms may take a minute.

@@ -158,6 +158,15 @@ def test_a_page_that_changes_how_it_listens_loses_and_doubles_nothing(service: S
     assert tab.noted("load") == [[]]
 
 
+def test_a_page_that_comes_back_by_long_polling_is_live_before_a_poll_could_wait(
+    service: Service, new_tab: NewTab
+) -> None:
+    tab = new_tab().open(transport="long-polling").settled()
+    tab.page.evaluate("push.reconnect()")
+    # A poll that waits in vain is answered after 25 s.
+    tab.page.wait_for_function("push.status === 'live'", timeout=20_000)
+
+
 def test_every_tab_is_told_of_a_loss_and_fetches_its_state(service: Service, site: Site, new_tab: NewTab) -> None:
     with running_forgetful(site) as forgetful:
         tabs = [new_tab().open().settled() for _ in range(2)]
