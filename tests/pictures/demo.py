@@ -24,6 +24,9 @@ SCALE = 1.5
 MAX_HEIGHT = 1200
 """Pixels of the page that the picture shows at most."""
 
+WAITING_MS = 45_000
+"""Milliseconds without an event before the uploads. Pages wait most of the time, and that is what polling pays for."""
+
 FILES = (("holiday-video.mp4", 1_240_000), ("contract.pdf", 182_000), ("team-photo.jpg", 310_000))
 """Names and sizes, in order of uploading. The newest stands at the top of the page."""
 
@@ -48,6 +51,7 @@ def upload(page: Page, url: str, user: str) -> None:
     page.get_by_role("button", name="Sign in").click()
     page.locator("#status", has_text="Live").wait_for()
     page.get_by_label("Compare all four at once").check()
+    page.wait_for_timeout(WAITING_MS)
     for (name, size), least in zip(FILES, (80, 30, 10), strict=True):
         file = FilePayload(name=name, mimeType="application/octet-stream", buffer=bytes(size))
         page.get_by_label("Choose files").set_input_files(file)

@@ -54,7 +54,7 @@ export class Ways {
     this.#way = way;
     for (const each of wanted) {
       if (this.#clients.has(each)) continue;
-      // The page goes on where it is. So does a way that is only measured, or where itself was.
+      // A way that is only measured goes on where it was. All others start where the page is.
       this.#connect(each, (each === way ? feed : (ended.get(each) ?? feed))?.lastEventId);
     }
     document.querySelector("#ways").dataset.all = all;
