@@ -70,7 +70,8 @@ async def socket(session: aiohttp.ClientSession, request: Request) -> AsyncGener
             params=request.query,
             headers=request.headers,
             protocols=["sse-service.v1"],
-            timeout=aiohttp.ClientWSTimeout(ws_close=5),
+            # Ctrl-C must not wait long for a service that hangs.
+            timeout=aiohttp.ClientWSTimeout(ws_close=1),
             max_msg_size=0,
         ) as connection:
             async for message in connection:
