@@ -84,7 +84,8 @@ async def socket(session: aiohttp.ClientSession, request: Request) -> AsyncGener
 
 async def polls(session: aiohttp.ClientSession, request: Request) -> AsyncGenerator[Block, None]:
     """Yield what polls bring, as a stream would bring it. Raises Lost, Refused and aiohttp's errors."""
-    query = {**request.query, "wait": str(WAIT_SECONDS)}
+    # The first poll does not wait, so that a client that comes back is told at once how it goes on.
+    query = {**request.query, "wait": "0"}
     greeted = False
     while True:
         options = {**_options(request, request.headers), "params": query}
@@ -94,7 +95,7 @@ async def polls(session: aiohttp.ClientSession, request: Request) -> AsyncGenera
         for block in rest if greeted else [ready, *rest]:
             yield block
         greeted = True
-        query["lastEventId"] = rest[-1].id or ""
+        query["lastEventId"], query["wait"] = rest[-1].id or "", str(WAIT_SECONDS)
         query.pop("since", None)
 
 

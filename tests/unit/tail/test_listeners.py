@@ -153,10 +153,10 @@ def test_a_socket_that_brings_anything_else_is_lost(message: str | bytes) -> Non
 
 
 def test_polls_bring_what_a_stream_would_bring_and_go_on_at_their_cursor() -> None:
-    asked: list[str] = []
+    asked: list[tuple[str, str]] = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        asked.append(request.query.get("lastEventId", request.query.get("since", "")))
+        asked.append((request.query.get("lastEventId", request.query.get("since", "")), request.query["wait"]))
         number = len(asked)
         events = [{"id": f"e.{number}.a", "type": [None, "done"][number - 1], "data": str(number)}]
         rest = {"cursor": f"e.{number}.0", "gap": "epoch" if number == 1 else None, "resumed": False, "user": "42"}
@@ -178,7 +178,8 @@ def test_polls_bring_what_a_stream_would_bring_and_go_on_at_their_cursor() -> No
         Block("done", "2", "e.2.a"),
         Block("stream.cursor", "{}", "e.2.0"),
     ]
-    assert asked == ["all", "e.1.0"]
+    # The first does not wait, so that a client that comes back is told at once how it goes on.
+    assert asked == [("all", "0"), ("e.1.0", "25")]
 
 
 @every_protocol
