@@ -8,11 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
-from sse_service.model.reasons import CloseReason, RefusalReason
-from sse_service.protocols.refusal import refusal, retry_ms
+from sse_service.protocols.refusal import refusal, refusal_event
 from sse_service.protocols.sse.encoding import service_event_block
 from sse_service.protocols.sse.response import HEADERS, EventStream
-from sse_service.streams.service_events import close
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -57,9 +55,5 @@ def _overloaded(request: Request, error: Overloaded) -> Response:
     """
     if "text/event-stream" not in request.headers.get("accept", "").lower():
         return refusal(error)
-    why = CloseReason.DRAIN if error.reason is RefusalReason.DRAIN else CloseReason.LIMIT
-    return Response(
-        service_event_block(close(why, reconnect=True, retry_ms=retry_ms(error.reason))),
-        headers=HEADERS,
-        media_type="text/event-stream",
-    )
+    event, _ = refusal_event(error.reason)
+    return Response(service_event_block(event), headers=HEADERS, media_type="text/event-stream")

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from sse_service.http.problems import UNVERIFIED
 from sse_service.http.uvicorn.transport import take_transport
 from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
-from sse_service.model.reasons import CloseReason, RefusalReason
-from sse_service.protocols.refusal import refusal, retry_ms
+from sse_service.model.reasons import CloseReason
+from sse_service.protocols.refusal import refusal, refusal_event
 from sse_service.protocols.websocket.connection import MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES, Connection
 from sse_service.protocols.websocket.encoding import PING, encode_service_event
 from sse_service.protocols.websocket.handshake import answer_to
@@ -123,8 +123,7 @@ class WebSocketEndpoint:
 def _close_refused(transport: StreamTransport, connection: Connection, error: Exception) -> None:
     match error:
         case Overloaded(reason=refused):
-            reason = CloseReason.DRAIN if refused is RefusalReason.DRAIN else CloseReason.LIMIT
-            event = service_events.close(reason, reconnect=True, retry_ms=retry_ms(refused))
+            event, reason = refusal_event(refused)
             transport.write(encode_service_event(event))
             connection.close(CLOSE_CODES[reason], reason)
         case Forbidden():
