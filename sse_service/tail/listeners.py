@@ -55,7 +55,7 @@ async def stream(session: aiohttp.ClientSession, request: Request) -> AsyncGener
     """Yield what an event stream brings. Raises Lost, Refused and aiohttp's errors."""
     headers = {**request.headers, "Accept": "text/event-stream"}
     async with session.get(f"{request.url}/events", **_options(request, headers)) as answer:
-        await _check(answer, "text/event-stream")
+        await check(answer, "text/event-stream")
         parser = StreamParser()
         async for data in answer.content.iter_any():
             for block in parser.feed(data):
@@ -90,8 +90,8 @@ async def polls(session: aiohttp.ClientSession, request: Request) -> AsyncGenera
     while True:
         options = {**_options(request, request.headers), "params": query}
         async with session.get(f"{request.url}/events/poll", **options) as answer:
-            await _check(answer, "application/json")
-            ready, *rest = _blocks_of(await answer.read())
+            await check(answer, "application/json")
+            ready, *rest = blocks_of(await answer.read())
         for block in rest if greeted else [ready, *rest]:
             yield block
         greeted = True
@@ -117,7 +117,7 @@ def _options(request: Request, headers: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _blocks_of(page: bytes) -> list[Block]:
+def blocks_of(page: bytes) -> list[Block]:
     """Return what a stream would bring in place of a poll's answer: first ``stream.ready``, last ``stream.cursor``."""
     try:
         found = json.loads(page)
@@ -150,10 +150,10 @@ async def _ask_why(session: aiohttp.ClientSession, request: Request) -> None:
     }
     async with session.get(f"{request.url}/ws", **_options(request, handshake)) as answer:
         if answer.status != 101:
-            await _check(answer)
+            await check(answer)
 
 
-async def _check(answer: aiohttp.ClientResponse, content_type: str = "") -> None:
+async def check(answer: aiohttp.ClientResponse, content_type: str = "") -> None:
     """Raise Lost or Refused if the answer is not a success of this type."""
     if answer.status == 200:
         if answer.content_type != content_type:

@@ -4,43 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import aiohttp
 
 from sse_service.tail.blocks import Block, Lost, Refused
-from sse_service.tail.listeners import LISTENERS, Request
+from sse_service.tail.listeners import LISTENERS, Request, blocks_of, check
 from tests.integration.chain import Chain
 from tests.integration.process import DEADLINE
 
 POLL_SECONDS = 0.05
 
 
-async def short_polls(session: aiohttp.ClientSession, request: Request) -> AsyncIterator[Block]:
+async def short_polls(session: aiohttp.ClientSession, request: Request) -> AsyncGenerator[Block, None]:
     """Polls that do not wait, one after the other. Yields what each brings, as a stream would."""
     query, greeted = dict(request.query), False
     while True:
         async with session.get(f"{request.url}/events/poll", params=query, headers=request.headers) as answer:
-            if answer.status != 200:
-                error = Refused if answer.status < 500 else Lost
-                raise error(f"{answer.status}: {(await answer.json())['detail']}")
-            page: dict[str, Any] = await answer.json()
-        if not greeted:
-            yield Block("stream.ready", json.dumps({"resumed": page["resumed"], "user": page["user"]}))
-            greeted = True
-        if page["gap"]:
-            yield Block("stream.gap", json.dumps({"reason": page["gap"]}))
-        for event in page["events"]:
-            yield Block(event["type"] or "message", event["data"], event["id"])
-        yield Block("stream.cursor", "{}", page["cursor"])
-        query["lastEventId"] = page["cursor"]
+            await check(answer, "application/json")
+            ready, *rest = blocks_of(await answer.read())
+        for block in rest if greeted else [ready, *rest]:
+            yield block
+        greeted = True
+        query["lastEventId"] = rest[-1].id or ""
         await asyncio.sleep(POLL_SECONDS)
 
 
-PROTOCOLS: dict[str, Callable[[aiohttp.ClientSession, Request], AsyncIterator[Block]]] = {
+PROTOCOLS: dict[str, Callable[[aiohttp.ClientSession, Request], AsyncGenerator[Block, None]]] = {
     "sse": LISTENERS["sse"],
     "websocket": LISTENERS["websocket"],
     "long polling": LISTENERS["polling"],
@@ -53,7 +45,7 @@ PROTOCOLS: dict[str, Callable[[aiohttp.ClientSession, Request], AsyncIterator[Bl
 class Listening:
     """What one client has got so far."""
 
-    blocks: AsyncIterator[Block]
+    blocks: AsyncGenerator[Block, None]
     events: list[Block] = field(default_factory=list)
     """All that are not the service's own."""
     services: list[Block] = field(default_factory=list)
@@ -97,6 +89,6 @@ async def listening(
     token = token or chain.signer.sign(user, ttl_seconds=ttl_seconds)
     async with (
         aiohttp.ClientSession() as session,
-        aclosing(PROTOCOLS[protocol](session, Request(chain.url, token, query))) as blocks,  # type: ignore[type-var]
+        aclosing(PROTOCOLS[protocol](session, Request(chain.url, token, query))) as blocks,
     ):
         yield Listening(blocks)

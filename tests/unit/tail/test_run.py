@@ -27,7 +27,7 @@ class Service:
         self.requests: list[Request] = []
         self.pauses: list[float] = []
         self.notes: list[str] = []
-        monkeypatch.setitem(LISTENERS, "sse", self._listen)  # type: ignore[arg-type]
+        monkeypatch.setitem(LISTENERS, "sse", self._listen)  # type: ignore[arg-type]  # a listener of the test
         monkeypatch.setattr(running.asyncio, "sleep", self._pause)
 
     async def _listen(self, _: aiohttp.ClientSession, request: Request) -> AsyncGenerator[Block, None]:
