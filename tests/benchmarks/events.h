@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -100,6 +102,36 @@ static int connected(int to)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;
+}
+
+/* Each program has its own commands, a line each on stdin. */
+static void command(char *text);
+
+static void commands(void)
+{
+    static char text[512];
+    static size_t length;
+    ssize_t n = read(0, text + length, sizeof text - 1 - length);
+    char *end;
+    if (n <= 0)
+        exit(0);
+    length += (size_t)n;
+    text[length] = 0;
+    while ((end = strchr(text, '\n'))) {
+        *end = 0;
+        command(text);
+        length -= (size_t)(end + 1 - text);
+        memmove(text, end + 1, length + 1);
+    }
+}
+
+/* Each connection is a file. */
+static void raise_limit(void)
+{
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
 }
 
 #endif

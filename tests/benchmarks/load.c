@@ -32,7 +32,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -507,24 +506,6 @@ static void command(char *text)
     fflush(stdout);
 }
 
-static void commands(void)
-{
-    static char text[512];
-    static size_t length;
-    ssize_t n = read(0, text + length, sizeof text - 1 - length);
-    char *end;
-    if (n <= 0)
-        exit(0);
-    length += (size_t)n;
-    text[length] = 0;
-    while ((end = strchr(text, '\n'))) {
-        *end = 0;
-        command(text);
-        length -= (size_t)(end + 1 - text);
-        memmove(text, end + 1, length + 1);
-    }
-}
-
 static void read_requests(const char *file)
 {
     char *text = NULL, *space;
@@ -549,14 +530,11 @@ static void read_requests(const char *file)
 
 int main(int argc, char **argv)
 {
-    struct rlimit files;
     if (argc != 3) {
         fputs("usage: load PORT REQUESTS\n", stderr);
         return 2;
     }
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
+    raise_limit();
     port = atoi(argv[1]);
     read_requests(argv[2]);
     epoll = epoll_create1(EPOLL_CLOEXEC);
