@@ -42,7 +42,7 @@ class Tap:
     port = 0
 
     def __init__(self, *, handler: Direct, **_: object) -> None:
-        self.trouble = None
+        self.trouble: str | None = "takes no commands yet"
         self.fast_path = FastPathStatus()
         self._broker = handler.broker
         self._stopping = asyncio.Event()
@@ -57,6 +57,8 @@ class Tap:
     async def run(self) -> None:
         """Take commands until stopped."""
         server = await asyncio.get_running_loop().create_server(lambda: Control(self), "127.0.0.1", self.port)
+        # The service says that it is ready only now: a command that came earlier would be refused.
+        self.trouble = None
         await self._stopping.wait()
         server.close()
 
