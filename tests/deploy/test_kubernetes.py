@@ -136,6 +136,17 @@ def test_the_load_balancer_waits_for_a_pod_to_end() -> None:
     assert int(group["deregistration_delay.timeout_seconds"]) >= POD["terminationGracePeriodSeconds"]
 
 
+def test_a_pod_that_is_deleted_while_it_starts_ends_at_once() -> None:
+    # The kernel ignores SIGTERM to process 1 until it has a handler. On ECS there is an init process for that.
+    assert POD["shareProcessNamespace"] is VALKEY.container["LinuxParameters"]["InitProcessEnabled"] is True
+
+
+def test_a_node_that_is_drained_takes_one_pod_at_a_time_and_waits_for_none_that_never_started() -> None:
+    budget = MANIFESTS["PodDisruptionBudget"]["spec"]
+    assert budget["maxUnavailable"] == 1 < MANIFESTS["HorizontalPodAutoscaler"]["spec"]["minReplicas"]
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
 # ---- Ports and probes
 
 
