@@ -73,21 +73,23 @@ class Collector:
         finally:
             self._answering.set()
 
-    def take(self, path: str, body: bytes) -> bytes:
+    def take(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """Take one request, and return the answer's status and body."""
         with self._news:
             self.requests += 1
             self._news.notify_all()
         self._answering.wait(DEADLINE)
         with self._news:
-            if self.status != 200:
-                return b""
             self._news.notify_all()
+            if self.status != 200:
+                return self.status, b""
             if path == "/v1/traces":
                 self.spans += _spans(ExportTraceServiceRequest.FromString(body))
-                return ExportTraceServiceResponse().SerializeToString()
-            assert path == "/v1/metrics"
-            self.metrics |= _metrics(ExportMetricsServiceRequest.FromString(body))
-            return ExportMetricsServiceResponse().SerializeToString()
+                return 200, ExportTraceServiceResponse().SerializeToString()
+            if path == "/v1/metrics":
+                self.metrics |= _metrics(ExportMetricsServiceRequest.FromString(body))
+                return 200, ExportMetricsServiceResponse().SerializeToString()
+            return 404, b""
 
     def wait_for(self, found: Callable[[Collector], Any], what: str = "") -> Any:
         """Wait until the condition holds, and return its result."""
@@ -121,8 +123,8 @@ def collector(port: int = 0) -> Iterator[tuple[Collector, str]]:
             sent = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 sent = gzip.decompress(sent)
-            body = made.take(self.path, sent)
-            self.send_response(made.status)
+            status, body = made.take(self.path, sent)
+            self.send_response(status)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -25,30 +26,32 @@ class Collector:
     """Sends to the collector that the ``OTEL_EXPORTER_OTLP_…`` variables name. Its methods block: use threads."""
 
     def __init__(self) -> None:
-        self._last = _LastAnswer()
-        self._away = False
+        self._answers = {"spans": _LastAnswer(), "metrics": _LastAnswer()}
+        self._lock = Lock()
+        # What the collector does not take now: spans, metrics, or both.
+        self._refused: set[str] = set()
         self._closed = False
-        self._spans = OTLPSpanExporter(session=self._session())
-        self._metrics = OTLPMetricExporter(session=self._session())
+        self._spans = OTLPSpanExporter(session=self._session("spans"))
+        self._metrics = OTLPMetricExporter(session=self._session("metrics"))
         # The SDK logs each attempt, and each batch that is dropped.
         for name in ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
-    def _session(self) -> requests.Session:
+    def _session(self, kind: str) -> requests.Session:
         session = requests.Session()
-        session.mount("http://", self._last)
-        session.mount("https://", self._last)
+        session.mount("http://", self._answers[kind])
+        session.mount("https://", self._answers[kind])
         return session
 
     def send_spans(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send spans."""
         result = self._spans.export(spans)
-        self._note(result is SpanExportResult.SUCCESS)
+        self._note("spans", taken=result is SpanExportResult.SUCCESS)
         return result
 
     def send_metrics(self, data: MetricsData) -> None:
         """Send metrics."""
-        self._note(self._metrics.export(data) is MetricExportResult.SUCCESS)
+        self._note("metrics", taken=self._metrics.export(data) is MetricExportResult.SUCCESS)
 
     def close(self) -> None:
         """Give up what is being sent, and log no more: the process ends."""
@@ -56,17 +59,22 @@ class Collector:
         self._spans.shutdown()  # type: ignore[no-untyped-call]  # the SDK's has no types
         self._metrics.shutdown()
 
-    def _note(self, succeeded: bool) -> None:
-        if self._closed or succeeded is not self._away:
+    def _note(self, kind: str, *, taken: bool) -> None:
+        """Log the begin and the end of an outage: one line each, although spans and metrics are sent side by side."""
+        with self._lock:
+            before = bool(self._refused)
+            (self._refused.discard if taken else self._refused.add)(kind)
+            after = bool(self._refused)
+        if self._closed or before is after:
             return
-        self._away = not succeeded
-        if succeeded:
+        if taken:
             _log.info("the OpenTelemetry collector takes spans and metrics again")
         else:
             _log.warning(
-                "the OpenTelemetry collector does not take spans and metrics (%s), and they are dropped until it does; "
-                "look at OTEL_EXPORTER_OTLP_ENDPOINT. This is logged once",
-                self._last.answer,
+                "the OpenTelemetry collector does not take %s (%s): what it does not take is dropped; look at "
+                "OTEL_EXPORTER_OTLP_ENDPOINT. This is logged once for each outage",
+                kind,
+                self._answers[kind].answer,
             )
 
 
