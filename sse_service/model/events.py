@@ -37,7 +37,10 @@ class Event:
     time: str | None = None
     """When the event was published (RFC 3339)."""
     trace: str | None = field(default=None, compare=False)
-    """The span that published the event, as a W3C ``traceparent``, if its trace is sampled. Clients never see it."""
+    """The span that published the event, as a W3C ``traceparent``, if its trace is sampled.
+
+    A broker keeps it with the event. Clients never see it.
+    """
 
 
 @value

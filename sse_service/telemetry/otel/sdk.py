@@ -92,10 +92,11 @@ class OpenTelemetry:
 
     def _flush(self, pending: queue.Queue[MetricsData | None], last: MetricsData | None, sending: Thread) -> None:
         if last is not None:
-            pending.put(last)
-        pending.put(None)
+            with suppress(queue.Full):
+                pending.put_nowait(last)
         if self._spans is not None:
             self._spans.shutdown()
+        pending.put(None)
         sending.join()
 
 
