@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import queue
 import time
@@ -33,8 +32,13 @@ if TYPE_CHECKING:
 CLOSE_SECONDS = 2.0
 """How long the end of the task waits for the collector to take what is left."""
 
-INTERVAL_MS = 60_000
-"""The SDK's default time between two exports of metrics, ``OTEL_METRIC_EXPORT_INTERVAL``."""
+_DEFAULTS = {
+    "OTEL_METRIC_EXPORT_INTERVAL": 60_000,
+    "OTEL_BSP_SCHEDULE_DELAY": 5_000,
+    "OTEL_BSP_MAX_QUEUE_SIZE": 2_048,
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": 512,
+}
+"""The SDK's own. They are read here, because the SDK fails or falls silent if one of them is wrong."""
 
 _NAME = "sse-service"
 
@@ -45,7 +49,7 @@ class OpenTelemetry:
     def __init__(self, *, metrics: Metrics, queue_url: str, store: str) -> None:
         """Raises InvalidSettings for ``OTEL_…`` variables that ask for what is not supported."""
         _check_environment()
-        self._interval = _interval_seconds()
+        self._numbers = {name: _number(name) for name in _DEFAULTS}
         self._registry = metrics.registry
         self._since = time.time_ns()
         self._scope = InstrumentationScope(_NAME, _version())
@@ -68,10 +72,10 @@ class OpenTelemetry:
         sending = Thread(target=_send_metrics, args=(collector, pending), name="otel-metrics", daemon=True)
         sending.start()
         if self._spans is not None:
-            self._spans.add_span_processor(BatchSpanProcessor(SpansToCollector(collector)))
+            self._spans.add_span_processor(self._processor(collector))
         try:
             while True:
-                await asyncio.sleep(self._interval)
+                await asyncio.sleep(self._numbers["OTEL_METRIC_EXPORT_INTERVAL"] / 1000)
                 if self._sends_metrics:
                     with suppress(queue.Full):
                         pending.put_nowait(self._collect())
@@ -79,6 +83,15 @@ class OpenTelemetry:
             last = self._collect() if self._sends_metrics else None
             await _within(CLOSE_SECONDS, lambda: self._flush(pending, last, sending))
             collector.close()
+
+    def _processor(self, collector: Collector) -> BatchSpanProcessor:
+        size = self._numbers["OTEL_BSP_MAX_QUEUE_SIZE"]
+        return BatchSpanProcessor(
+            SpansToCollector(collector),
+            max_queue_size=size,
+            schedule_delay_millis=self._numbers["OTEL_BSP_SCHEDULE_DELAY"],
+            max_export_batch_size=min(self._numbers["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"], size),
+        )
 
     def _collect(self) -> MetricsData:
         # Here and not in a thread: the metrics may be read in the event loop's thread only.
@@ -149,14 +162,11 @@ def _sends(signal: str) -> bool:
     return _variable(f"OTEL_{signal}_EXPORTER") != "none"
 
 
-def _interval_seconds() -> float:
-    try:
-        milliseconds = float(_variable("OTEL_METRIC_EXPORT_INTERVAL") or INTERVAL_MS)
-    except ValueError:
-        milliseconds = 0
-    if not 0 < milliseconds < math.inf:
-        raise InvalidSettings("OTEL_METRIC_EXPORT_INTERVAL: must be a number of milliseconds above 0")
-    return milliseconds / 1000
+def _number(name: str) -> int:
+    text = _variable(name) or str(_DEFAULTS[name])
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
+        raise InvalidSettings(f"{name}: must be a whole number above 0")
+    return int(text)
 
 
 def _variable(name: str) -> str:
