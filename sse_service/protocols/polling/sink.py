@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from sse_service.http.uvicorn.transport import StreamTransport
     from sse_service.model.cursor import Cursor
+    from sse_service.model.reasons import CloseReason
     from sse_service.streams.frame import Frame
     from sse_service.streams.service_events import ServiceEvent
     from sse_service.streams.sink import Progress
@@ -103,7 +104,7 @@ class PollSink:
         """Ask the kernel how much of the answer the peer has acknowledged."""
         return self._transport.progress()
 
-    def end(self) -> None:
+    def end(self, _: CloseReason) -> None:
         """Wake the request, which then sees that the Subscription is closed."""
         self._transport.wake()
 
