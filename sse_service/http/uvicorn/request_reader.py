@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import struct
 from collections import deque
@@ -69,7 +70,7 @@ class RequestReader(HttpToolsProtocol):
         """
         self.connections.add(self)
         self.transport, self.flow, self.pipeline = transport, LeanFlowControl(transport), NO_PIPELINE
-        self.server = _address(transport.get_extra_info("sockname"))
+        self.server = _own_address(transport.get_extra_info("sockname"))
         self.client = _address(transport.get_extra_info("peername"))
         self.scheme = "https" if is_ssl(transport) else "http"
         if self._limit.admits(len(self.connections)):
@@ -246,6 +247,12 @@ class RequestReader(HttpToolsProtocol):
         self._head_bytes += size
         if self._head_bytes > limits.MAX_HEAD_BYTES:
             raise ValueError("head too long")
+
+
+@functools.lru_cache(maxsize=8)
+def _own_address(name: tuple[Any, ...] | None) -> tuple[str, int] | None:
+    """Return the same tuple for all connections."""
+    return _address(name)
 
 
 def _address(name: tuple[Any, ...] | None) -> tuple[str, int] | None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from starlette.types import ASGIApp
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
     from sse_service.http.uvicorn.protocol import HTTPProtocol
@@ -77,6 +78,7 @@ class StreamTransport:
         if not self.closed:
             self._waiter = self._protocol.loop.create_future()
             await self._waiter
+            self._waiter = None
 
     def wake(self) -> None:
         """Let ``wait`` return."""
@@ -104,10 +106,22 @@ class StreamTransport:
             self._protocol.release_request(self._cycle)
             self._cycle = None
 
-    def release_waiting(self) -> None:
-        """Free what is not needed while a request waits for its answer, which need not end the connection."""
+    def suspend(self, held: Held) -> None:
+        """Do the same for a request that is answered later, after ``resume``. It must return at once.
+
+        The caller must keep ``send`` for the answer, because middleware may have wrapped it.
+        """
+        if self.closed:
+            held.end()
+        elif self._cycle is not None:
+            self._held = held
+            self._protocol.suspend(self._cycle)
+
+    def resume(self, app: ASGIApp) -> None:
+        """Answer a suspended request: ``app`` runs as its task, and ends what ``suspend`` was given."""
+        self._held = None
         if self._cycle is not None:
-            self._protocol.release_waiting(self._cycle)
+            self._protocol.resume(self._cycle, app)
 
     def close_if_draining(self) -> None:
         """Do not keep the connection alive if the task is ending. Must be called before the response starts."""

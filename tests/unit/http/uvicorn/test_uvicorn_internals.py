@@ -44,8 +44,8 @@ PROTOCOL_ATTRIBUTES = {
     *("timeout_keep_alive", "timeout_keep_alive_task", "transport"),
 }
 CYCLE_ATTRIBUTES = {
-    *("chunked_encoding", "disconnected", "keep_alive", "message_event", "more_body", "response_complete"),
-    *("response_started", "scope"),
+    *("body", "chunked_encoding", "disconnected", "keep_alive", "message_event", "more_body", "on_response"),
+    *("response_complete", "response_started", "scope"),
 }
 FLOW_ATTRIBUTES = {
     *("_transport", "drain", "pause_reading", "pause_writing", "read_paused", "resume_reading", "resume_writing"),
