@@ -26,7 +26,7 @@ _TCP_INFO = struct.Struct("=24xI92xQ16xI")  # linux/tcp.h: tcpi_unacked 24, tcpi
 
 
 class Held(Protocol):
-    """What lasts as long as a connection."""
+    """What a connection holds until it is lost."""
 
     def end(self) -> None:
         """Release it. Called once."""
@@ -95,9 +95,9 @@ class StreamTransport:
             held.end()
 
     def hold(self, held: Held) -> None:
-        """Keep a stream until its connection is lost, and end it then. The request that began it can return.
+        """Keep a stream until the connection is lost, and end it then. The request that began it must return.
 
-        Its task, its scope and the rest of what it needed would take 6 kB for as long as the stream lasts.
+        Its task, its scope and the rest of what it needs would take 7 kB for as long as the stream lasts.
         """
         if self.closed:
             held.end()
@@ -107,9 +107,9 @@ class StreamTransport:
             self._cycle = None
 
     def suspend(self, held: Held) -> None:
-        """Do the same for a request that is answered later, after ``resume``. It must return at once.
+        """Keep a stream in the same way, but let its request be answered after ``resume``. The request must return now.
 
-        The caller must keep ``send`` for the answer, because middleware may have wrapped it.
+        The caller keeps ``send`` for the answer, because middleware may have wrapped it.
         """
         if self.closed:
             held.end()
@@ -118,7 +118,7 @@ class StreamTransport:
             self._protocol.suspend(self._cycle)
 
     def resume(self, app: ASGIApp) -> None:
-        """Answer a suspended request: ``app`` runs as its task, and ends what ``suspend`` was given."""
+        """Answer a suspended request: ``app`` runs as its task, and must end what ``suspend`` was given."""
         self._held = None
         if self._cycle is not None:
             self._protocol.resume(self._cycle, app)

@@ -31,7 +31,7 @@ READ_SECONDS = 10.0
 
 
 class PollEndpoint:
-    """An ASGI application, because Starlette's wrapper around a function would stay in memory as long as the poll."""
+    """An ASGI application. It has no Response for Starlette: a poll may wait when the request has returned."""
 
     def __init__(self, *, admission: Admission, streams: StreamRegistry) -> None:
         self._admission = admission
@@ -54,10 +54,7 @@ class PollEndpoint:
             await failure(scope, receive, send)
 
     async def _admit(self, request: Request) -> StreamRequest | Response:
-        """Admit a request, or return the answer that refuses it.
-
-        The Request object lives only in this method, not as long as the poll.
-        """
+        """Admit a request, or return the answer that refuses it."""
         try:
             return await self._admission.admit(request, polls=True)
         except (InvalidToken, Forbidden, ValueError, Overloaded) as error:

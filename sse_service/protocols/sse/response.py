@@ -51,7 +51,7 @@ class EventStream(EventSourceResponse):
         self._heartbeat_event = encode_service_event(service_events.heartbeat(heartbeat_seconds))
 
     async def answer(self, scope: Scope, send: Send, request: StreamRequest) -> None:
-        """Begin the stream. The Subscription ends with its connection, or here if there is no head."""
+        """Begin the stream, and let its connection hold it. The Subscription ends with the connection in any case."""
         transport = take_transport(scope)
         if transport.closed:
             return
@@ -82,10 +82,7 @@ class EventStream(EventSourceResponse):
 
 
 async def _wait_for_greeting(transport: StreamTransport) -> None:
-    """Wait until the sink has something to write after the head, but at most GREETING_SECONDS.
-
-    A function of its own, so that the timer does not stay in memory as long as the stream.
-    """
+    """Wait until the sink has something to write after the head, but at most GREETING_SECONDS."""
     timer = asyncio.get_running_loop().call_later(GREETING_SECONDS, transport.wake)
     await transport.wait()
     timer.cancel()

@@ -57,7 +57,6 @@ class WebSocketEndpoint:
             return
         max_bytes = MAX_FIRST_MESSAGE_BYTES if admitted is None else MAX_MESSAGE_BYTES
         connection = Connection(transport, head, max_bytes=max_bytes)
-        del head
         if admitted is None:
             admitted = await self._identify(connection, scope)
         if isinstance(admitted, Exception):
