@@ -9,7 +9,8 @@ import pytest
 import uvloop
 
 from sse_service.brokers.valkey import pipeline
-from sse_service.brokers.valkey.pipeline import Pipeline, connect
+from sse_service.brokers.valkey.link import connect
+from sse_service.brokers.valkey.pipeline import Pipeline
 from sse_service.model.errors import Unavailable
 from tests.faults.proxy import Proxy
 from tests.integration.valkey import Valkey
@@ -23,8 +24,8 @@ def server() -> Iterator[Valkey]:
 
 def test_the_answer_to_a_cancelled_call_goes_to_no_other_call(server: Valkey) -> None:
     async def test() -> None:
-        async with Proxy(server.port) as proxy, connect(f"redis://127.0.0.1:{proxy.port}/0") as raw:
-            calls = Pipeline(raw)
+        async with Proxy(server.port) as proxy, connect(f"redis://127.0.0.1:{proxy.port}/0") as link:
+            calls = Pipeline(link)
             running = asyncio.create_task(calls.run())
             proxy.delay = 0.05
             echoes = [asyncio.create_task(calls.call("ECHO", str(number))) for number in range(20)]
@@ -45,8 +46,8 @@ def test_a_call_that_times_out_ends_its_connection_and_all_calls_on_it(
     monkeypatch.setattr(pipeline, "CALL_SECONDS", 0.3)
 
     async def test() -> None:
-        async with Proxy(server.port) as proxy, connect(f"redis://127.0.0.1:{proxy.port}/0") as raw:
-            calls = Pipeline(raw)
+        async with Proxy(server.port) as proxy, connect(f"redis://127.0.0.1:{proxy.port}/0") as link:
+            calls = Pipeline(link)
             running = asyncio.create_task(calls.run())
             assert await calls.call("ECHO", "a") == b"a"
             proxy.mode = "black hole"
@@ -62,11 +63,10 @@ def test_a_call_that_times_out_ends_its_connection_and_all_calls_on_it(
 
 def test_a_call_on_a_connection_that_has_just_closed_raises_unavailable(server: Valkey) -> None:
     async def test() -> None:
-        async with connect(f"redis://127.0.0.1:{server.port}/0") as raw:
-            calls = Pipeline(raw)
+        async with connect(f"redis://127.0.0.1:{server.port}/0") as link:
+            calls = Pipeline(link)
             # uvloop, as in production: asyncio's own transport accepts such a write silently.
-            raw._writer.transport.abort()
-            await raw._writer.wait_closed()
+            link._transport.abort()
             with pytest.raises(Unavailable):
                 await calls.call("ECHO", "a")
 

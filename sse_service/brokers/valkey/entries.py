@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
@@ -10,12 +9,13 @@ import orjson
 from sse_service.brokers.base import Entry
 from sse_service.model.cursor import Cursor, digest
 from sse_service.model.events import Event
+from sse_service.model.values import value
 
 if TYPE_CHECKING:
     from sse_service.model.events import Route
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LiveMessage:
     """A pub/sub message of one channel. Its event is still encoded."""
 

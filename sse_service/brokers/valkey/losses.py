@@ -47,6 +47,11 @@ class LossDetector:
             if self._offsets.get(channel, last) is None:
                 self._offsets[channel] = last
 
+    def is_missing(self, channel: str, previous: int) -> bool:
+        """Whether the previous event of a channel has not arrived."""
+        last = self._offsets.get(channel)
+        return last is not None and previous > last
+
     def received(self, channel: str, *, previous: int, offset: int) -> None:
         """Note a message, and report a loss if the previous message of its channel did not arrive."""
         if channel not in self._offsets:

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, cast
-
-import pytest
-from redis.asyncio.connection import AbstractConnection
-
 from sse_service.brokers.base import Entry
 from sse_service.brokers.valkey.entries import encode
 from sse_service.brokers.valkey.listener import ValkeyListener
@@ -16,36 +10,13 @@ from sse_service.model.events import Event, Route
 from sse_service.telemetry.metrics import Metrics
 
 
-class FakeConnection:
-    """A connection that brings prepared messages and then ends."""
-
-    def __init__(self, *messages: tuple[str, bytes]) -> None:
-        self._messages = list(messages)
-
-    def pack_command(self, *words: str) -> list[str]:
-        return list(words)
-
-    async def send_packed_command(self, command: list[str], *, check_health: bool) -> None: ...
-
-    async def read_response(self, **_: bool) -> list[Any]:
-        if not self._messages:
-            raise ConnectionError
-        channel, body = self._messages.pop(0)
-        return [b"message", f"live:{channel}".encode(), body]
-
-
 def delivered_events(*messages: tuple[str, bytes]) -> list[tuple[str, str]]:
     """Return the epoch and id of each event that the listener gets from these messages."""
     live: list[Entry] = []
     metrics = Metrics()
     losses = LossDetector(on_lost=lambda _: None, metrics=metrics)
     listener = ValkeyListener(prefix="live:", listener=live.extend, losses=losses, metrics=metrics)
-
-    async def test() -> None:
-        with pytest.raises(ExceptionGroup):
-            await listener.run(cast(AbstractConnection, FakeConnection(*messages)), confirmed=asyncio.Event())
-
-    asyncio.run(test())
+    listener.receive([[b"message", f"live:{channel}".encode(), body] for channel, body in messages])
     return [(entry.cursor.epoch, entry.event.id) for entry in live]
 
 
