@@ -9,21 +9,9 @@ import orjson
 from sse_service.brokers.base import Entry
 from sse_service.model.cursor import Cursor, digest
 from sse_service.model.events import Event
-from sse_service.model.values import value
 
 if TYPE_CHECKING:
     from sse_service.model.events import Route
-
-
-@value
-class LiveMessage:
-    """A pub/sub message of one channel. Its event is still encoded."""
-
-    epoch: str
-    offset: int
-    previous: int
-    """Offset of the channel's previous event; 0 if the store knows none."""
-    event: bytes
 
 
 def encode(route: Route) -> bytes:
@@ -42,8 +30,12 @@ def decode(raw: bytes, *, epoch: str, offset: int) -> Entry:
         raise ValueError("not an encoded event") from None
 
 
-def decode_message(raw: bytes) -> LiveMessage:
-    """Decode a message that the publish script sent. Raises ValueError."""
+def decode_message(raw: bytes) -> tuple[str, int, int, bytes]:
+    """Decode a message that the publish script sent. Raises ValueError.
+
+    Returns the epoch, the offset, the offset of the channel's previous event, which is 0 if the store knows none, and
+    the encoded event.
+    """
     head, _, event = raw.partition(b"\n")
     epoch, offset, previous = head.split()
-    return LiveMessage(epoch.decode(), int(offset), int(previous), event)
+    return epoch.decode(), int(offset), int(previous), event

@@ -275,22 +275,22 @@ class ValkeyListener:
                 self.probes.add(int(body))
                 self.probed.set()
                 return
-            message = decode_message(body)
-            seen = message.offset == self._delivered_offset and message.epoch == self._delivered_epoch
-            entry = None if seen else decode(message.event, epoch=message.epoch, offset=message.offset)
+            epoch, offset, previous, event = decode_message(body)
+            seen = offset == self._delivered_offset and epoch == self._delivered_epoch
+            entry = None if seen else decode(event, epoch=epoch, offset=offset)
         except ValueError:
             # Any client of the server can publish, so a malformed message must not end the connection.
             drop_misdirected(channel, self._metrics)
             return
-        if message.epoch != self._losses.epoch:
+        if epoch != self._losses.epoch:
             self._pass_on(entries)
-            self._losses.begin_epoch(message.epoch)
-        elif self._losses.is_missing(channel, message.previous):
+            self._losses.begin_epoch(epoch)
+        elif self._losses.is_missing(channel, previous):
             self._pass_on(entries)
-        self._losses.received(channel, previous=message.previous, offset=message.offset)
+        self._losses.received(channel, previous=previous, offset=offset)
         if entry is None:
             return
-        self._delivered_epoch, self._delivered_offset = message.epoch, message.offset
+        self._delivered_epoch, self._delivered_offset = epoch, offset
         if channel in entry.channels:
             entries.append(entry)
         else:
