@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 LINGER_SECONDS = 10.0
 """How long a channel stays subscribed after its last stream. Most clients reconnect within seconds."""
 
+MAX_LINGERING = 20_000
+"""How many channels without streams stay subscribed. Past it, those unused longest end early.
+
+It is more than a task has streams. With many more, Python's dicts take 5 ms and longer to grow."""
+
 EXPIRE_SECONDS = 1.0
 """How often unused channels and unconfirmed subscriptions are checked."""
 
@@ -243,11 +248,13 @@ class ValkeyListener:
                 await asyncio.sleep(0)
 
     def _lingering(self) -> Iterator[str]:
-        """Return the channels that have been unused for LINGER_SECONDS."""
+        """Return the channels whose time without streams is over."""
         until = time.monotonic() - LINGER_SECONDS
-        for channel, since in self._unused.items():
-            # One that is not confirmed is not due, nor are those after it: CONFIRM_SECONDS end this connection first.
-            if since > until or not self._channels[channel].confirmed.done():
+        excess = len(self._unused) - MAX_LINGERING
+        for number, (channel, since) in enumerate(self._unused.items()):
+            due = since <= until or number < excess
+            # One that is not confirmed waits, and so do those after it. CONFIRM_SECONDS limit this.
+            if not due or not self._channels[channel].confirmed.done():
                 return
             yield channel
 
