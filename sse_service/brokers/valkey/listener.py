@@ -292,9 +292,10 @@ class ValkeyListener:
         if epoch != self._losses.epoch:
             self._pass_on(entries)
             self._losses.begin_epoch(epoch)
-        elif self._losses.is_missing(channel, previous):
+        if not self._losses.received(channel, previous=previous, offset=offset):
             self._pass_on(entries)
-        self._losses.received(channel, previous=previous, offset=offset)
+            self._losses.report_missing()
+            self._losses.received(channel, previous=previous, offset=offset)
         if entry is None:
             return
         self._delivered_epoch, self._delivered_offset = epoch, offset
