@@ -17,7 +17,7 @@ class Progress:
     """How much a peer has acknowledged."""
 
     acknowledged: int
-    """Bytes that the peer's kernel has acknowledged since the connection began."""
+    """Bytes that the peer's kernel has acknowledged since the connection began. It means nothing if none are pending."""
     pending: bool
     """Whether bytes wait to be acknowledged, in this process or in its machine's kernel."""
 

@@ -69,10 +69,10 @@ def spent(*servers: PinnedProcess) -> Iterator[Spent]:
 class Unicast:
     """Sends events round robin to users with one stream each, as fast as the service accepts them."""
 
-    def __init__(self, load: Load, control: int, *servers: PinnedProcess, users: int, count: int) -> None:
+    def __init__(self, load: Load, control: int, *servers: PinnedProcess, users: int, count: int, had: int = 0) -> None:
         """``servers`` are those whose CPU time is measured."""
         self._load, self._control, self._servers, self._users, self._count = load, control, servers, users, count
-        self.had = 0
+        self.had = had
         """Events that each user should have received so far."""
 
     def __call__(self) -> Spent:
@@ -170,16 +170,21 @@ def one_to_each(bench: Bench) -> list[Row]:
 
 CAUGHT_UP = 0.2
 """Seconds for a server that was paused to send the heartbeats that are overdue."""
+IDLE_US = 0.5
+FLOW = 20
+"""Events a second for each user."""
+GROWTH_RATIO = 1.05
 
 
 def growth(bench: Bench) -> list[Row]:
     """The same events with few streams and with as many as possible, and events for users without a stream.
 
-    The cost of idle streams is a figure of its own and is not part of the others.
+    What idle streams cost is measured alone, then with a flow of events, and is not part of the other figures.
     """
     size = bench.size
-    count = size.events // size.turns
+    count, beside = size.events // size.turns, f"with {size.few:,} streams"
     with (
+        bench.driven() as (empty, _),
         bench.driven() as (small, small_control),
         bench.ours(small, size.few) as few,
         bench.driven() as (large, large_control),
@@ -187,10 +192,29 @@ def growth(bench: Bench) -> list[Row]:
     ):
         bench.open(few, 0, size.few)
         bench.open(most, 0, bench.most)
-        with spent(large) as idle:
-            time.sleep(size.seconds)
-        to_few = Unicast(few, small_control, small, users=size.few, count=count)
-        to_most = Unicast(most, large_control, large, users=size.few, count=count)
+        # In a whole interval each stream gets a heartbeat.
+        with spent(empty, small, large) as idle:
+            time.sleep(size.interval)
+        rows = [
+            Row(
+                f"CPU in a second of each of {streams:,} idle streams",
+                "µs",
+                (idle.seconds[number] - idle.seconds[0]) / size.interval / streams * 1e6,
+                bar=IDLE_US,
+            )
+            for number, streams in ((1, size.few), (2, bench.most))
+        ]
+        sent = size.few * FLOW * size.interval
+        flows = [
+            _flow(load, control, server, users=size.few, count=sent)
+            for load, control, server in ((few, small_control, small), (most, large_control, large))
+        ]
+        name = (
+            f"CPU per event, {FLOW} a second for each of {size.few:,} users, {bench.most:,} streams, idle work included"
+        )
+        rows.append(Row(name, "µs", flows[1].us(sent), flows[0].us(sent), beside, GROWTH_RATIO))
+        to_few = Unicast(few, small_control, small, users=size.few, count=count, had=sent // size.few)
+        to_most = Unicast(most, large_control, large, users=size.few, count=count, had=sent // size.few)
         turns = by_turns(
             size.turns,
             (small, partial(_caught_up, to_few)),
@@ -200,16 +224,23 @@ def growth(bench: Bench) -> list[Row]:
         few("check", 0, size.few, to_few.had, 0)
         most("check", 0, size.few, to_most.had, 0)
         most("check", size.few, bench.most - size.few, 0, 0)
-    beside, name = f"with {size.few:,} streams", f"CPU per event, {bench.most:,} streams"
-    rows = [
+    name = f"CPU per event, {bench.most:,} streams"
+    bursts = [
         (
             Row(name, "µs", at_most.us(count), at_few.us(count), beside),
             Row("CPU per event for nobody here", "µs", nobody.us(count), at_most.us(count), "for somebody"),
         )
         for at_few, at_most, nobody in turns
     ]
-    used = Row(f"core used by {bench.most:,} idle streams", "%", idle.seconds[0] / size.seconds * 100)
-    return [*map(median, zip(*rows, strict=True)), used]
+    return [*rows, *map(median, zip(*bursts, strict=True))]
+
+
+def _flow(load: Load, control: int, server: PinnedProcess, *, users: int, count: int) -> Spent:
+    """Publish events round robin at a rate, and wait until all have arrived."""
+    with spent(server) as used:
+        call(control, "/flow", users=users, count=count, per_second=FLOW * users, batch=BATCH)
+        load("await", 0, users, count // users, 60)
+    return used
 
 
 def _caught_up(publish: Callable[[], Spent]) -> Spent:

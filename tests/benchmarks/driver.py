@@ -2,8 +2,9 @@
 
 ``python -m tests.benchmarks.driver PORT CONTROL_PORT``; settings as for ``serve``. Commands, by POST to the second:
 ``/all`` publishes its body to everyone; ``/prepare?first=&users=&count=`` makes events round robin and ``/go?batch=``
-publishes them in batches, each like one receive; ``/pace?first=&users=&count=&per_second=`` publishes at a rate;
-``/churn?count=&per_second=`` subscribes to channels and drops them, and answers with the loop's longest stall.
+publishes them in batches, each like one receive; ``/flow?users=&count=&per_second=&batch=`` publishes batches at a
+rate; ``/pace?first=&users=&count=&per_second=`` publishes single events at a rate; ``/churn?count=&per_second=``
+subscribes to channels and drops them, and answers with the event loop's longest stall.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ TURN = 10
 """Batches after which the event loop gets a turn."""
 TICK = 0.001
 """Seconds between two looks at the event loop."""
+FLOW_SECONDS = 0.005
+"""Seconds between two looks at what is due in a flow."""
 
 
 class Direct:
@@ -102,6 +105,18 @@ class Tap:
             await self._broker.publish(routes[start : start + batch])
             if number % TURN == 0:
                 await asyncio.sleep(0)
+
+    async def flow(self, users: int, count: int, per_second: int, batch: int) -> None:
+        """Publish events round robin at a rate, in batches."""
+        began, sent = time.monotonic(), 0
+        while sent < count:
+            due = min(int((time.monotonic() - began) * per_second), count)
+            while sent + batch <= due:
+                await self._broker.publish(
+                    [self._to(n % users, time.monotonic_ns()) for n in range(sent, sent + batch)]
+                )
+                sent += batch
+            await asyncio.sleep(FLOW_SECONDS)
 
     async def pace(self, first: int, users: int, count: int, per_second: int) -> None:
         """Publish at a rate. The age of an event counts from when it was due, even if this process was late."""
