@@ -92,6 +92,10 @@ class Hub:
                 empty.append(channel)
         return empty
 
+    def count(self, channels: Sequence[str]) -> int:
+        """Return how many subscribers an entry with these channels has now."""
+        return len(self._subscribers(channels))
+
     def dispatch(self, entries: Sequence[Entry]) -> None:
         """Offer each entry to its subscribers, in order. A subscriber of several of its channels gets it once.
 

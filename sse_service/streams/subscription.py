@@ -237,10 +237,10 @@ class Subscription:
 
     def cut(self, reason: CloseReason) -> None:
         """End the stream and cut the connection, without ``stream.close``: its reader takes nothing. Idempotent."""
+        self.sink.abort()
         if not self.closed:
             self._end(reason)
         self.close_reason = self.close_reason or reason
-        self.sink.abort()
 
     def leave(self) -> None:
         """Stop taking Frames, because the client has left or its answer is complete. Idempotent."""
@@ -252,7 +252,7 @@ class Subscription:
         self.closed, self.live = True, False
         self._backlog = self._unwritten = None
         self.close_reason = reason
-        self.sink.end()
+        self.sink.end(reason)
 
     def _offered_out_of_order(self, cursor: Cursor, position: Cursor) -> None:
         """Fall behind, unless the event also came by another channel or with the replay."""

@@ -14,10 +14,18 @@ if TYPE_CHECKING:
     from sse_service.model.events import Route
 
 
+TRACE = "trace:"
+"""How the last of the encoded channels begins if it is not a channel, but the event's trace.
+
+An earlier version reads it as one more channel, to which nobody can subscribe: a new field it would not understand."""
+
+
 def encode(route: Route) -> bytes:
     """Encode the event and its channels. Readers check that the entry is in one of these channels."""
-    event = route.event
-    return orjson.dumps((event.id, event.type, event.subject, event.time, event.data, route.channels))
+    event, channels = route.event, route.channels
+    if event.trace is not None:
+        channels = (*channels, TRACE + event.trace)
+    return orjson.dumps((event.id, event.type, event.subject, event.time, event.data, channels))
 
 
 def decode(raw: bytes, *, epoch: str, offset: int) -> Entry:
@@ -25,7 +33,10 @@ def decode(raw: bytes, *, epoch: str, offset: int) -> Entry:
     try:
         event_id, kind, subject, time, data, channels = orjson.loads(raw)
         cursor = Cursor(epoch, offset, digest(event_id))
-        return Entry(cursor, Event(event_id, data, kind, subject, time), tuple(channels))
+        trace = None
+        if len(channels) > 1 and channels[-1].startswith(TRACE):
+            trace = channels.pop().removeprefix(TRACE)
+        return Entry(cursor, Event(event_id, data, kind, subject, time, trace), tuple(channels))
     except (TypeError, AttributeError):
         raise ValueError("not an encoded event") from None
 
