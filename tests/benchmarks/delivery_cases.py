@@ -22,6 +22,10 @@ OTHERS_MS = 50
 """The longest that a broadcast may delay another user's event."""
 NOBODY = 1_000_000
 """The first of the users without a stream."""
+BROADCAST, UNICAST = 1.1, 2.5
+"""The most that events over Valkey may cost, as multiples of the memory broker's."""
+STALL_MS = 10
+"""The longest that subscriptions may hold up the event loop."""
 
 
 @dataclass
@@ -246,7 +250,7 @@ def _caught_up(publish: Callable[[], Spent]) -> Spent:
 
 
 def valkey(bench: Bench) -> list[Row]:
-    """History in Valkey: publishing alone, publishing with delivery, and a broadcast next to the memory broker's."""
+    """History in Valkey next to the memory broker: a broadcast, and events for one user each, delivered or not."""
     size = bench.size
     count, broadcasts = size.events // size.turns, size.broadcasts // size.turns
     with (
@@ -258,24 +262,40 @@ def valkey(bench: Bench) -> list[Row]:
     ):
         bench.open(plain_load, 0, size.few)
         bench.open(load, 0, size.few)
-        turns = by_turns(
+        wide = by_turns(
             size.turns,
             (plain, partial(fan, plain_load, plain, plain_control, "/all", streams=size.few, count=broadcasts)),
             (server, partial(fan, load, server, control, "/all", streams=size.few, count=broadcasts)),
         )
+        plain_unicast = Unicast(plain_load, plain_control, plain, users=size.few, count=count)
         unicast = Unicast(load, control, server, store, users=size.few, count=count)
-        rows = []
-        for _ in range(size.turns):
-            nobody, somebody = unicast.for_nobody(), unicast()
-            rows.append(
-                [
-                    Row(f"{whose}CPU per event, {what}", "µs", used.us(count, number))
-                    for what, used in (("published", nobody), ("published and delivered", somebody))
-                    for number, whose in enumerate(("", "Valkey's "))
-                ]
-            )
+        turns = by_turns(size.turns, (plain, plain_unicast), (server, unicast), (server, unicast.for_nobody))
         had = size.turns * (WARM + broadcasts)
-        plain_load("check", 0, size.few, 0, had)
+        plain_load("check", 0, size.few, plain_unicast.had, had)
         load("check", 0, size.few, unicast.had, had)
-    wide = [Row("CPU per broadcast's delivery", "µs", ours.us, plain.us, "memory broker", 1.2) for plain, ours in turns]
-    return [median(wide), *map(median, zip(*rows, strict=True))]
+    than, delivered, published = "memory broker", "published and delivered", "published"
+    broadcast = [Row("CPU per broadcast's delivery", "µs", ours.us, plain.us, than, BROADCAST) for plain, ours in wide]
+    rows = [
+        (
+            Row(f"CPU per event, {delivered}", "µs", somebody.us(count), plain.us(count), than, UNICAST),
+            Row(f"Valkey's CPU per event, {delivered}", "µs", somebody.us(count, 1)),
+            Row(f"CPU per event, {published}", "µs", nobody.us(count)),
+            Row(f"Valkey's CPU per event, {published}", "µs", nobody.us(count, 1)),
+        )
+        for plain, somebody, nobody in turns
+    ]
+    return [median(broadcast), *map(median, zip(*rows, strict=True))]
+
+
+def subscribe(bench: Bench) -> list[Row]:
+    """Clients come and go, each with a channel of its own in Valkey. The first seconds fill what lingers."""
+    size = bench.size
+    rate, seconds = size.many, size.seconds
+    with bench.valkey() as (_, url), bench.driven(broker_url=url) as (server, control):
+        call(control, "/churn", count=rate * seconds, per_second=rate)
+        with spent(server) as used:
+            found = call(control, "/churn", count=rate * seconds, per_second=rate)
+    return [
+        Row(f"longest stall at {rate:,} subscriptions a second", "ms", found["stall_ms"], bar=STALL_MS),
+        Row("CPU per subscription, made and dropped", "µs", used.us(rate * seconds)),
+    ]

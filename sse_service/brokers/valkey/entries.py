@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
@@ -19,17 +18,6 @@ TRACE = "trace:"
 """How the last of the encoded channels begins if it is not a channel, but the event's trace.
 
 An earlier version reads it as one more channel, to which nobody can subscribe: a new field it would not understand."""
-
-
-@dataclass(frozen=True, slots=True)
-class LiveMessage:
-    """A pub/sub message of one channel. Its event is still encoded."""
-
-    epoch: str
-    offset: int
-    previous: int
-    """Offset of the channel's previous event; 0 if the store knows none."""
-    event: bytes
 
 
 def encode(route: Route) -> bytes:
@@ -53,8 +41,12 @@ def decode(raw: bytes, *, epoch: str, offset: int) -> Entry:
         raise ValueError("not an encoded event") from None
 
 
-def decode_message(raw: bytes) -> LiveMessage:
-    """Decode a message that the publish script sent. Raises ValueError."""
+def decode_message(raw: bytes) -> tuple[str, int, int, bytes]:
+    """Decode a message that the publish script sent. Raises ValueError.
+
+    Returns the epoch, the offset, the offset of the channel's previous event, which is 0 if the store knows none, and
+    the encoded event.
+    """
     head, _, event = raw.partition(b"\n")
     epoch, offset, previous = head.split()
-    return LiveMessage(epoch.decode(), int(offset), int(previous), event)
+    return epoch.decode(), int(offset), int(previous), event

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sse_service.brokers.valkey.entries import LiveMessage, decode, decode_message, encode
+from sse_service.brokers.valkey.entries import decode, decode_message, encode
 from sse_service.model.cursor import digest
 from sse_service.model.events import BROADCAST, Event, Route, group_channel, user_channel
 
@@ -45,7 +45,7 @@ def test_different_routes_are_encoded_differently(one: Route, other: Route) -> N
 def test_a_message_is_split_at_its_first_line_end_only(route: Route, offset: int, previous: int) -> None:
     event = encode(route)
     message = f"{EPOCH} {offset} {previous}\n".encode() + event
-    assert decode_message(message) == LiveMessage(EPOCH, offset, previous, event)
+    assert decode_message(message) == (EPOCH, offset, previous, event)
 
 
 @settings(deadline=None)
