@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio.connection import ConnectionPool, SSLConnection, parse_url
+from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection, parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
@@ -65,6 +66,7 @@ async def connect(url: str) -> AsyncIterator[AbstractConnection]:
     try:
         async with asyncio.timeout(CALL_SECONDS):
             try:
+                await _resolve(connection)
                 await connection.connect_check_health(check_health=False, retry_socket_connect=False)
             except (RedisConnectionError, ResponseError) as error:
                 if reason := _refusal(error):
@@ -74,6 +76,16 @@ async def connect(url: str) -> AsyncIterator[AbstractConnection]:
     finally:
         # Do not wait for the server: it may be gone.
         await connection.disconnect(nowait=True)
+
+
+async def _resolve(connection: AbstractConnection) -> None:
+    """Look up the server's name, and forget the answer.
+
+    uvloop's create_connection leaves its own look-up behind when it times out, and logs its failure as an error that
+    nobody has retrieved. Its getaddrinfo does not. After it, the name is known, and the other look-up does not hang.
+    """
+    if isinstance(connection, Connection):
+        await asyncio.get_running_loop().getaddrinfo(connection.host, connection.port, type=socket.SOCK_STREAM)
 
 
 def _refusal(error: RedisError) -> str | None:
