@@ -290,7 +290,7 @@ def test_the_packages_describe_every_aws_service_that_is_called(venv: Path, tmp_
     env = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "eu-west-1"}
     ran = subprocess.run(
         [venv / "bin" / "python", script, *sorted(called)],
-        env={**env, "AWS_DEFAULT_REGION": "eu-west-1", "AWS_MAX_ATTEMPTS": "1"},
+        env={**env, "AWS_DEFAULT_REGION": "eu-west-1", "AWS_MAX_ATTEMPTS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         timeout=DEADLINE,
