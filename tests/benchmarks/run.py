@@ -49,6 +49,7 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "chain": queue_cases.chain,
     "growth": delivery_cases.growth,
     "valkey": delivery_cases.valkey,
+    "subscribe": delivery_cases.subscribe,
 }
 
 
