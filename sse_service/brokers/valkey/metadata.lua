@@ -1,56 +1,65 @@
--- Code that is placed before every script. It opens and checks the store's metadata.
+-- Code that is placed before every script. It reads, checks and saves the store's metadata.
 --
 -- The metadata is a hash with the fields of FIXED, and a field '@' .. channel for each channel, which is the record of
--- the channel's history. The index is a sorted set of the same channels by last offset. DEDUPE and DEDUPE_OLD are the
--- two generations of dedupe keys. Every script compares the sizes of these keys with the metadata, so that the loss of
--- any of them is noticed.
+-- the channel's history. The index is a sorted set of the same channels. A channel's score is at most its last offset,
+-- and less than SCORE_AGE below it: setting it with each event would cost a tenth of the event. DEDUPE and DEDUPE_OLD
+-- are the two generations of dedupe keys. Every script compares the sizes of these keys with the metadata, so that the
+-- loss of any of them is noticed.
+--
+-- Earlier releases use the same format, and run beside this one during a deploy. Changing it would begin a new epoch.
 --
 -- KEYS: metadata, index, young and old generation of dedupe keys, prefix of the channels' histories (streams)
 -- ARGV: run_id of the server that the caller is connected to, eight random hexadecimal digits
 
+local call, format, match = redis.call, string.format, string.match
 local META, INDEX, DEDUPE, DEDUPE_OLD, HISTORY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local FIXED = {'epoch', 'run', 'last', 'floor', 'bytes', 'seen', 'old', 'rotated', 'scan'}
 -- Measured. A Redis stream reserves 4 KiB for its first entries.
 local CHANNEL_BYTES, ENTRY_BYTES = 4800, 110
+local SCORE_AGE = 60000000
+-- unpack() fails at some 8,000 values.
+local MAX_UNPACKED = 4000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-
--- Formats an integer. tostring() and .. would format an offset as 1.79e+15.
-local function text(number) return string.format('%.0f', number) end
 
 -- The fields of FIXED except 'run': epoch, highest offset given out, floor of all channels, bytes of all channels,
 -- number of dedupe keys in the young and in the old generation, offset at which the young generation began, and cursor
 -- of the scan for orphans.
 local epoch, last, floor, bytes, seen, old, rotated, scan
 
+-- tostring() and .. would format an offset as 1.79e+15. '%d' takes a third of the time of '%.0f', but is limited to 32
+-- bits if the server was built so.
+local INTEGER = format('%d', 2 ^ 50) == '1125899906842624' and '%d' or '%.0f'
+local function text(number) return format(INTEGER, number) end
+
 local function intact(fields)
   for i = 1, #FIXED do
     if not fields[i] then return false end
   end
-  return redis.call('HLEN', META) - #FIXED == redis.call('ZCARD', INDEX)
-    and redis.call('HLEN', DEDUPE) == tonumber(fields[6])
-    and redis.call('HLEN', DEDUPE_OLD) == tonumber(fields[7])
+  return call('HLEN', META) - #FIXED == call('ZCARD', INDEX)
+    and call('HLEN', DEDUPE) == tonumber(fields[6])
+    and call('HLEN', DEDUPE_OLD) == tonumber(fields[7])
 end
 
 local function save()
-  redis.call('HSET', META, 'epoch', epoch, 'run', ARGV[1], 'last', text(last), 'floor', text(floor), 'bytes',
+  call('HSET', META, 'epoch', epoch, 'run', ARGV[1], 'last', text(last), 'floor', text(floor), 'bytes',
     text(bytes), 'seen', seen, 'old', old, 'rotated', text(rotated), 'scan', scan)
 end
 
 local function begin_epoch()
   last = math.max(last + 1, now)
-  epoch = string.format('%x-', last) .. ARGV[2]
+  epoch = format('%x-', last) .. ARGV[2]
 end
 
 -- Part of the metadata is lost, so the histories cannot be proved complete. Removes everything, and begins a new epoch.
 local function reset(known_last)
-  known_last = math.max(known_last, tonumber(redis.call('ZRANGE', INDEX, -1, -1, 'WITHSCORES')[2] or 0))
-  for _, channel in ipairs(redis.call('ZRANGE', INDEX, 0, -1)) do redis.call('UNLINK', HISTORY .. channel) end
-  for _, field in ipairs(redis.call('HKEYS', META)) do
-    if string.sub(field, 1, 1) == '@' then redis.call('UNLINK', HISTORY .. string.sub(field, 2)) end
+  known_last = known_last or (call('ZRANGE', INDEX, -1, -1, 'WITHSCORES')[2] or 0) + SCORE_AGE
+  for _, channel in ipairs(call('ZRANGE', INDEX, 0, -1)) do call('UNLINK', HISTORY .. channel) end
+  for _, field in ipairs(call('HKEYS', META)) do
+    if string.sub(field, 1, 1) == '@' then call('UNLINK', HISTORY .. string.sub(field, 2)) end
   end
-  redis.call('UNLINK', META, INDEX, DEDUPE, DEDUPE_OLD)
+  call('UNLINK', META, INDEX, DEDUPE, DEDUPE_OLD)
   last, floor, bytes, seen, old, rotated = known_last, 0, 0, 0, 0, now
   -- If both metadata and index are lost, nothing lists the histories. Scan for them.
   scan = '0'
@@ -58,11 +67,54 @@ local function reset(known_last)
   save()
 end
 
-local function open()
-  local fields = redis.call('HMGET', META, unpack(FIXED))
-  if not intact(fields) then return reset(tonumber(fields[3] or 0)) end
+-- A record. Its offsets are texts, because they are seldom calculated with.
+local function parse(channel, stored)
+  local newest, removed, size, count, first = match(stored, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+  return {channel = channel, last = newest, floor = removed, bytes = tonumber(size), count = tonumber(count),
+    first = first}
+end
+
+local function new_record(channel)
+  bytes = bytes + CHANNEL_BYTES
+  return {channel = channel, last = '0', floor = '0', bytes = CHANNEL_BYTES, count = 0, first = '0'}
+end
+
+local function packed(record)
+  return format('%s %s %d %d %s', record.last, record.floor, record.bytes, record.count, record.first)
+end
+
+local function save_record(record)
+  call('HSET', META, '@' .. record.channel, packed(record), 'bytes', text(bytes))
+end
+
+-- Adds the values of the fields list[first] to list[final] of a hash to `values`.
+local function read_more(hash, list, first, final, values)
+  for from = first, final, MAX_UNPACKED do
+    local to = math.min(final, from + MAX_UNPACKED - 1)
+    for _, value in ipairs(call('HMGET', hash, unpack(list, from, to))) do values[#values + 1] = value end
+  end
+  return values
+end
+
+-- Returns the values of the fields list[first] to list[final] of a hash.
+local function read_fields(hash, list, first, final)
+  local upto = math.min(final, first + MAX_UNPACKED - 1)
+  return read_more(hash, list, upto + 1, final, call('HMGET', hash, unpack(list, first, upto)))
+end
+
+-- Opens the metadata. Returns the values of FIXED, and the stored records of the channels whose fields are list[first]
+-- to list[final]: text, or false if there is none. All come with one command, unless they are very many.
+local function open(list, first, final)
+  local upto = math.min(final, first + MAX_UNPACKED - 1)
+  local fields = call('HMGET', META, 'epoch', 'run', 'last', 'floor', 'bytes', 'seen', 'old', 'rotated', 'scan',
+    unpack(list, first, upto))
+  if not intact(fields) then
+    reset(tonumber(fields[3] or nil))
+    return {}
+  end
   epoch, last, floor, bytes = fields[1], tonumber(fields[3]), tonumber(fields[4]), tonumber(fields[5])
   seen, old, rotated, scan = tonumber(fields[6]), tonumber(fields[7]), tonumber(fields[8]), fields[9]
+  read_more(META, list, upto + 1, final, fields)
   -- Ages are measured in offsets, which never fall.
   now = math.max(now, last)
   -- This is another server, or it was restarted. It may have lost the newest events that it had acknowledged.
@@ -70,77 +122,68 @@ local function open()
     begin_epoch()
     save()
   end
+  return fields
 end
 
-local function write(channel, record)
-  redis.call('HSET', META, '@' .. channel, string.format('%.0f %.0f %.0f %.0f %.0f', record.last, record.floor,
-    record.bytes, record.count, record.first))
+-- Empties a record whose entries were lost: what is left of them proves nothing.
+local function forget(record)
+  bytes = bytes - record.bytes + CHANNEL_BYTES
+  record.floor, record.bytes, record.count, record.first = record.last, CHANNEL_BYTES, 0, record.last
 end
 
--- Returns the record of a channel; nil if there is none.
-local function read(channel)
-  local raw = redis.call('HGET', META, '@' .. channel)
-  local held = redis.call('XLEN', HISTORY .. channel)
-  if not raw then
+-- Returns the record of a channel whose stored record is known, and whose history has exactly the entries that the
+-- record counts; nil if there is none.
+local function check(channel, stored)
+  local held = call('XLEN', HISTORY .. channel)
+  if not stored then
     -- A history without a record is an orphan of an epoch whose metadata and index were both lost.
-    if held > 0 then redis.call('UNLINK', HISTORY .. channel) end
+    if held > 0 then call('UNLINK', HISTORY .. channel) end
     return nil
   end
-  local n = {}
-  for number in string.gmatch(raw, '%d+') do n[#n + 1] = tonumber(number) end
-  local record = {last = n[1], floor = n[2], bytes = n[3], count = n[4], first = n[5]}
-  -- Entries were lost, so the rest proves nothing.
+  local record = parse(channel, stored)
   if held ~= record.count then
-    redis.call('UNLINK', HISTORY .. channel)
-    bytes = bytes - record.bytes + CHANNEL_BYTES
-    record = {last = n[1], floor = n[1], bytes = CHANNEL_BYTES, count = 0, first = n[1]}
-    write(channel, record)
+    call('UNLINK', HISTORY .. channel)
+    forget(record)
+    save_record(record)
   end
   return record
 end
 
--- Removes a channel's oldest entries until `enough` accepts its record.
-local function trim(channel, record, enough)
-  local step = 2
-  while record.count > 0 and not enough(record) do
-    for _, entry in ipairs(redis.call('XRANGE', HISTORY .. channel, '-', '+', 'COUNT', step)) do
-      record.first = tonumber(string.match(entry[1], '%d+'))
-      if enough(record) then break end
-      local size = #entry[2][2] + ENTRY_BYTES
-      record.count, record.bytes, bytes = record.count - 1, record.bytes - size, bytes - size
-      record.floor = record.first
-      redis.call('XDEL', HISTORY .. channel, entry[1])
+-- Returns the records of some channels. One that is nowhere has last '0'.
+local function read_records(channels)
+  local fields, records = {}, {}
+  for i, channel in ipairs(channels) do fields[i] = '@' .. channel end
+  for i, stored in ipairs(read_fields(META, fields, 1, #fields)) do
+    records[i] = stored and parse(channels[i], stored) or {channel = channels[i], last = '0', bytes = 0, count = 0}
+  end
+  return records
+end
+
+-- Removes channels and their metadata. The floor of all channels rises to their last offsets.
+local function remove(records)
+  local channels, fields, histories = {}, {}, {}
+  for i, record in ipairs(records) do
+    channels[i], fields[i], histories[i] = record.channel, '@' .. record.channel, HISTORY .. record.channel
+    bytes, floor = bytes - record.bytes, math.max(floor, tonumber(record.last))
+  end
+  -- First, because a floor that is too high costs a gap, and one that is too low hides one.
+  call('HSET', META, 'floor', text(floor), 'bytes', text(bytes))
+  call('UNLINK', unpack(histories))
+  call('HDEL', META, unpack(fields))
+  call('ZREM', INDEX, unpack(channels))
+end
+
+-- Removes up to `most` channels whose events have all expired.
+local function remove_expired(age, most)
+  local before, expired = text(now - age), {}
+  local found = call('ZRANGEBYSCORE', INDEX, '-inf', before, 'LIMIT', 0, most)
+  if #found == 0 then return end
+  for _, record in ipairs(read_records(found)) do
+    if tonumber(record.last) > now - age then
+      call('ZADD', INDEX, record.last, record.channel)
+    else
+      expired[#expired + 1] = record
     end
-    step = 50
   end
+  if #expired > 0 then remove(expired) end
 end
-
--- Removes a channel and its metadata. The floor of all channels rises to its last offset.
-local function remove(channel)
-  local record = read(channel)
-  redis.call('UNLINK', HISTORY .. channel)
-  redis.call('HDEL', META, '@' .. channel)
-  redis.call('ZREM', INDEX, channel)
-  if record then
-    bytes, floor = bytes - record.bytes, math.max(floor, record.last)
-  end
-end
-
--- Removes up to 20 channels whose events have all expired.
-local function remove_expired(age)
-  for _, channel in ipairs(redis.call('ZRANGEBYSCORE', INDEX, '-inf', text(now - age), 'LIMIT', 0, 20)) do
-    remove(channel)
-  end
-end
-
--- Removes histories that an earlier epoch left behind. Each call scans some keys, until all were scanned.
-local function remove_orphans()
-  if scan == 'done' then return end
-  local answer = redis.call('SCAN', scan, 'COUNT', 200)
-  for _, key in ipairs(answer[2]) do
-    if string.sub(key, 1, #HISTORY) == HISTORY then read(string.sub(key, #HISTORY + 1)) end
-  end
-  scan = answer[1] == '0' and 'done' or answer[1]
-end
-
-open()
