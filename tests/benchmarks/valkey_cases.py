@@ -37,7 +37,8 @@ KEPT = 200
 DATA = "x" * 128
 PREFILL = 100
 """Events in one call while histories are filled."""
-HOUR, QUARTER, QUARTER_YEAR = 3_600, 900, 7_776_000
+HOUR, QUARTER_YEAR = 3_600, 7_776_000
+REMEMBERED = 900
 SOURCE = Path(__file__).with_name("history_stream.lua").read_bytes()
 REFERENCE = "Centrifuge's script"
 
@@ -190,7 +191,7 @@ class Ours(Store):
                 losses=LossDetector(on_lost=lambda _: None, metrics=metrics),
                 metrics=metrics,
                 prefix=self.prefix(),
-                limits=(KEPT, HOUR * 1_000_000, 2**30, QUARTER * 1_000_000, MAX_DEDUPE_KEYS),
+                limits=(KEPT, HOUR * 1_000_000, 2**30, REMEMBERED * 1_000_000, MAX_DEDUPE_KEYS),
             )
             yield publisher.publish
 
@@ -209,7 +210,7 @@ class Theirs(Store):
             def command(route: Route) -> tuple[str | bytes | int, ...]:
                 (channel,), name = route.channels, route.event.id
                 kept = (f"centrifuge.{kind}.{channel}" for kind in ("stream", "meta", f"result.{name}"))
-                settings = (KEPT, HOUR, self.prefix() + channel, QUARTER_YEAR, "abcd", QUARTER)
+                settings = (KEPT, HOUR, self.prefix() + channel, QUARTER_YEAR, "abcd", REMEMBERED)
                 return ("EVALSHA", sha, 3, *kept, encode(route), *settings)
 
             async def publish(routes: list[Route]) -> None:

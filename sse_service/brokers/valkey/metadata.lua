@@ -8,12 +8,16 @@
 --
 -- Earlier releases use the same format, and run beside this one during a deploy. Changing it would begin a new epoch.
 --
+-- Making a function costs as much as a command if it refers to many variables. So what most calls do not need is made
+-- inside functions, when it is needed.
+--
 -- KEYS: metadata, index, young and old generation of dedupe keys, prefix of the channels' histories (streams)
 -- ARGV: run_id of the server that the caller is connected to, eight random hexadecimal digits
 
 local call, format, match = redis.call, string.format, string.match
 local META, INDEX, DEDUPE, DEDUPE_OLD, HISTORY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local FIXED = {'epoch', 'run', 'last', 'floor', 'bytes', 'seen', 'old', 'rotated', 'scan'}
+-- The number of fixed fields: epoch, run, last, floor, bytes, seen, old, rotated, scan.
+local FIXED = 9
 -- Measured. A Redis stream reserves 4 KiB for its first entries.
 local CHANNEL_BYTES, ENTRY_BYTES = 4800, 110
 local SCORE_AGE = 60000000
@@ -23,9 +27,9 @@ local MAX_UNPACKED = 4000
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
--- The fields of FIXED except 'run': epoch, highest offset given out, floor of all channels, bytes of all channels,
--- number of dedupe keys in the young and in the old generation, offset at which the young generation began, and cursor
--- of the scan for orphans.
+-- The fixed fields except 'run': epoch, highest offset given out, floor of all channels, bytes of all channels, number
+-- of dedupe keys in the young and in the old generation, offset at which the young generation began, and cursor of the
+-- scan for orphans.
 local epoch, last, floor, bytes, seen, old, rotated, scan
 
 -- tostring() and .. would format an offset as 1.79e+15. '%d' takes a third of the time of '%.0f', but is limited to 32
@@ -33,157 +37,141 @@ local epoch, last, floor, bytes, seen, old, rotated, scan
 local INTEGER = format('%d', 2 ^ 50) == '1125899906842624' and '%d' or '%.0f'
 local function text(number) return format(INTEGER, number) end
 
-local function intact(fields)
-  for i = 1, #FIXED do
-    if not fields[i] then return false end
+-- Begins a new epoch. If part of the metadata is lost, the histories cannot be proved complete: removes everything.
+local function begin_epoch(intact, known_last)
+  if not intact then
+    known_last = known_last or (call('ZRANGE', INDEX, -1, -1, 'WITHSCORES')[2] or 0) + SCORE_AGE
+    for _, channel in ipairs(call('ZRANGE', INDEX, 0, -1)) do call('UNLINK', HISTORY .. channel) end
+    for _, field in ipairs(call('HKEYS', META)) do
+      if string.sub(field, 1, 1) == '@' then call('UNLINK', HISTORY .. string.sub(field, 2)) end
+    end
+    call('UNLINK', META, INDEX, DEDUPE, DEDUPE_OLD)
+    last, floor, bytes, seen, old, rotated = known_last, 0, 0, 0, 0, now
+    -- If both metadata and index are lost, nothing lists the histories. Scan for them.
+    scan = '0'
   end
-  return call('HLEN', META) - #FIXED == call('ZCARD', INDEX)
-    and call('HLEN', DEDUPE) == tonumber(fields[6])
-    and call('HLEN', DEDUPE_OLD) == tonumber(fields[7])
-end
-
-local function save()
-  call('HSET', META, 'epoch', epoch, 'run', ARGV[1], 'last', text(last), 'floor', text(floor), 'bytes',
-    text(bytes), 'seen', seen, 'old', old, 'rotated', text(rotated), 'scan', scan)
-end
-
-local function begin_epoch()
   last = math.max(last + 1, now)
   epoch = format('%x-', last) .. ARGV[2]
-end
-
--- Part of the metadata is lost, so the histories cannot be proved complete. Removes everything, and begins a new epoch.
-local function reset(known_last)
-  known_last = known_last or (call('ZRANGE', INDEX, -1, -1, 'WITHSCORES')[2] or 0) + SCORE_AGE
-  for _, channel in ipairs(call('ZRANGE', INDEX, 0, -1)) do call('UNLINK', HISTORY .. channel) end
-  for _, field in ipairs(call('HKEYS', META)) do
-    if string.sub(field, 1, 1) == '@' then call('UNLINK', HISTORY .. string.sub(field, 2)) end
-  end
-  call('UNLINK', META, INDEX, DEDUPE, DEDUPE_OLD)
-  last, floor, bytes, seen, old, rotated = known_last, 0, 0, 0, 0, now
-  -- If both metadata and index are lost, nothing lists the histories. Scan for them.
-  scan = '0'
-  begin_epoch()
-  save()
-end
-
--- A record. Its offsets are texts, because they are seldom calculated with.
-local function parse(channel, stored)
-  local newest, removed, size, count, first = match(stored, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
-  return {channel = channel, last = newest, floor = removed, bytes = tonumber(size), count = tonumber(count),
-    first = first}
-end
-
-local function new_record(channel)
-  bytes = bytes + CHANNEL_BYTES
-  return {channel = channel, last = '0', floor = '0', bytes = CHANNEL_BYTES, count = 0, first = '0'}
-end
-
-local function packed(record)
-  return format('%s %s %d %d %s', record.last, record.floor, record.bytes, record.count, record.first)
-end
-
-local function save_record(record)
-  call('HSET', META, '@' .. record.channel, packed(record), 'bytes', text(bytes))
+  call('HSET', META, 'epoch', epoch, 'run', ARGV[1], 'last', text(last), 'floor', text(floor), 'bytes', text(bytes),
+    'seen', text(seen), 'old', text(old), 'rotated', text(rotated), 'scan', scan)
 end
 
 -- Adds the values of the fields list[first] to list[final] of a hash to `values`.
-local function read_more(hash, list, first, final, values)
+local function read_fields(hash, list, first, final, values)
   for from = first, final, MAX_UNPACKED do
     local to = math.min(final, from + MAX_UNPACKED - 1)
-    for _, value in ipairs(call('HMGET', hash, unpack(list, from, to))) do values[#values + 1] = value end
+    local found = call('HMGET', hash, unpack(list, from, to))
+    if not values then
+      values = found
+    else
+      for _, value in ipairs(found) do values[#values + 1] = value end
+    end
   end
   return values
 end
 
--- Returns the values of the fields list[first] to list[final] of a hash.
-local function read_fields(hash, list, first, final)
-  local upto = math.min(final, first + MAX_UNPACKED - 1)
-  return read_more(hash, list, upto + 1, final, call('HMGET', hash, unpack(list, first, upto)))
-end
-
--- Opens the metadata. Returns the values of FIXED, and the stored records of the channels whose fields are list[first]
--- to list[final]: text, or false if there is none. All come with one command, unless they are very many.
+-- Opens the metadata. Returns the values of the fixed fields, and the stored records of the channels whose fields are
+-- list[first] to list[final]: text, or false if there is none. All come with one command, unless they are very many.
 local function open(list, first, final)
   local upto = math.min(final, first + MAX_UNPACKED - 1)
   local fields = call('HMGET', META, 'epoch', 'run', 'last', 'floor', 'bytes', 'seen', 'old', 'rotated', 'scan',
     unpack(list, first, upto))
-  if not intact(fields) then
-    reset(tonumber(fields[3] or nil))
+  local intact = call('HLEN', META) - FIXED == call('ZCARD', INDEX) and call('HLEN', DEDUPE) == tonumber(fields[6] or '')
+    and call('HLEN', DEDUPE_OLD) == tonumber(fields[7] or '')
+  for i = 1, FIXED do intact = intact and fields[i] end
+  if not intact then
+    begin_epoch(false, tonumber(fields[3] or ''))
     return {}
   end
   epoch, last, floor, bytes = fields[1], tonumber(fields[3]), tonumber(fields[4]), tonumber(fields[5])
   seen, old, rotated, scan = tonumber(fields[6]), tonumber(fields[7]), tonumber(fields[8]), fields[9]
-  read_more(META, list, upto + 1, final, fields)
+  if upto < final then read_fields(META, list, upto + 1, final, fields) end
   -- Ages are measured in offsets, which never fall.
   now = math.max(now, last)
   -- This is another server, or it was restarted. It may have lost the newest events that it had acknowledged.
-  if fields[2] ~= ARGV[1] then
-    begin_epoch()
-    save()
-  end
+  if fields[2] ~= ARGV[1] then begin_epoch(true) end
   return fields
 end
 
--- Empties a record whose entries were lost: what is left of them proves nothing.
-local function forget(record)
-  bytes = bytes - record.bytes + CHANNEL_BYTES
-  record.floor, record.bytes, record.count, record.first = record.last, CHANNEL_BYTES, 0, record.last
-end
+-- Makes the functions that work on records, which are tables here. Their offsets are texts, because they are seldom
+-- calculated with.
+local function work_on_records()
+  local work = {}
 
--- Returns the record of a channel whose stored record is known, and whose history has exactly the entries that the
--- record counts; nil if there is none.
-local function check(channel, stored)
-  local held = call('XLEN', HISTORY .. channel)
-  if not stored then
-    -- A history without a record is an orphan of an epoch whose metadata and index were both lost.
-    if held > 0 then call('UNLINK', HISTORY .. channel) end
-    return nil
+  function work.parse(channel, stored)
+    local newest, removed, size, count, first = match(stored, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+    return {channel = channel, last = newest, floor = removed, bytes = tonumber(size), count = tonumber(count),
+      first = first}
   end
-  local record = parse(channel, stored)
-  if held ~= record.count then
-    call('UNLINK', HISTORY .. channel)
-    forget(record)
-    save_record(record)
-  end
-  return record
-end
 
--- Returns the records of some channels. One that is nowhere has last '0'.
-local function read_records(channels)
-  local fields, records = {}, {}
-  for i, channel in ipairs(channels) do fields[i] = '@' .. channel end
-  for i, stored in ipairs(read_fields(META, fields, 1, #fields)) do
-    records[i] = stored and parse(channels[i], stored) or {channel = channels[i], last = '0', bytes = 0, count = 0}
+  function work.packed(record)
+    return format('%s %s %d %d %s', record.last, record.floor, record.bytes, record.count, record.first)
   end
-  return records
-end
 
--- Removes channels and their metadata. The floor of all channels rises to their last offsets.
-local function remove(records)
-  local channels, fields, histories = {}, {}, {}
-  for i, record in ipairs(records) do
-    channels[i], fields[i], histories[i] = record.channel, '@' .. record.channel, HISTORY .. record.channel
-    bytes, floor = bytes - record.bytes, math.max(floor, tonumber(record.last))
+  function work.save(record)
+    call('HSET', META, '@' .. record.channel, work.packed(record), 'bytes', text(bytes))
   end
-  -- First, because a floor that is too high costs a gap, and one that is too low hides one.
-  call('HSET', META, 'floor', text(floor), 'bytes', text(bytes))
-  call('UNLINK', unpack(histories))
-  call('HDEL', META, unpack(fields))
-  call('ZREM', INDEX, unpack(channels))
-end
 
--- Removes up to `most` channels whose events have all expired.
-local function remove_expired(age, most)
-  local before, expired = text(now - age), {}
-  local found = call('ZRANGEBYSCORE', INDEX, '-inf', before, 'LIMIT', 0, most)
-  if #found == 0 then return end
-  for _, record in ipairs(read_records(found)) do
-    if tonumber(record.last) > now - age then
-      call('ZADD', INDEX, record.last, record.channel)
-    else
-      expired[#expired + 1] = record
+  -- Empties a record whose entries were lost: what is left of them proves nothing.
+  function work.forget(record)
+    bytes = bytes - record.bytes + CHANNEL_BYTES
+    record.floor, record.bytes, record.count, record.first = record.last, CHANNEL_BYTES, 0, record.last
+  end
+
+  -- Returns the record of a channel, given the stored one, if its history has exactly the entries that it counts. Else
+  -- empties both. Returns nil if there is no record.
+  function work.check(channel, stored)
+    local held = call('XLEN', HISTORY .. channel)
+    if not stored then
+      -- A history without a record is an orphan of an epoch whose metadata and index were both lost.
+      if held > 0 then call('UNLINK', HISTORY .. channel) end
+      return nil
     end
+    local record = work.parse(channel, stored)
+    if held ~= record.count then
+      call('UNLINK', HISTORY .. channel)
+      work.forget(record)
+      work.save(record)
+    end
+    return record
   end
-  if #expired > 0 then remove(expired) end
+
+  -- Returns the records of channels in the index.
+  function work.read(channels)
+    local fields, records = {}, {}
+    for i, channel in ipairs(channels) do fields[i] = '@' .. channel end
+    for i, stored in ipairs(read_fields(META, fields, 1, #fields)) do records[i] = work.parse(channels[i], stored) end
+    return records
+  end
+
+  -- Removes channels and their metadata. The floor of all channels rises to their last offsets.
+  function work.remove(records)
+    local channels, fields, histories = {}, {}, {}
+    for i, record in ipairs(records) do
+      channels[i], fields[i], histories[i] = record.channel, '@' .. record.channel, HISTORY .. record.channel
+      bytes, floor = bytes - record.bytes, math.max(floor, tonumber(record.last))
+    end
+    -- First, because a floor that is too high costs a gap, and one that is too low hides one.
+    call('HSET', META, 'floor', text(floor), 'bytes', text(bytes))
+    call('UNLINK', unpack(histories))
+    call('HDEL', META, unpack(fields))
+    call('ZREM', INDEX, unpack(channels))
+  end
+
+  -- Removes up to `most` channels whose events have all expired.
+  function work.remove_expired(age, most)
+    local expired = {}
+    local found = call('ZRANGEBYSCORE', INDEX, '-inf', text(now - age), 'LIMIT', 0, most)
+    if #found == 0 then return end
+    for _, record in ipairs(work.read(found)) do
+      if tonumber(record.last) > now - age then
+        call('ZADD', INDEX, record.last, record.channel)
+      else
+        expired[#expired + 1] = record
+      end
+    end
+    if #expired > 0 then work.remove(expired) end
+  end
+
+  return work
 end

@@ -5,14 +5,16 @@
 -- ARGV: age of the history in µs, pub/sub channel of the caller's probes, the channels to read.
 -- Returns the epoch, the offset, and each channel's last offset.
 
+local work = work_on_records()
+
 -- Removes histories that an earlier epoch left behind. Each call scans some keys, until all were scanned.
 local function remove_orphans()
   if scan == 'done' then return end
-  local answer = redis.call('SCAN', scan, 'COUNT', 200)
+  local answer = call('SCAN', scan, 'COUNT', 200)
   for _, key in ipairs(answer[2]) do
     if string.sub(key, 1, #HISTORY) == HISTORY then
       local channel = string.sub(key, #HISTORY + 1)
-      check(channel, redis.call('HMGET', META, '@' .. channel)[1])
+      work.check(channel, call('HMGET', META, '@' .. channel)[1])
     end
   end
   scan = answer[1] == '0' and 'done' or answer[1]
@@ -26,11 +28,11 @@ local records = open(wanted, 1, channels)
 last = math.max(last + 1, now)
 local answer = {epoch, text(last)}
 for i = 1, channels do
-  local stored = records[#FIXED + i]
-  answer[i + 2] = stored and string.match(stored, '%d+') or '0'
+  local stored = records[FIXED + i]
+  answer[i + 2] = stored and match(stored, '%d+') or '0'
 end
-remove_expired(tonumber(ARGV[3]), 20)
+work.remove_expired(tonumber(ARGV[3]), 20)
 remove_orphans()
-redis.call('HSET', META, 'last', text(last), 'scan', scan)
-redis.call('PUBLISH', ARGV[4], text(last))
+call('HSET', META, 'last', text(last), 'scan', scan)
+call('PUBLISH', ARGV[4], text(last))
 return answer

@@ -133,13 +133,16 @@ class ValkeyPublisher:
             [numbers.setdefault(f"@{channel}", len(numbers) + 1) for channel in dict.fromkeys(route.channels)]
             for route in routes
         ]
-        own = all(indices == [number] for number, indices in enumerate(where, start=1))
+        arguments: list[str | bytes | int] = [len(routes), len(numbers)]
+        arguments += map(dedupe_key, routes)
+        arguments += numbers
+        arguments += map(content_digest, routes)
+        arguments += (event for call in calls for event in call.events)
+        if any(indices != [number] for number, indices in enumerate(where, start=1)):
+            # Mostly, each event has one channel of its own, and the script needs to know no more.
+            arguments += (" ".join(map(str, indices)) for indices in where)
         epoch, *answers = await self._script(
-            *(self._connections.storing, self._connections.run_id, *self._limits, self._prefix),
-            *(len(routes), len(numbers), *map(dedupe_key, routes), *numbers, *map(content_digest, routes)),
-            *(event for call in calls for event in call.events),
-            # Events of one channel each, all different, are the usual case. It costs fewer arguments.
-            *(() if own else (" ".join(map(str, indices)) for indices in where)),
+            self._connections.storing, self._connections.run_id, *self._limits, self._prefix, *arguments
         )
         self._losses.begin_epoch(epoch.decode())
         return answers

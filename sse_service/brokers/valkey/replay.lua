@@ -10,10 +10,11 @@
 local age, after, max_entries, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local count = tonumber(ARGV[7])
 
+local check = work_on_records().check
 local wanted, records = {}, {}
 for i = 1, count do wanted[i] = '@' .. ARGV[7 + i] end
 local stored = open(wanted, 1, count)
-for i = 1, count do records[ARGV[7 + i]] = check(ARGV[7 + i], stored[#FIXED + i]) end
+for i = 1, count do records[ARGV[7 + i]] = check(ARGV[7 + i], stored[FIXED + i]) end
 
 last = math.max(last, now)
 -- An offset in the future proves nothing, so return everything.
@@ -22,13 +23,13 @@ if after > last then after = 0 end
 local lost = 0
 for i = 8 + count, #ARGV, 3 do
   local channel, complete = ARGV[i], tonumber(ARGV[i + 1])
-  local record = records[channel] or check(channel, redis.call('HMGET', META, '@' .. channel)[1])
+  local record = records[channel] or check(channel, call('HMGET', META, '@' .. channel)[1])
   local first
   if math.max(floor, record and tonumber(record.floor) or 0) > complete then
     first = complete + 1
   else
-    local entry = redis.call('XRANGE', HISTORY .. channel, '(' .. ARGV[i + 1] .. '-0', ARGV[i + 2], 'COUNT', 1)[1]
-    first = entry and tonumber(string.match(entry[1], '%d+'))
+    local entry = call('XRANGE', HISTORY .. channel, '(' .. ARGV[i + 1] .. '-0', ARGV[i + 2], 'COUNT', 1)[1]
+    first = entry and tonumber(match(entry[1], '%d+'))
   end
   if first then
     lost, after = 1, math.min(after, first - 1)
@@ -58,10 +59,10 @@ local found, upto, more = {}, last, 0
 local start = '(' .. text(math.max(after, last - age - 1)) .. '-0'
 for _, pair in ipairs(active) do
   local channel, held_last = pair[1], tonumber(pair[2].last)
-  local entries = redis.call('XRANGE', HISTORY .. channel, start, '+', 'COUNT', share)
+  local entries = call('XRANGE', HISTORY .. channel, start, '+', 'COUNT', share)
   local newest = 0
   for _, entry in ipairs(entries) do
-    newest = tonumber(string.match(entry[1], '%d+'))
+    newest = tonumber(match(entry[1], '%d+'))
     found[#found + 1] = {newest, channel, entry[2][2]}
   end
   if #entries == share then
@@ -85,5 +86,5 @@ for _, entry in ipairs(found) do
     page[#page + 1], page[#page + 2], page[#page + 3] = text(newest), entry[2], entry[3]
   end
 end
-redis.call('HSET', META, 'last', text(last))
+call('HSET', META, 'last', text(last))
 return {epoch, text(last), text(floors), lasts, lost, more, page}
