@@ -5,29 +5,34 @@ Tasks of two releases share a server during a deploy. When the scripts change ag
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from sse_service.brokers.base import Broker
 from sse_service.brokers.dedupe import content_digest, count_duplicate, dedupe_key
-from sse_service.brokers.valkey import scripts
+from sse_service.brokers.valkey import broker, prober, scripts
 from sse_service.brokers.valkey.broker import ValkeyBroker
 from sse_service.brokers.valkey.entries import encode
 from sse_service.model.events import Route
-from tests.contracts.brokers import ValkeyFactory
+from tests.contracts.brokers import ValkeyFactory, with_test_clock
 from tests.contracts.clock import Clock
 
 FOLDER = Path(__file__).with_name("previous")
 
 
-def _source(name: str) -> bytes:
-    """As ``scripts.source``, with the test's clock."""
+def source(name: str) -> bytes:
+    """As ``scripts.source``."""
     flags, _, body = (FOLDER / f"{name}.lua").read_bytes().partition(b"\n")
-    text = b"\n".join((flags, (FOLDER / "metadata.lua").read_bytes(), body))
-    assert b"redis.call('TIME')" in text
-    return text.replace(b"redis.call('TIME')", b"{0, redis.call('GET', 'clock')}")
+    return b"\n".join((flags, (FOLDER / "metadata.lua").read_bytes(), body))
+
+
+class _PreviousScript(scripts.Script):
+    def __init__(self, name: str, *, edit: Callable[[bytes], bytes]) -> None:
+        with patch.object(scripts, "source", lambda name: edit(source(name))):
+            super().__init__(name)
 
 
 class PreviousBroker(ValkeyBroker):
@@ -42,12 +47,8 @@ class PreviousBroker(ValkeyBroker):
         dedupe_seconds: float = 900,
         **rest: Any,
     ) -> None:
-        current = scripts.source
-
-        def source(name: str) -> bytes:
-            return current(name) if name == scripts.REVOCATIONS else _source(name)
-
-        with patch.object(scripts, "source", source):
+        script = partial(_PreviousScript, edit=self._edited)
+        with patch.object(broker, "Script", script), patch.object(prober, "Script", script):
             super().__init__(
                 history_events=history_events,
                 history_seconds=history_seconds,
@@ -55,9 +56,12 @@ class PreviousBroker(ValkeyBroker):
                 dedupe_seconds=dedupe_seconds,
                 **rest,
             )
-            self._publish = scripts.Script("publish")
-        seconds = (int(history_seconds * 1_000_000), int(dedupe_seconds * 1_000_000))
-        self._limits = (history_events, seconds[0], history_bytes, seconds[1], 1_000_000)
+        self._publish = script("publish")
+        age, window = int(history_seconds * 1_000_000), int(dedupe_seconds * 1_000_000)
+        self._limits = (history_events, age, history_bytes, window, 1_000_000)
+
+    def _edited(self, text: bytes) -> bytes:
+        return text
 
     async def publish(self, routes: Sequence[Route]) -> None:
         arguments: list[str | bytes | int] = []
@@ -75,8 +79,13 @@ class PreviousBroker(ValkeyBroker):
                 self._metrics.events_stored.inc()
 
 
+class _WithTestClock(PreviousBroker):
+    def _edited(self, text: bytes) -> bytes:
+        return with_test_clock(text)
+
+
 class PreviousFactory(ValkeyFactory):
-    """Makes brokers of the previous release."""
+    """Makes brokers of the previous release whose scripts read the test's clock."""
 
     def __call__(self, *, clock: Clock, **settings: Any) -> Broker:
-        return PreviousBroker(url=self._url, on_lost=lambda _: None, **settings)
+        return _WithTestClock(url=self._url, on_lost=lambda _: None, **settings)
