@@ -34,6 +34,8 @@ class Envelope(NamedTuple):
     """The whole EventBridge event or CloudEvent that contained ``body``."""
     fractions: frozenset[str] = frozenset()
     """The names of the attributes of type ``Number`` that are not integers. All numbers are texts in ``attributes``."""
+    trace: str | None = None
+    """SQS's ``AWSTraceHeader``, if the consumer asks for it. A Handler may hand on another trace in its place."""
 
 
 def unwrap(
@@ -42,10 +44,12 @@ def unwrap(
     body: str,
     attributes: Mapping[str, Mapping[str, Any]] | None = None,
     sent_ms: int | None = None,
+    trace: str | None = None,
 ) -> Envelope:
     """Make an Envelope of an SQS message with its ``MessageAttributes``.
 
     ``sent_ms`` is SQS's ``SentTimestamp``, milliseconds since 1970. It is used if no wrapper gives a time.
+    ``trace`` is SQS's ``AWSTraceHeader``.
     Raises NotUnderstood for a broken wrapper, a subscription confirmation, U+0000, or text that is not Unicode.
     """
     if not body.isascii():
@@ -76,7 +80,7 @@ def unwrap(
     if content is None:
         parsed = body if value is NOT_JSON else value
         return Envelope(
-            message_id, event_id, parsed, body, read_attributes, time, source, None, subject, None, fractions
+            message_id, event_id, parsed, body, read_attributes, time, source, None, subject, None, fractions, trace
         )
     return Envelope(
         message_id=message_id,
@@ -90,6 +94,7 @@ def unwrap(
         subject=_string(content.subject) or subject,
         wrapper=value,
         fractions=fractions,
+        trace=trace,
     )
 
 

@@ -21,6 +21,7 @@ from sse_service.identity import identity_of
 from sse_service.ingestion import consumer_of
 from sse_service.model.errors import InvalidSettings
 from sse_service.model.revocations import RevocationTable
+from sse_service.observability import opentelemetry_of
 from sse_service.operator.overview import Inspector
 from sse_service.operator.recent_warnings import RecentWarnings
 from sse_service.operator.revoke import RevokeEndpoint
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp
 
-    from sse_service.brokers.base import Broker, OnRevoked
+    from sse_service.brokers.base import Broker, Listener, OnLost, OnRevoked
     from sse_service.identity import Identity
     from sse_service.settings.settings import Settings
 
@@ -82,16 +83,19 @@ async def run(
         notes=identity.notes,
     )
     # From the queue to the streams.
+    otel = opentelemetry_of(settings, metrics=metrics)
+    tracing = None if otel is None else otel.tracing
     hub = Hub(metrics=metrics)
     broker: Broker = _broker(
         settings,
-        hub=hub,
+        listener=hub.dispatch if tracing is None else tracing.listener(hub.dispatch, streams_of=hub.count),
+        on_lost=hub.lost,
         revocations=revocations,
         on_revoked=lambda changed: streams.end_revoked(changed),
         metrics=metrics,
     )
     await broker.check()
-    consumer = consumer_of(settings, broker=broker, metrics=metrics)
+    consumer = consumer_of(settings, broker=broker, metrics=metrics, tracing=tracing)
     streams: StreamRegistry = _streams(
         settings, connections, hub=hub, broker=broker, revocations=revocations, metrics=metrics, health=health
     )
@@ -150,6 +154,8 @@ async def run(
     if settings.emf_namespace is not None:
         emf = EmbeddedMetrics(metrics=metrics, health=health, namespace=settings.emf_namespace, write=_print)
         work.append(emf.run())
+    if otel is not None:
+        work.append(otel.run())
 
     async def consume() -> None:
         await consumer.run()
@@ -241,11 +247,17 @@ def _websocket(settings: Settings, *, admission: Admission, streams: StreamRegis
 
 
 def _broker(
-    settings: Settings, *, hub: Hub, revocations: RevocationTable, on_revoked: OnRevoked, metrics: Metrics
+    settings: Settings,
+    *,
+    listener: Listener,
+    on_lost: OnLost,
+    revocations: RevocationTable,
+    on_revoked: OnRevoked,
+    metrics: Metrics,
 ) -> Broker:
     if settings.in_memory:
         return MemoryBroker(
-            listener=hub.dispatch,
+            listener=listener,
             revocations=revocations,
             on_revoked=on_revoked,
             metrics=metrics,
@@ -260,8 +272,8 @@ def _broker(
         raise InvalidSettings("SSE_BROKER_URL: needs pip install 'sse-service[redis]'") from None
     return ValkeyBroker(
         url=settings.store_url,
-        listener=hub.dispatch,
-        on_lost=hub.lost,
+        listener=listener,
+        on_lost=on_lost,
         revocations=revocations,
         on_revoked=on_revoked,
         metrics=metrics,

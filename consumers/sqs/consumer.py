@@ -23,6 +23,7 @@ from consumers.sqs.visibility import MAX_BATCH, VisibilityExtender
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
+    from types_aiobotocore_sqs.literals import MessageSystemAttributeNameType
 
     from consumers.base import Handler, Observer
 
@@ -49,6 +50,7 @@ class SQSConsumer:
         retry_seconds: float = 20,
         flush_seconds: float = 0.1,
         fast_path: bool = True,
+        trace_header: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Raises ValueError for a FIFO queue: parallel polls would break its order.
@@ -62,6 +64,7 @@ class SQSConsumer:
         - ``retry_seconds`` is the longest pause between two attempts.
         - ``flush_seconds`` is how long an incomplete batch of deletes waits for more.
         - ``fast_path`` allows the cheaper calls of ``consumers.sqs.fast``.
+        - ``trace_header`` asks SQS for each message's ``AWSTraceHeader``.
         - ``clock`` measures how long messages are held.
         """
         if queue_url.endswith(".fifo"):
@@ -75,6 +78,9 @@ class SQSConsumer:
         self._wait = wait_seconds
         self._retry = retry_seconds
         self._clock = clock
+        self._system_attributes: list[MessageSystemAttributeNameType] = ["SentTimestamp"]
+        if trace_header:
+            self._system_attributes.append("AWSTraceHeader")
         self._pollers = 0
         self._stopping = asyncio.Event()
         self.fast_path = FastPathStatus(enabled=fast_path)
@@ -182,7 +188,7 @@ class SQSConsumer:
                 MaxNumberOfMessages=MAX_BATCH,
                 WaitTimeSeconds=wait,
                 MessageAttributeNames=["All"],
-                MessageSystemAttributeNames=["SentTimestamp"],
+                MessageSystemAttributeNames=self._system_attributes,
             )
             return parse_messages(answer)
 
@@ -215,6 +221,7 @@ class SQSConsumer:
                     body=message.body,
                     attributes=message.attributes,
                     sent_ms=message.sent_ms,
+                    trace=message.trace,
                 )
             except NotUnderstood as error:
                 self._observer.rejected(error.reason)

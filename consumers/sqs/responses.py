@@ -24,6 +24,8 @@ class ReceivedMessage(NamedTuple):
     attributes: Mapping[str, Mapping[str, Any]]
     sent_ms: int | None
     """When the message was sent to the queue, in milliseconds since 1970."""
+    trace: str | None
+    """The ``AWSTraceHeader``, unchecked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +129,14 @@ def _message(value: Any) -> ReceivedMessage | None:
         return None
     if attributes and not (isinstance(attributes, dict) and all(isinstance(a, dict) for a in attributes.values())):
         return None
-    return ReceivedMessage(message_id, handle, body, attributes, _sent_ms(value.get("Attributes")))
+    return ReceivedMessage(message_id, handle, body, attributes, *_system_attributes(value.get("Attributes")))
 
 
-def _sent_ms(attributes: Any) -> int | None:
-    sent = attributes.get("SentTimestamp") if isinstance(attributes, dict) else None
+def _system_attributes(attributes: Any) -> tuple[int | None, str | None]:
+    """Return the ``SentTimestamp`` and the ``AWSTraceHeader``."""
+    if not isinstance(attributes, dict):
+        return None, None
+    sent, trace = attributes.get("SentTimestamp"), attributes.get("AWSTraceHeader")
     # A valid timestamp has 13 digits, and int() raises beyond 4300.
-    return int(sent) if isinstance(sent, str) and sent.isascii() and sent.isdigit() and len(sent) < 20 else None
+    sent_ms = int(sent) if isinstance(sent, str) and sent.isascii() and sent.isdigit() and len(sent) < 20 else None
+    return sent_ms, trace if isinstance(trace, str) else None

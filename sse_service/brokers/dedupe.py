@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import deque
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import orjson
@@ -17,6 +17,9 @@ MAX_DEDUPE_KEYS = 1_000_000
 """How many events are remembered. At the limit, reached with 1,100 events a second over 900 s, the oldest is forgotten.
 
 Each takes 150 to 200 bytes, whatever the length of its id: 200 MB at most, 20 MB at 110 events a second."""
+
+# Copying a hash takes half as long as making one.
+_EMPTY_KEY, _EMPTY_CONTENT = blake2b(digest_size=16), blake2b(digest_size=8)
 
 _log = logging.getLogger(__name__)
 
@@ -65,12 +68,13 @@ class DedupeWindow:
 
 def dedupe_key(route: Route) -> bytes:
     """Return the key that identifies an event: a hash of its id and its channels, in any order."""
-    return _digest(route.event.id, *sorted(set(route.channels)), size=16)
+    channels = route.channels
+    return _digest(_EMPTY_KEY, route.event.id, *(channels if len(channels) == 1 else sorted(set(channels))))
 
 
 def content_digest(route: Route) -> bytes:
     """Return a hash of type and data. It tells a true duplicate from another event with a reused id."""
-    return _digest(route.event.type, route.event.data, size=8)
+    return _digest(_EMPTY_CONTENT, route.event.type, route.event.data)
 
 
 def count_duplicate(route: Route, *, same: bool, metrics: Metrics) -> None:
@@ -84,6 +88,8 @@ def count_duplicate(route: Route, *, same: bool, metrics: Metrics) -> None:
         )
 
 
-def _digest(*parts: str | None, size: int) -> bytes:
+def _digest(empty: blake2b, *parts: str | None) -> bytes:
     """Hash the parts as JSON, which keeps them apart whatever they contain."""
-    return hashlib.blake2b(orjson.dumps(parts), digest_size=size).digest()
+    hash_ = empty.copy()
+    hash_.update(orjson.dumps(parts))
+    return hash_.digest()

@@ -36,7 +36,7 @@ async def check_store(settings: Settings) -> list[Finding]:
     if settings.in_memory:
         return [ok("store", "memory://, in the process: after a deploy every page gets a gap")]
     try:
-        from sse_service.brokers.valkey.pipeline import CONNECTION_ERRORS
+        from sse_service.brokers.valkey.link import CONNECTION_ERRORS
     except ImportError:
         return [fail("store", "the redis package is not installed", "pip install 'sse-service[redis]'")]
     try:
@@ -46,17 +46,17 @@ async def check_store(settings: Settings) -> list[Finding]:
 
 
 async def _ask(url: str) -> Server:
-    from sse_service.brokers.valkey.pipeline import CALL_SECONDS, connect
+    from sse_service.brokers.valkey.link import connect
+    from sse_service.brokers.valkey.pipeline import Pipeline
     from sse_service.brokers.valkey.requirements import parse_info
 
-    async with connect(url) as connection, asyncio.timeout(CALL_SECONDS):
-        await connection.send_command("INFO", check_health=False)
-        info = parse_info(await connection.read_response(disable_decoding=True))
+    async with connect(url) as link:
+        pipeline = Pipeline(link)
+        info = parse_info(await pipeline.call("INFO"))
         trips = []
         for _ in range(ROUND_TRIPS):
             began = time.perf_counter()
-            await connection.send_command("PING", check_health=False)
-            await connection.read_response(disable_decoding=True)
+            await pipeline.call("PING")
             trips.append(time.perf_counter() - began)
     return Server(info, min(trips) * 1000)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import field
+
 from sse_service.model.values import value
 
 BROADCAST = "broadcast"
@@ -34,6 +36,11 @@ class Event:
     """The upload or job that the event is about."""
     time: str | None = None
     """When the event was published (RFC 3339)."""
+    trace: str | None = field(default=None, compare=False)
+    """The span that published the event, as a W3C ``traceparent``, if its trace is sampled.
+
+    A broker keeps it with the event. Clients never see it.
+    """
 
 
 @value

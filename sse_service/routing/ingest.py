@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from consumers.base import Outcome
 from consumers.text import loggable_name
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from consumers.envelope import Envelope
-    from sse_service.brokers.base import Broker
     from sse_service.model.events import Route
     from sse_service.routing.router import Router
     from sse_service.telemetry.metrics import Metrics
@@ -25,10 +24,18 @@ MAX_LOGGED_NAMES = 10
 _log = logging.getLogger(__name__)
 
 
+class Store(Protocol):
+    """Where the events go. A Broker is one."""
+
+    async def publish(self, routes: Sequence[Route], /) -> None:
+        """Store all events, as ``Broker.publish`` does."""
+        ...
+
+
 class Ingest:
     """Stores all events of one receive with one call to the broker, so that they keep the queue's order."""
 
-    def __init__(self, *, router: Router, broker: Broker, metrics: Metrics, discard_unrouted: bool = False) -> None:
+    def __init__(self, *, router: Router, broker: Store, metrics: Metrics, discard_unrouted: bool = False) -> None:
         self._router = router
         self._broker = broker
         self._metrics = metrics
@@ -43,6 +50,8 @@ class Ingest:
 
     def _route(self, envelope: Envelope) -> Routing:
         routing = self._router.route(envelope)
+        if envelope.trace is not None:
+            routing = routing.in_trace(envelope.trace)
         if routing.unrouted and not (routing.routes or routing.rejections or self._discard_unrouted):
             return routing._replace(rejections=(names_nobody(envelope),))
         if not self._warned_of_comma and _has_comma(routing):

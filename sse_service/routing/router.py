@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,6 +39,12 @@ class Routing(NamedTuple):
     unrouted: int = 0
     """How many events name nobody."""
     rejections: tuple[Rejection, ...] = ()
+
+    def in_trace(self, trace: str) -> Routing:
+        """Return the same with events that carry this trace."""
+        return self._replace(
+            routes=tuple(Route(replace(route.event, trace=trace), route.channels) for route in self.routes)
+        )
 
 
 class Router:

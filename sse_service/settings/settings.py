@@ -162,6 +162,8 @@ class Settings(BaseSettings):
         | None
     ) = None
     """CloudWatch namespace. If set, metrics are written to stdout once a minute in the embedded metric format."""
+    otel: Annotated[bool, BeforeValidator(validators.lower_case)] = False
+    """`true` sends spans and metrics to an OpenTelemetry collector, as the standard `OTEL_…` variables say."""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(validators.lower_case)
     ] = "info"

@@ -43,13 +43,17 @@ class CatchUp:
     would cancel the call halfway.
     """
 
-    def __init__(self, *, broker: Broker, metrics: Metrics, greet: Greet) -> None:
-        """``greet`` handles a new stream's first turn: it subscribes, greets the client, and returns the first page."""
+    def __init__(self, *, broker: Broker, metrics: Metrics, greet: Greet, clock: Callable[[], float]) -> None:
+        """``greet`` handles a new stream's first turn: it subscribes, greets the client, and returns the first page.
+
+        ``clock`` is the timer's.
+        """
         self._broker = broker
         # Only a broker that detects losses reports any.
         self._loss_detector = broker if isinstance(broker, DetectsLosses) else None
         self._metrics = metrics
         self._greet = greet
+        self._clock = clock
         # An open stream is queued or being read at most once, so the number of open streams bounds the queue.
         self._behind: asyncio.Queue[Subscription] = asyncio.Queue()
         self._waiting: set[Subscription] = set()
@@ -116,8 +120,9 @@ class CatchUp:
         return await self._broker.replay(subscription.channels, subscription.position, PAGE_EVENTS)
 
     def _write_page(self, subscription: Subscription, page: Page, *, position_known: bool) -> bool:
+        now = self._clock()
         for entry in page.entries:
-            if not subscription.write_replayed(make_frame(entry.event, entry.cursor)):
+            if not subscription.write_replayed(make_frame(entry.event, entry.cursor, at=now)):
                 return False
         if page.more or not subscription.go_live(page.upto):
             return False

@@ -25,13 +25,15 @@ class Frame:
     """The type as delivered; ``message`` for an Event without one."""
     subject: str | None
     event: Event
+    made_at: float
+    """When this process got the Event, in seconds of the timer's clock. Live streams write it then."""
     encodings: dict[str, bytes] = field(hash=False, compare=False)
     """Protocol name -> bytes. Each protocol encodes a Frame only once."""
 
 
-def make_frame(event: Event, cursor: Cursor) -> Frame:
-    """Make the Frame of an Event."""
-    return Frame(cursor, cursor.offset, delivered_type(event.type) or "message", event.subject, event, {})
+def make_frame(event: Event, cursor: Cursor, *, at: float = 0) -> Frame:
+    """Make the Frame of an Event. ``at`` is ``made_at``."""
+    return Frame(cursor, cursor.offset, delivered_type(event.type) or "message", event.subject, event, at, {})
 
 
 def delivered_type(name: str | None) -> str | None:

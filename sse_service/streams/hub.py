@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from sse_service.streams.frame import make_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sse_service.brokers.base import Entry
     from sse_service.streams.frame import Frame
@@ -57,8 +57,10 @@ WRITES_PER_CLOCK_CHECK = 32
 class Hub:
     """Delivers each entry once to every subscriber of its channels."""
 
-    def __init__(self, *, metrics: Metrics) -> None:
+    def __init__(self, *, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+        """``clock`` is the timer's."""
         self._metrics = metrics
+        self._clock = clock
         # Subscribers with a Frame to write, in the order in which the Frames were offered.
         self._unwritten: deque[Subscriber] = deque()
         # Channel -> its subscribers in order of joining: a tuple if they are few, else the keys of a dict.
@@ -90,16 +92,20 @@ class Hub:
                 empty.append(channel)
         return empty
 
+    def count(self, channels: Sequence[str]) -> int:
+        """Return how many subscribers an entry with these channels has now."""
+        return len(self._subscribers(channels))
+
     def dispatch(self, entries: Sequence[Entry]) -> None:
         """Offer each entry to its subscribers, in order. A subscriber of several of its channels gets it once.
 
         Subscribers may join and leave while this runs.
         """
         # Everything is encoded before the first write: a write through the kernel evicts Python's data from the caches.
-        frames = []
+        frames, now = [], self._clock()
         for entry in entries:
             if subscribers := self._subscribers(entry.channels):
-                frame = make_frame(entry.event, entry.cursor)
+                frame = make_frame(entry.event, entry.cursor, at=now)
                 subscribers[0].prepare(frame)
                 frames.append((frame, subscribers, entry.event.time))
         delivered = 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sse_service.model.reasons import CloseReason
     from sse_service.streams.frame import Frame
     from sse_service.streams.service_events import ServiceEvent
 
@@ -17,7 +18,7 @@ class Progress:
     """How much a peer has acknowledged."""
 
     acknowledged: int
-    """Bytes that the peer's kernel has acknowledged since the connection began."""
+    """Bytes that the peer's kernel has acknowledged so far. Only known while some are pending."""
     pending: bool
     """Whether bytes wait to be acknowledged, in this process or in its machine's kernel."""
 
@@ -53,8 +54,8 @@ class Sink(Protocol):
         """Return how much the peer has acknowledged."""
         ...
 
-    def end(self) -> None:
-        """End the response. The Subscription has ended and writes nothing more. Idempotent."""
+    def end(self, reason: CloseReason, /) -> None:
+        """End the response. The Subscription has ended and writes nothing more. Called once at most."""
         ...
 
     def abort(self) -> None:

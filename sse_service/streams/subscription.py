@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from sse_service.streams import service_events
@@ -34,8 +33,8 @@ class Subscription:
 
     __slots__ = (
         *("_backlog", "_live_from", "_newest_offered", "_on_behind", "_page_stale", "_possible_losses", "_replayed"),
-        *("_unwritten", "_wrote_since_tick", "channels", "close_reason", "closed", "ends_at", "filter", "last_id"),
-        *("limits", "live", "opened_at", "paused", "position", "principal", "silent_seconds", "sink", "start"),
+        *("_unwritten", "channels", "close_reason", "closed", "ends_at", "filter", "last_id", "limits", "live"),
+        *("look_at", "opened_at", "paused", "position", "principal", "sink", "start", "wrote_at"),
     )
 
     def __init__(
@@ -48,6 +47,7 @@ class Subscription:
         filter: Filter | None,  # noqa: A002  the vocabulary's word
         limits: QueueLimits,
         on_behind: Callable[[Subscription], None],
+        opened_at: float,
         ends_at: float,
     ) -> None:
         """``on_behind`` is called when the stream must read from History and its Sink accepts more."""
@@ -60,9 +60,10 @@ class Subscription:
         self.filter = filter
         self.limits = limits
         self._on_behind = on_behind
-        self.opened_at = time.monotonic()
+        self.opened_at = opened_at
+        """When the stream was opened, in seconds of the timer's clock."""
         self.ends_at = ends_at
-        """Monotonic seconds at which the stream reaches its maximum age."""
+        """When the stream reaches its maximum age."""
         self.live = False
         """Whether every offered event was written or queued. If False, the stream is replaying or closed."""
         self.closed = False
@@ -86,10 +87,10 @@ class Subscription:
         # Where the stream last went live. Live events at or below this offset came with the replay already.
         self._live_from = 0
         self._replayed = 0
-        # Whether anything was written since the last tick.
-        self._wrote_since_tick = True
-        self.silent_seconds = 0.0
-        """How long nothing was written, as counted by the timer."""
+        self.wrote_at = opened_at
+        """Nothing that reaches the client was written later, except perhaps service events of the catch-up."""
+        self.look_at = 0
+        """The second in which the timer looks at the stream next (see ``wheel.Wheel``)."""
 
     @property
     def idle(self) -> bool:
@@ -119,7 +120,7 @@ class Subscription:
             return True
         else:
             # Same as _write_frame, inlined: the extra call per stream would slow down large broadcasts.
-            self.position, self.last_id, self._wrote_since_tick = frame.cursor, frame.offset, True
+            self.position, self.last_id, self.wrote_at = frame.cursor, frame.offset, frame.made_at
             if not self.sink.write(frame):
                 self.paused = True
         return False
@@ -212,29 +213,19 @@ class Subscription:
             return
         if event.cursor is not None:
             self.last_id = event.cursor.offset
-        self._wrote_since_tick = True
         if not self.sink.write_service_event(event):
             self.paused = True
 
-    def tick(self, seconds: float) -> bool:
-        """Add to the time of silence. Returns True if something was written since the last call, which resets it."""
-        if self._wrote_since_tick:
-            self._wrote_since_tick = False
-            self.silent_seconds = 0
-            return True
-        self.silent_seconds += seconds
-        return False
-
-    def write_position(self, position: ServiceEvent) -> None:
+    def write_position(self, position: ServiceEvent, *, at: float) -> None:
         """Write the position up to which everything was offered. The stream must be idle."""
-        self.position = position.cursor
+        self.position, self.wrote_at = position.cursor, at
         self.write_service_event(position)
 
-    def heartbeat(self, *, silent_seconds: float) -> None:
-        """Write a heartbeat, and set the time of silence to ``silent_seconds``."""
+    def heartbeat(self, *, at: float) -> None:
+        """Write a heartbeat, unless the Sink holds back."""
+        self.wrote_at = at
         if not self.paused and not self.sink.heartbeat():
             self.paused = True
-        self.silent_seconds = silent_seconds
 
     def close(self, reason: CloseReason, *, reconnect: bool = True, retry_ms: int | None = None) -> None:
         """End the stream with ``stream.close``. The client gets queued events when it resumes. Idempotent."""
@@ -246,10 +237,10 @@ class Subscription:
 
     def cut(self, reason: CloseReason) -> None:
         """End the stream and cut the connection, without ``stream.close``: its reader takes nothing. Idempotent."""
+        self.sink.abort()
         if not self.closed:
             self._end(reason)
         self.close_reason = self.close_reason or reason
-        self.sink.abort()
 
     def leave(self) -> None:
         """Stop taking Frames, because the client has left or its answer is complete. Idempotent."""
@@ -261,7 +252,7 @@ class Subscription:
         self.closed, self.live = True, False
         self._backlog = self._unwritten = None
         self.close_reason = reason
-        self.sink.end()
+        self.sink.end(reason)
 
     def _offered_out_of_order(self, cursor: Cursor, position: Cursor) -> None:
         """Fall behind, unless the event also came by another channel or with the replay."""
@@ -285,8 +276,7 @@ class Subscription:
         self._request_catchup()
 
     def _write_frame(self, frame: Frame) -> None:
-        self.last_id = frame.offset
-        self._wrote_since_tick = True
+        self.last_id, self.wrote_at = frame.offset, frame.made_at
         if not self.sink.write(frame):
             self.paused = True
 

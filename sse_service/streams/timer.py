@@ -11,20 +11,26 @@ from sse_service.model.reasons import CloseReason
 from sse_service.streams import service_events
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sse_service.brokers.base import Broker
+    from sse_service.model.cursor import Cursor
     from sse_service.streams.registry import StreamRegistry
     from sse_service.streams.subscription import Subscription
 
-TICK_SECONDS = 1.0
+TICK_SECONDS = 1
 
 STALLED_SECONDS = 30
 """A peer with pending bytes is cut if it acknowledges none for this long."""
 
-PROBE_SECONDS = 5
-"""How often the kernel is asked about streams that were written to. Those with pending bytes are checked every tick."""
+LOOKS_PER_STALE = 4
+"""A stream is looked at this often while its position becomes stale."""
 
-SLICE = 500
-"""How many streams are checked before live events get a turn."""
+CLOCK_SET_SECONDS = 0.5
+"""The wall clock was set if it has moved by more than this against the monotonic one since the last tick."""
+
+SLICE = 100
+"""How many streams are looked at before live events get a turn."""
 
 
 class _Acknowledged(NamedTuple):
@@ -33,77 +39,106 @@ class _Acknowledged(NamedTuple):
     bytes: int | None = None
     """Bytes acknowledged; None if the kernel was not asked yet."""
     since: float | None = None
-    """When that number was first seen, in seconds of this timer; None if unknown."""
+    """When that number was first seen, in seconds of the timer's clock; None if unknown."""
 
 
 _NOT_ASKED = _Acknowledged()
 
 
 class Timer:
-    """Checks every stream once a second."""
+    """Looks once a second at the streams that are due.
+
+    A stream is due when it expires, and at the latest a heartbeat's interval after the last write. A later write does
+    not move it: the timer finds out at its next look, and then decides when to look again.
+
+    A peer that vanishes is cut within the heartbeat's interval plus 30 s. When it vanishes, the last write that it has
+    acknowledged is at most an interval old, so the next look comes within an interval. That look finds pending bytes,
+    or it writes a heartbeat, which then stays pending. From then on the peer is checked every second.
+    """
 
     def __init__(
-        self, *, streams: StreamRegistry, broker: Broker, heartbeat_seconds: int, history_seconds: float
+        self,
+        *,
+        streams: StreamRegistry,
+        broker: Broker,
+        heartbeat_seconds: int,
+        history_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._streams = streams
         self._broker = broker
-        self._heartbeat = heartbeat_seconds
+        self._clock = clock
+        self._wall_clock = wall_clock
         # A third of the History's age. Even if two positions are lost on the way, a resume is not a gap.
         self._stale_us = int(history_seconds * 1_000_000 / 3)
-        # Streams that were written to, or that have bytes pending.
+        # A tick less than the interval: the stream is looked at in the second that begins then, and not at its start.
+        self._silence = heartbeat_seconds - TICK_SECONDS
+        self._period = min(self._silence, history_seconds / 3 / LOOKS_PER_STALE)
+        # Peers with pending bytes, and those that got a heartbeat at the last tick.
         self._watched: dict[Subscription, _Acknowledged] = {}
-        self._seconds = 0.0
-        self._next_probe = 0.0
+        self._wall_ahead = wall_clock() - clock()
 
     async def run(self) -> None:
-        """Tick until cancelled."""
-        before = time.monotonic()
-        due = before
+        """Tick until cancelled, in the middle of each second, so that an early or late tick is in the right one."""
         while True:
-            due += TICK_SECONDS
-            await asyncio.sleep(due - time.monotonic())
-            now = time.monotonic()
-            await self.tick(now - before)
-            # After a busy loop, skip the missed ticks instead of running them in a row.
-            before, due = now, max(due, now)
+            now = self._clock()
+            await asyncio.sleep(int(now + TICK_SECONDS / 2) + TICK_SECONDS / 2 - now)
+            await self.tick()
 
-    async def tick(self, seconds: float = TICK_SECONDS) -> None:
-        """Check every stream. ``seconds`` is the time since the last tick."""
-        self._seconds += seconds
+    async def tick(self) -> None:
+        """Look at the streams that are due, and at the peers that have not acknowledged everything."""
+        now, ahead = self._clock(), self._wall_clock() - self._clock()
+        was_set = abs(ahead - self._wall_ahead) > CLOCK_SET_SECONDS
+        self._wall_ahead = ahead
+        wheel = self._streams.wheel
+        due = wheel.take_all() if was_set else wheel.take(int(now))
+        written = _Acknowledged(since=now)
+        silent = []
         here = self._broker.delivered()
-        position = service_events.position(here)
-        now, age = time.time(), time.monotonic()
-        for number, subscription in enumerate(self._streams.snapshot(), 1):
-            if subscription.tick(seconds) and self._watched.get(subscription, _NOT_ASKED).bytes is None:
-                self._watched[subscription] = _NOT_ASKED
-            if subscription.principal.expires <= now:
-                subscription.close(
-                    CloseReason.EXPIRED, reconnect=subscription.principal.renewable, retry_ms=_retry_ms()
-                )
-            elif subscription.ends_at <= age:
-                subscription.close(CloseReason.MAX_AGE, retry_ms=_retry_ms())
-            elif subscription.idle and here.offset - subscription.last_id > self._stale_us:
-                subscription.write_position(position)
-            elif subscription.silent_seconds + TICK_SECONDS * 1.5 > self._heartbeat:
-                # The next tick would be too late: a write is noticed only at the tick after it, so the silence may be
-                # a tick longer than counted. A heartbeat is written at a tick, so its count starts a tick lower. Half a
-                # tick more, because a timer may fire a millisecond early.
-                subscription.heartbeat(silent_seconds=-TICK_SECONDS)
-                # A heartbeat is acknowledged whole or not at all. While it is pending, nothing was acknowledged since.
-                self._watched.setdefault(subscription, _Acknowledged(since=self._seconds))
+        for number, subscription in enumerate(due, 1):
+            if subscription in self._streams:
+                if self._look(subscription, now, here):
+                    silent.append(subscription)
+                else:
+                    self._watched.setdefault(subscription, _NOT_ASKED)
+                wheel.put(subscription, self._next_look(subscription, now))
             if number % SLICE == 0:
                 await asyncio.sleep(0)
                 here = self._broker.delivered()
-                position = service_events.position(here)
-        if self._seconds >= self._next_probe:
-            self._next_probe = self._seconds + PROBE_SECONDS
-            await self._probe([*self._watched.items()])
-        else:
-            await self._probe([pair for pair in self._watched.items() if pair[1].bytes is not None])
+        await self._probe(now)
+        for subscription in silent:
+            # What was written now is acknowledged whole or not at all, so while it is pending, nothing was since.
+            self._watched.setdefault(subscription, written)
 
-    async def _probe(self, watched: list[tuple[Subscription, _Acknowledged]]) -> None:
-        now = self._seconds
-        for number, (subscription, (acknowledged, since)) in enumerate(watched, 1):
+    def _look(self, subscription: Subscription, now: float, here: Cursor) -> bool:
+        """Write or end what is due. Returns True if something was written to a stream that was silent."""
+        if subscription.closed:
+            # The response is being ended. Its reader may stall on the last bytes.
+            return False
+        if subscription.principal.expires <= now + self._wall_ahead:
+            subscription.close(CloseReason.EXPIRED, reconnect=subscription.principal.renewable, retry_ms=_retry_ms())
+        elif subscription.ends_at <= now:
+            subscription.close(CloseReason.MAX_AGE, retry_ms=_retry_ms())
+        elif subscription.idle and here.offset - subscription.last_id > self._stale_us:
+            subscription.write_position(service_events.position(here), at=now)
+            return True
+        elif int(now) >= int(subscription.wrote_at + self._silence):
+            subscription.heartbeat(at=now)
+            return True
+        return False
+
+    def _next_look(self, subscription: Subscription, now: float) -> int:
+        due = min(
+            subscription.wrote_at + self._silence,
+            now + self._period,
+            subscription.ends_at,
+            subscription.principal.expires - self._wall_ahead,
+        )
+        return max(int(due), int(now) + 1)
+
+    async def _probe(self, now: float) -> None:
+        for number, (subscription, (acknowledged, since)) in enumerate([*self._watched.items()], 1):
             progress = subscription.sink.progress() if subscription in self._streams else None
             if progress is None or not progress.pending:
                 del self._watched[subscription]

@@ -47,13 +47,26 @@ class Size:
     """How long events are sent at a rate."""
     turns: int = 5
     """Turns in which a server and its reference are measured alternately; each turn sends a part of the events."""
+    interval: int = 14
+    """Seconds in which each silent stream gets a heartbeat."""
     settle: float = 1.5
     """Seconds for a server to finish its work after streams were opened."""
 
 
 FULL = Size()
 SMALL = Size(
-    few=20, many=40, most=60, opened=40, rotated=0, others=5, events=200, broadcasts=20, seconds=1, turns=1, settle=0.3
+    few=20,
+    many=40,
+    most=60,
+    opened=40,
+    rotated=0,
+    others=5,
+    events=200,
+    broadcasts=20,
+    seconds=1,
+    turns=1,
+    interval=1,
+    settle=0.3,
 )  # finds faults; its figures mean nothing
 
 

@@ -22,6 +22,10 @@ OTHERS_MS = 50
 """The longest that a broadcast may delay another user's event."""
 NOBODY = 1_000_000
 """The first of the users without a stream."""
+BROADCAST, UNICAST = 1.1, 2.5
+"""The most that events over Valkey may cost, as multiples of the memory broker's."""
+STALL_MS = 10
+"""The longest that subscriptions may hold up the event loop."""
 
 
 @dataclass
@@ -65,10 +69,10 @@ def spent(*servers: PinnedProcess) -> Iterator[Spent]:
 class Unicast:
     """Sends events round robin to users with one stream each, as fast as the service accepts them."""
 
-    def __init__(self, load: Load, control: int, *servers: PinnedProcess, users: int, count: int) -> None:
+    def __init__(self, load: Load, control: int, *servers: PinnedProcess, users: int, count: int, had: int = 0) -> None:
         """``servers`` are those whose CPU time is measured."""
         self._load, self._control, self._servers, self._users, self._count = load, control, servers, users, count
-        self.had = 0
+        self.had = had
         """Events that each user should have received so far."""
 
     def __call__(self) -> Spent:
@@ -166,16 +170,21 @@ def one_to_each(bench: Bench) -> list[Row]:
 
 CAUGHT_UP = 0.2
 """Seconds for a server that was paused to send the heartbeats that are overdue."""
+IDLE_US = 0.5
+FLOW = 20
+"""Events a second for each user."""
+GROWTH_RATIO = 1.05
 
 
 def growth(bench: Bench) -> list[Row]:
     """The same events with few streams and with as many as possible, and events for users without a stream.
 
-    The cost of idle streams is a figure of its own and is not part of the others.
+    What idle streams cost is measured alone, then with a flow of events, and is not part of the other figures.
     """
     size = bench.size
-    count = size.events // size.turns
+    count, beside = size.events // size.turns, f"with {size.few:,} streams"
     with (
+        bench.driven() as (empty, _),
         bench.driven() as (small, small_control),
         bench.ours(small, size.few) as few,
         bench.driven() as (large, large_control),
@@ -183,10 +192,29 @@ def growth(bench: Bench) -> list[Row]:
     ):
         bench.open(few, 0, size.few)
         bench.open(most, 0, bench.most)
-        with spent(large) as idle:
-            time.sleep(size.seconds)
-        to_few = Unicast(few, small_control, small, users=size.few, count=count)
-        to_most = Unicast(most, large_control, large, users=size.few, count=count)
+        # In a whole interval each stream gets a heartbeat.
+        with spent(empty, small, large) as idle:
+            time.sleep(size.interval)
+        rows = [
+            Row(
+                f"CPU in a second of each of {streams:,} idle streams",
+                "µs",
+                (idle.seconds[number] - idle.seconds[0]) / size.interval / streams * 1e6,
+                bar=IDLE_US,
+            )
+            for number, streams in ((1, size.few), (2, bench.most))
+        ]
+        sent = size.few * FLOW * size.interval
+        flows = [
+            _flow(load, control, server, users=size.few, count=sent)
+            for load, control, server in ((few, small_control, small), (most, large_control, large))
+        ]
+        name = (
+            f"CPU per event, {FLOW} a second for each of {size.few:,} users, {bench.most:,} streams, idle work included"
+        )
+        rows.append(Row(name, "µs", flows[1].us(sent), flows[0].us(sent), beside, GROWTH_RATIO))
+        to_few = Unicast(few, small_control, small, users=size.few, count=count, had=sent // size.few)
+        to_most = Unicast(most, large_control, large, users=size.few, count=count, had=sent // size.few)
         turns = by_turns(
             size.turns,
             (small, partial(_caught_up, to_few)),
@@ -196,16 +224,23 @@ def growth(bench: Bench) -> list[Row]:
         few("check", 0, size.few, to_few.had, 0)
         most("check", 0, size.few, to_most.had, 0)
         most("check", size.few, bench.most - size.few, 0, 0)
-    beside, name = f"with {size.few:,} streams", f"CPU per event, {bench.most:,} streams"
-    rows = [
+    name = f"CPU per event, {bench.most:,} streams"
+    bursts = [
         (
             Row(name, "µs", at_most.us(count), at_few.us(count), beside),
             Row("CPU per event for nobody here", "µs", nobody.us(count), at_most.us(count), "for somebody"),
         )
         for at_few, at_most, nobody in turns
     ]
-    used = Row(f"core used by {bench.most:,} idle streams", "%", idle.seconds[0] / size.seconds * 100)
-    return [*map(median, zip(*rows, strict=True)), used]
+    return [*rows, *map(median, zip(*bursts, strict=True))]
+
+
+def _flow(load: Load, control: int, server: PinnedProcess, *, users: int, count: int) -> Spent:
+    """Publish events round robin at a rate, and wait until all have arrived."""
+    with spent(server) as used:
+        call(control, "/flow", users=users, count=count, per_second=FLOW * users, batch=BATCH)
+        load("await", 0, users, count // users, 60)
+    return used
 
 
 def _caught_up(publish: Callable[[], Spent]) -> Spent:
@@ -215,7 +250,7 @@ def _caught_up(publish: Callable[[], Spent]) -> Spent:
 
 
 def valkey(bench: Bench) -> list[Row]:
-    """History in Valkey: publishing alone, publishing with delivery, and a broadcast next to the memory broker's."""
+    """History in Valkey next to the memory broker: a broadcast, and events for one user each, delivered or not."""
     size = bench.size
     count, broadcasts = size.events // size.turns, size.broadcasts // size.turns
     with (
@@ -227,24 +262,40 @@ def valkey(bench: Bench) -> list[Row]:
     ):
         bench.open(plain_load, 0, size.few)
         bench.open(load, 0, size.few)
-        turns = by_turns(
+        wide = by_turns(
             size.turns,
             (plain, partial(fan, plain_load, plain, plain_control, "/all", streams=size.few, count=broadcasts)),
             (server, partial(fan, load, server, control, "/all", streams=size.few, count=broadcasts)),
         )
+        plain_unicast = Unicast(plain_load, plain_control, plain, users=size.few, count=count)
         unicast = Unicast(load, control, server, store, users=size.few, count=count)
-        rows = []
-        for _ in range(size.turns):
-            nobody, somebody = unicast.for_nobody(), unicast()
-            rows.append(
-                [
-                    Row(f"{whose}CPU per event, {what}", "µs", used.us(count, number))
-                    for what, used in (("published", nobody), ("published and delivered", somebody))
-                    for number, whose in enumerate(("", "Valkey's "))
-                ]
-            )
+        turns = by_turns(size.turns, (plain, plain_unicast), (server, unicast), (server, unicast.for_nobody))
         had = size.turns * (WARM + broadcasts)
-        plain_load("check", 0, size.few, 0, had)
+        plain_load("check", 0, size.few, plain_unicast.had, had)
         load("check", 0, size.few, unicast.had, had)
-    wide = [Row("CPU per broadcast's delivery", "µs", ours.us, plain.us, "memory broker", 1.2) for plain, ours in turns]
-    return [median(wide), *map(median, zip(*rows, strict=True))]
+    than, delivered, published = "memory broker", "published and delivered", "published"
+    broadcast = [Row("CPU per broadcast's delivery", "µs", ours.us, plain.us, than, BROADCAST) for plain, ours in wide]
+    rows = [
+        (
+            Row(f"CPU per event, {delivered}", "µs", somebody.us(count), plain.us(count), than, UNICAST),
+            Row(f"Valkey's CPU per event, {delivered}", "µs", somebody.us(count, 1)),
+            Row(f"CPU per event, {published}", "µs", nobody.us(count)),
+            Row(f"Valkey's CPU per event, {published}", "µs", nobody.us(count, 1)),
+        )
+        for plain, somebody, nobody in turns
+    ]
+    return [median(broadcast), *map(median, zip(*rows, strict=True))]
+
+
+def subscribe(bench: Bench) -> list[Row]:
+    """Clients come and go, each with a channel of its own in Valkey. The first seconds fill what lingers."""
+    size = bench.size
+    rate, seconds = size.many, size.seconds
+    with bench.valkey() as (_, url), bench.driven(broker_url=url) as (server, control):
+        call(control, "/churn", count=rate * seconds, per_second=rate)
+        with spent(server) as used:
+            found = call(control, "/churn", count=rate * seconds, per_second=rate)
+    return [
+        Row(f"longest stall at {rate:,} subscriptions a second", "ms", found["stall_ms"], bar=STALL_MS),
+        Row("CPU per subscription, made and dropped", "µs", used.us(rate * seconds)),
+    ]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 
 from tests.benchmarks.bench import PATIENCE, Bench
-from tests.benchmarks.delivery_cases import spent
+from tests.benchmarks.delivery_cases import CAUGHT_UP, spent
 from tests.benchmarks.http_messages import call
 from tests.benchmarks.load import Load
 from tests.benchmarks.pinned_process import PinnedProcess, by_turns
 from tests.benchmarks.table import Row, median
 
-LATENCY_RATIO = 2
+MEDIAN_RATIO = 2
+P99_RATIO = 1.7
 CHAIN_RATIO = 0.2
 PER_SECOND = 1_000
 
@@ -22,8 +24,8 @@ def latency(bench: Bench) -> list[Row]:
     count = PER_SECOND * max(bench.size.seconds // 3, 1)
     rows = [
         (
-            _row("delay at 1,000 a second, median", "ms", ours.p50_ms, floor.p50_ms, LATENCY_RATIO),
-            _row("delay at 1,000 a second, p99", "ms", ours.p99_ms, floor.p99_ms),
+            _row("delay at 1,000 a second, median", "ms", ours.p50_ms, floor.p50_ms, MEDIAN_RATIO),
+            _row("delay at 1,000 a second, p99", "ms", ours.p99_ms, floor.p99_ms, P99_RATIO),
         )
         for ours, floor in _both(bench, "/pace", count, per_second=PER_SECOND)
     ]
@@ -93,6 +95,8 @@ class _Source:
 
     def send(self, path: str, count: int, **query: int) -> Throughput:
         """Send events round robin, and wait until all have arrived and are deleted."""
+        # A server that was paused first does what is overdue. One that runs is never so late.
+        time.sleep(CAUGHT_UP)
         self._load("reset")
         self._had += count // self._users
         with spent(self.server) as used:

@@ -51,6 +51,7 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "growth": delivery_cases.growth,
     "valkey": delivery_cases.valkey,
     "valkey-server": valkey_cases.valkey_server,
+    "subscribe": delivery_cases.subscribe,
 }
 
 

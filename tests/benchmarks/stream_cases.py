@@ -15,7 +15,7 @@ from tests.benchmarks.load import Load
 from tests.benchmarks.pinned_process import PinnedProcess, by_turns
 from tests.benchmarks.table import Row, median
 
-IDLE_KB = 12
+IDLE_KB = 7
 OPEN_RATIO = 0.45
 HEARTBEAT = 2
 """Seconds; short, so that several are due during a storm."""

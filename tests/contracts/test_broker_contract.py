@@ -1,6 +1,7 @@
 """The contract of every Broker, tested only through its protocol."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from sse_service.brokers.base import Entry
 from sse_service.model.cursor import Cursor, digest
+from sse_service.model.events import Route
 from sse_service.model.reasons import GapReason
 from tests.contracts.harness import BrokerHarness, ids, route
 
@@ -189,6 +191,18 @@ def test_delivered_never_falls_and_does_not_expire_without_events(make_harness: 
     assert harness.delivered().offset >= first.offset
     harness.clock.now += 65
     assert harness.replay(harness.delivered()).gap is None
+
+
+def test_an_events_trace_is_kept_and_does_not_make_a_duplicate_another_event(make_harness: MakeHarness) -> None:
+    harness = make_harness()
+    start = harness.position()
+    first, again = (replace(route("a").event, trace=f"00-{digit * 32}-{digit * 16}-01") for digit in "12")
+    harness.publish(Route(first, ("user:1",)), route("b"))
+    harness.publish(Route(again, ("user:1",)))
+    for entries in (harness.live, harness.replay(start).entries):
+        assert [(entry.event.id, entry.event.trace) for entry in entries] == [("a", first.trace), ("b", None)]
+        assert [entry.channels for entry in entries] == [("user:1",), ("user:1",)]
+    assert 'sse_duplicates_total{kind="same"} 1.0' in harness.metrics.render().decode()
 
 
 def test_a_reused_id_with_other_data_is_a_duplicate_that_is_counted_separately(make_harness: MakeHarness) -> None:

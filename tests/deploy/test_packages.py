@@ -115,7 +115,7 @@ def test_the_metadata_is_complete(wheel: Path) -> None:
     assert found["Requires-Python"] == ">=3.11"
     assert found["Description-Content-Type"] == "text/markdown"
     assert found.get_payload(decode=True).decode() == (ROOT / "README.md").read_text()
-    assert set(found.get_all("Provides-Extra", [])) == {"dev", "redis", "test", "websocket"}
+    assert set(found.get_all("Provides-Extra", [])) == {"dev", "otel", "redis", "test", "websocket"}
 
 
 def test_the_classifiers_name_the_pythons_that_are_tested(wheel: Path) -> None:

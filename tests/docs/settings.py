@@ -23,7 +23,7 @@ GROUPS = (
     ("Other origins and proxies", r"CORS_|TRUSTED_"),
     ("Streams", r"HEARTBEAT_|STREAM_|MAX_STREAMS|OPENS_|DRAIN_"),
     ("Routing", r"ROUTE_|S3_|UNROUTED"),
-    ("Watching it", r"ADMIN_|EMF_|LOG_"),
+    ("Watching it", r"ADMIN_|EMF_|OTEL|LOG_"),
 )
 """A heading, and how the names below it begin after ``SSE_``. Each setting belongs to one."""
 

@@ -1,8 +1,12 @@
-"""Replaces three tasks one after the other, while thousands of pages are open and events flow.
+"""Replaces three tasks while thousands of pages are open and events flow.
 
 ``python -m tests.faults.deploy --streams 2000`` prints its figures. The exit status is 1 if a guarantee was broken.
-Pages connect through a balancer, which is a separate process. It stops using the first and third task after SIGTERM, as
-if health checks told it, and the second task before SIGTERM.
+Pages connect through a balancer, which is a separate process. There are two orders:
+
+- ``sigterm``: the task closes its streams itself. The balancer stops using the first and third task after SIGTERM, as
+  if health checks told it, and the second task before SIGTERM.
+- ``deregister``: what AWS documents for ECS behind an ALB. The balancer sends no new requests to the task, keeps its
+  streams for the deregistration delay, and then cuts all of them at once. Only then the task gets SIGTERM.
 """
 
 from __future__ import annotations
@@ -18,9 +22,10 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Self
+from typing import Self, get_args
 
 import httpx
 import uvloop
@@ -30,7 +35,7 @@ from sse_service.streams.drain import MIN_OPEN_SECONDS
 from tests.faults.checker import Published
 from tests.faults.cluster import put, say, serving, steadily, until
 from tests.faults.deploy_chart import chart
-from tests.faults.deploy_figures import Figures, Replaced
+from tests.faults.deploy_figures import Figures, Order, Replaced
 from tests.faults.eventsource import EventSource
 from tests.faults.proxy import Balancer
 from tests.faults.task_process import Task
@@ -61,11 +66,31 @@ class Deploy:
     """A service of three tasks with its pages, and the deploy that replaces the tasks."""
 
     def __init__(
-        self, *, streams: int, rate: float, drain: int, least: bool = False, program: tuple[str, ...] = ("sse_service",)
+        self,
+        *,
+        streams: int,
+        rate: float,
+        drain: int,
+        order: Order = "sigterm",
+        delay: float = 0,
+        together: bool = False,
+        max_age: int | None = None,
+        least: bool = False,
+        program: tuple[str, ...] = ("sse_service",),
     ) -> None:
+        """Prepare a deploy.
+
+        - ``delay`` is the deregistration delay, in seconds.
+        - ``together`` replaces all tasks at the same time.
+        - ``max_age`` is ``SSE_STREAM_MAX_AGE_SECONDS``.
+        """
         self._streams = streams
         self._rate = rate
         self._drain = drain
+        self._order = order
+        self._delay = delay
+        self._together = together
+        self._max_age = max_age
         self._program = program
         self._stub = SQSStub()
         self._valkey = Valkey()
@@ -101,6 +126,8 @@ class Deploy:
 
     async def _start(self) -> Task:
         settings = {"SSE_DRAIN_SECONDS": str(self._drain), "SSE_HISTORY_EVENTS": "200"}
+        if self._max_age is not None:
+            settings["SSE_STREAM_MAX_AGE_SECONDS"] = str(self._max_age)
         task = Task(queue=self._queue, valkey_port=self._valkey.port, program=self._program, settings=settings)
         self._tasks.append(task)
         await task.start()
@@ -131,6 +158,7 @@ class Deploy:
                 channels=frozenset({f"user:{user}", f"group:{group}", "broadcast"}),
                 port=self._balancer.port,
                 token=tokens.sign(user, groups=[group], ttl_seconds=86_400),
+                reasons=("drain",) if self._max_age is None else ("drain", "max_age"),
             )
             self._pages.append(page)
             self._running.append(asyncio.create_task(page.run()))
@@ -147,10 +175,10 @@ class Deploy:
         self._running.append(publishing)
         begun = time.monotonic()
         await until(lambda: len(self._published) >= quiet * self._rate, "events flow", seconds=quiet + DEADLINE)
-        for number, old in enumerate(list(self._tasks)):
-            new = await self._start()
-            await self._lead_to(*self._in_service, new)
-            await self._replace(old, late=number % 2 == 0)
+        for number, old in enumerate([list(self._tasks)] if self._together else [[task] for task in self._tasks]):
+            new = await asyncio.gather(*(self._start() for _ in old))
+            await self._lead_to(*self._in_service, *new)
+            await self._replace(old, late=self._order == "sigterm" and number % 2 == 0)
         publishing.cancel()
         await self._settle()
         return Figures(
@@ -163,26 +191,37 @@ class Deploy:
             failed=self._failed,
             begun=begun,
             drain=self._drain,
+            order=self._order,
+            delay=self._delay,
         )
 
-    async def _replace(self, old: Task, *, late: bool) -> None:
-        """Drain a task. If ``late``, the balancer uses it for a while after SIGTERM, and the port must stay open."""
-        assert old.process is not None
-        rest = [task for task in self._in_service if task is not old]
+    async def _replace(self, old: Sequence[Task], *, late: bool) -> None:
+        """End tasks. If ``late``, the balancer uses them for a while after SIGTERM, and the port must stay open."""
+        rest = [task for task in self._in_service if task not in old]
+        deregistered = time.monotonic()
+        cut = None
         if not late:
             await self._lead_to(*rest)
+        if self._order == "deregister":
+            await asyncio.sleep(self._delay)
+            cut = time.monotonic()
+            streams = await self._balancer.cut(*(task.port for task in old))
+            say(f"the balancer cut {streams} streams")
         told = time.monotonic()
-        old.signal(signal.SIGTERM)
+        for task in old:
+            task.signal(signal.SIGTERM)
         if late:
             await asyncio.sleep(min(self._drain, MIN_OPEN_SECONDS) * 0.75)
+            deregistered = time.monotonic()
             await self._lead_to(*rest)
         with contextlib.suppress(AssertionError):
-            await until(lambda: old.process is None or old.process.ended, seconds=self._drain + EXIT_SECONDS * 2)
+            await until(lambda: all(_ended(task) for task in old), seconds=self._drain + EXIT_SECONDS * 2)
         ended = time.monotonic()
-        status = await old.end(signal.SIGKILL)
+        statuses = [await task.end(signal.SIGKILL) for task in old]
         in_time = ended - told <= self._drain + EXIT_SECONDS
-        self._replaced.append(Replaced(told, ended, status, late, in_time))
-        say(f"a task got SIGTERM and exited with status {status} after {ended - told:.1f} s")
+        status = next((status for status in statuses if status), 0)
+        self._replaced.append(Replaced(len(old), deregistered, cut, told, ended, status, late, in_time))
+        say(f"{len(old)} tasks got SIGTERM and exited with status {status} after {ended - told:.1f} s")
 
     async def _publish(self) -> None:
         numbers = itertools.count(1)
@@ -216,16 +255,34 @@ class Deploy:
             await until(complete, every=0.2)
 
 
+def _ended(task: Task) -> bool:
+    return task.process is None or task.process.ended
+
+
 async def deploy(
     *,
     streams: int,
     rate: float,
     drain: int,
     quiet: float,
+    order: Order = "sigterm",
+    delay: float = 0,
+    together: bool = False,
+    max_age: int | None = None,
     least: bool = False,
     program: tuple[str, ...] = ("sse_service",),
 ) -> Figures:
-    async with Deploy(streams=streams, rate=rate, drain=drain, least=least, program=program) as running:
+    async with Deploy(
+        streams=streams,
+        rate=rate,
+        drain=drain,
+        order=order,
+        delay=delay,
+        together=together,
+        max_age=max_age,
+        least=least,
+        program=program,
+    ) as running:
         say(f"{streams} streams are open")
         return await running.run(quiet=quiet)
 
@@ -235,6 +292,10 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=2000)
     parser.add_argument("--rate", type=float, default=100, help="events a second")
     parser.add_argument("--drain", type=int, default=20, help="SSE_DRAIN_SECONDS")
+    parser.add_argument("--order", choices=get_args(Order), default="sigterm", help="what comes first")
+    parser.add_argument("--delay", type=float, default=30, help="the deregistration delay, for the order deregister")
+    parser.add_argument("--together", action="store_true", help="replace all tasks at the same time")
+    parser.add_argument("--max-age", type=int, help="SSE_STREAM_MAX_AGE_SECONDS")
     parser.add_argument("--quiet", type=float, default=15, help="seconds before the first task is replaced")
     parser.add_argument("--least", action="store_true", help="balance by the fewest connections, not in turn")
     parser.add_argument("--picture", type=Path, help="where to write an SVG of the reconnects")
@@ -242,11 +303,21 @@ def main() -> int:
     # The garbage collector would visit all seen blocks, and its pauses would count as delays.
     gc.disable()
     figures = uvloop.run(
-        deploy(streams=given.streams, rate=given.rate, drain=given.drain, quiet=given.quiet, least=given.least)
+        deploy(
+            streams=given.streams,
+            rate=given.rate,
+            drain=given.drain,
+            quiet=given.quiet,
+            order=given.order,
+            delay=given.delay,
+            together=given.together,
+            max_age=given.max_age,
+            least=given.least,
+        )
     )
     print(figures)
     if given.picture:
-        given.picture.write_text(chart(figures))
+        given.picture.write_text(chart({f"{given.streams:,} streams, order: {given.order}": figures}))
     return 1 if figures.violations else 0
 
 

@@ -8,9 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Literal
 
 from tests.faults.checker import Published, Violation, check, event_id, position
 from tests.faults.eventsource import EventSource
+
+Order = Literal["sigterm", "deregister"]
+"""What ends the streams of a task that is replaced: its own drain on SIGTERM, or the balancer before SIGTERM."""
 
 CLIFF = 4
 """In one second, this multiple of the even share may leave or return. On a busy machine, late streams bunch up."""
@@ -24,14 +28,25 @@ SHARD = 20
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """One old task; times are monotonic seconds."""
+    """One old task, or several at the same time; times are monotonic seconds."""
 
+    tasks: int
+    deregistered: float
+    """When the balancer began to lead new connections elsewhere."""
+    cut: float | None
+    """When the balancer cut the remaining streams, if it did."""
     told: float
+    """When it got SIGTERM."""
     ended: float
     status: int
     late: bool
     """Whether the balancer stopped using it only after SIGTERM."""
     in_time: bool
+
+    @property
+    def begun(self) -> float:
+        """When its streams began to end."""
+        return self.told if self.cut is None else self.cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +77,9 @@ class Figures:
     """When events began to flow, in monotonic seconds."""
     drain: int
     """``SSE_DRAIN_SECONDS``."""
+    order: Order
+    delay: float
+    """The deregistration delay, in seconds."""
 
     @cached_property
     def reconnects(self) -> list[float]:
@@ -72,7 +90,7 @@ class Figures:
     def drains(self) -> list[Drain]:
         """How the streams of each old task ended."""
         ends = sorted(at for page in self.pages for at in page.ended)
-        limits = [*(old.told for old in self.replaced), math.inf]
+        limits = [*(old.begun for old in self.replaced), math.inf]
         found = []
         for told, upto in pairwise(limits):
             own = [at for at in ends if told <= at < upto]
@@ -80,6 +98,21 @@ class Figures:
             ahead = max((number - (at - told) * even for number, at in enumerate(own)), default=0.0)
             found.append(Drain(len(own), even, greatest(own), ahead))
         return found
+
+    @property
+    def most(self) -> int:
+        """The most reconnects within one second."""
+        return greatest(self.reconnects)
+
+    @cached_property
+    def away(self) -> list[float]:
+        """The sorted seconds that pages were without a stream."""
+        return sorted(seconds for page in self.pages for seconds in page.away)
+
+    @property
+    def during(self) -> tuple[float, float]:
+        """From the first task's deregistration or SIGTERM until the last one has ended."""
+        return min(self.replaced[0].deregistered, self.replaced[0].told), self.replaced[-1].ended
 
     @property
     def turned_away(self) -> int:
@@ -122,6 +155,8 @@ class Figures:
             yield from check(pages, own, self.acknowledged & own.keys(), gaps_allowed=())
         for page in self.pages:
             yield from (Violation("page", f"{page.name} {fault}") for fault in page.faults)
+            if page.cuts and self.order == "sigterm":
+                yield Violation("cut", f"{page.name} lost {page.cuts} connections without stream.close")
             if not page.ended:
                 yield Violation("kept", f"{page.name} had no other stream than its first, but no old task is left")
 
@@ -153,6 +188,8 @@ class Figures:
             yield Violation("unread", f"{len(unread)} messages are still in the queue, as {min(unread)}")
 
     def _of_pace(self) -> Iterator[Violation]:
+        if self.order == "deregister":
+            return
         for number, drain in enumerate(self.drains, 1):
             # One, because the first stream ends at once, and one for the coarse clock.
             if drain.ahead > 2:
@@ -164,17 +201,16 @@ class Figures:
             yield Violation("cliff", f"{most} reconnects in one second, {even:.1f} where they are spread evenly")
 
     def __str__(self) -> str:
-        first, last = self.replaced[0].told, self.replaced[-1].ended
-        most, even = greatest(self.reconnects), max(drain.even for drain in self.drains)
-        away = [seconds for page in self.pages for seconds in page.away]
+        first, last = self.during
+        even = max(drain.even for drain in self.drains)
         counts = [len(page.begun) - 1 for page in self.pages]
         lines = [
             f"{len(self.pages)} streams, {len(self.published)} events, "
             f"{sum(page.received for page in self.pages)} deliveries",
             f"reconnects: {len(self.reconnects)}, {len(self.reconnects) / len(self.pages):.2f} a stream, "
             f"{min(counts)} to {max(counts)} each; {self.turned_away} of them were turned away by a draining task",
-            f"greatest reconnects in one second: {most}, {most / even:.1f} times the even share of the largest drain",
-            f"longest time without a stream: {max(away):.1f} s, mean {sum(away) / len(away):.1f} s",
+            f"greatest reconnects in one second: {self.most}, {even:.1f} if the largest drain is spread evenly",
+            f"time without a stream: {_percentiles(self.away)}",
             f"delay before the deploy: {_percentiles(self.delays(self.begun, first))}",
             f"delay during it: {_percentiles(self.delays(first, last, live=True))}",
             f"delay during it, with what waited for a page to come back: {_percentiles(self.delays(first, last))}",
@@ -184,7 +220,8 @@ class Figures:
         for number, (old, drain) in enumerate(zip(self.replaced, self.drains, strict=True), 1):
             lines.append(
                 f"old task {number}: {drain.streams} streams, even share {drain.even:.1f}/s, at most {drain.greatest} "
-                f"in one second; deregistered {'after' if old.late else 'before'} SIGTERM; "
+                f"in one second; deregistered {'after' if old.late else 'before'} SIGTERM"
+                f"{'' if old.cut is None else f', all streams cut {old.cut - old.deregistered:.1f} s later'}; "
                 f"status {old.status} after {old.ended - old.told:.1f} s"
             )
         lines.append(f"violations: {len(self.violations)}")
@@ -201,8 +238,13 @@ def greatest(times: Sequence[float]) -> int:
     return most
 
 
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Return the value below which this share of the sorted values lies."""
+    return ordered[int(share * (len(ordered) - 1))]
+
+
 def _percentiles(delays: Sequence[float]) -> str:
     if not delays:
         return "nothing was delivered"
-    p50, p99 = (delays[int(share * (len(delays) - 1))] for share in (0.5, 0.99))
+    p50, p99 = (percentile(delays, share) for share in (0.5, 0.99))
     return f"p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms, max {delays[-1] * 1000:.0f} ms"

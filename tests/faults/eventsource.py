@@ -17,6 +17,8 @@ FIRST_RETRY = 3.0
 class EventSource(Client):
     """One page of one user. It also records when its connections began and ended."""
 
+    reasons: tuple[str, ...] = ("drain",)
+    """The reasons for which the service may close its streams."""
     retry: float = FIRST_RETRY
     """The last ``retry`` that it got, in seconds."""
     begun: list[float] = field(default_factory=list)
@@ -27,6 +29,8 @@ class EventSource(Client):
     """Seconds from each stream's end to the next ``stream.ready``."""
     turned_away: int = 0
     """How many connections were only told to come back later."""
+    cuts: int = 0
+    """How many connections ended without a ``stream.close``."""
     received: int = 0
     """How many events it received."""
     faults: list[str] = field(default_factory=list)
@@ -59,8 +63,8 @@ class EventSource(Client):
         finally:
             transport.abort()
         if self._closed is None:
-            self.faults.append("a connection ended without stream.close")
-        elif json.loads(self._closed) != {"reason": "drain", "reconnect": True}:
+            self.cuts += 1
+        elif json.loads(self._closed) not in [{"reason": reason, "reconnect": True} for reason in self.reasons]:
             self.faults.append(f"was told {self._closed}")
         if self.open:
             self.open = False

@@ -23,9 +23,11 @@ Mode = Literal["pass", "refuse", "black hole"]
 class _Pair:
     """A client's connection, and the connection to its upstream."""
 
-    def __init__(self, client: asyncio.StreamWriter, upstream: asyncio.StreamWriter) -> None:
+    def __init__(self, client: asyncio.StreamWriter, upstream: asyncio.StreamWriter, port: int) -> None:
         self.client = client
         self.upstream = upstream
+        self.port = port
+        """The port of the upstream."""
         self.pushes = False
         """Whether the client has subscribed to a channel."""
 
@@ -80,6 +82,12 @@ class Proxy:
         """Reset the connections of subscribers."""
         self.cut(lambda pair: pair.pushes)
 
+    def cut_upstreams(self, *upstreams: int) -> int:
+        """Reset all connections to these upstreams, and return how many they were."""
+        found = sum(pair.port in upstreams for pair in self._pairs)
+        self.cut(lambda pair: pair.port in upstreams)
+        return found
+
     def switch(self, *upstreams: int) -> None:
         """Use other upstreams from now on, as after a failover."""
         self.upstreams = list(upstreams)
@@ -95,7 +103,7 @@ class Proxy:
                 writer.transport.abort()
                 return
             port, behind, upstream = connected
-            pair = _Pair(writer, upstream)
+            pair = _Pair(writer, upstream, port)
             self._pairs.add(pair)
             try:
                 ways = [
@@ -177,9 +185,16 @@ class Balancer:
 
     async def lead_to(self, *upstreams: int) -> int:
         """Use these upstreams for new connections. Return how often an upstream has refused a connection so far."""
+        return int((await self._command("lead_to", upstreams))["failed"])
+
+    async def cut(self, *upstreams: int) -> int:
+        """Reset all connections to these upstreams at once. Return how many they were."""
+        return int((await self._command("cut", upstreams))["cut"])
+
+    async def _command(self, name: str, upstreams: tuple[int, ...]) -> Any:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(upstreams).encode() + b"\n")
-        return int((await self._answer())["failed"])
+        self._process.stdin.write(json.dumps({name: upstreams}).encode() + b"\n")
+        return await self._answer()
 
     async def _answer(self) -> Any:
         assert self._process.stdout is not None
@@ -191,8 +206,13 @@ async def main(*, least: bool) -> None:
         proxy.least = least
         print(json.dumps({"port": proxy.port}), flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
-            proxy.upstreams = json.loads(line)
-            print(json.dumps({"failed": proxy.failed}), flush=True)
+            match json.loads(line):
+                case {"lead_to": upstreams}:
+                    proxy.upstreams = upstreams
+                    answer = {"failed": proxy.failed}
+                case {"cut": upstreams}:
+                    answer = {"cut": proxy.cut_upstreams(*upstreams)}
+            print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

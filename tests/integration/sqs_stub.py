@@ -77,7 +77,12 @@ class SQSStub:
         given = json.loads(await request.read())
         for message in given if isinstance(given, list) else [given]:
             self._sent += 1
-            self.send(str(self._sent), message["body"], MessageAttributes=message.get("attributes", {}))
+            self.send(
+                str(self._sent),
+                message["body"],
+                MessageAttributes=message.get("attributes", {}),
+                Attributes=message.get("system", {}),
+            )
         await self.notify()
         return web.Response(status=204)
 
@@ -148,7 +153,16 @@ class SQSStub:
             return {}
         for message in taken:
             self._hide(message, message["ReceiptHandle"], float(self.attributes["VisibilityTimeout"]))
-        return {"Messages": taken}
+        # SQS hands over only the system attributes that it was asked for.
+        wanted = asked.get("MessageSystemAttributeNames", [])
+        return {
+            "Messages": [
+                {**message, "Attributes": {name: value for name, value in found.items() if name in wanted}}
+                if (found := message.get("Attributes"))
+                else message
+                for message in taken
+            ]
+        }
 
     def _hide(self, message: dict[str, Any], handle: str, seconds: float) -> None:
         loop = asyncio.get_running_loop()

@@ -235,6 +235,20 @@ def test_a_message_without_a_wrapper_has_the_time_when_it_was_sent() -> None:
     run(test)
 
 
+@pytest.mark.parametrize("fast_path", [True, False])
+@pytest.mark.parametrize(("wanted", "trace"), [(True, "Root=1-1-1"), (False, None)])
+def test_a_message_has_awss_trace_header_if_it_is_wanted(wanted: bool, trace: str | None, fast_path: bool) -> None:
+    async def test() -> None:
+        queue = Queue()
+        queue.stub.send("a", Attributes={"SentTimestamp": "1795595683528", "AWSTraceHeader": "Root=1-1-1"})
+        async with queue.consuming(trace_header=wanted, fast_path=fast_path):
+            await queue.stub.until(lambda: queue.stub.deleted == ["r-a"])
+        assert queue.handler.envelopes[0].trace == trace
+        assert queue.handler.envelopes[0].time == "2026-11-25T08:34:43.528Z"
+
+    run(test)
+
+
 def test_a_queue_without_redrive_policy_or_with_long_redelivery_is_warned_about(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sse_service.brokers.base import Entry
-from sse_service.brokers.valkey import pipeline
+from sse_service.brokers.valkey import link
 from sse_service.brokers.valkey.broker import ValkeyBroker
 from sse_service.model.errors import Unavailable
 from sse_service.model.events import Event, Route
@@ -94,7 +94,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(
 def test_tls_to_a_server_without_tls_is_reported_with_the_scheme_that_it_needs(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pipeline, "HANDSHAKE_SECONDS", 0.2)
+    monkeypatch.setattr(link, "HANDSHAKE_SECONDS", 0.2)
     expected = "the TLS handshake did not complete: a server without TLS needs redis://"
 
     async def test(server: Valkey) -> None:
@@ -280,7 +280,7 @@ def test_trouble_ends_when_the_server_is_back_even_without_a_publish() -> None:
 def test_a_server_that_never_answers_is_logged_with_a_reason(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pipeline, "CALL_SECONDS", 0.1)
+    monkeypatch.setattr(link, "CALL_SECONDS", 0.1)
 
     async def test(port: int) -> None:
         async with broker(f"redis://127.0.0.1:{port}/0") as store:

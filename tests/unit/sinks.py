@@ -11,6 +11,7 @@ from tests.conformance.parser import Message, parse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sse_service.model.reasons import CloseReason
     from sse_service.streams.frame import Frame
     from sse_service.streams.service_events import ServiceEvent
 
@@ -42,7 +43,7 @@ class MemorySink:
     def progress(self) -> Progress:
         return self.state
 
-    def end(self) -> None:
+    def end(self, _: CloseReason) -> None:
         self.ended = True
 
     def abort(self) -> None:

@@ -44,8 +44,11 @@ class Task:
         broker: Callable[..., Broker] = MemoryBroker,
     ) -> None:
         self.now = 1_000_000.0
+        """What the store's clock shows."""
+        self.clock = 500.5
+        """What the timer's clock shows."""
         self.metrics = Metrics()
-        self.hub = Hub(metrics=self.metrics)
+        self.hub = Hub(metrics=self.metrics, clock=lambda: self.clock)
         self.revocations = RevocationTable(clock=lambda: self.now)
         self.broker: Any = broker(
             listener=self.hub.dispatch,
@@ -70,6 +73,7 @@ class Task:
             revocations=self.revocations,
             queue_limits=limits or QueueLimits(),
             max_age_seconds=max_age_seconds,
+            clock=lambda: self.clock,
         )
         self.revoker = Revoker(
             table=self.revocations, broker=self.broker, streams=self.streams, seconds=86_400, clock=lambda: self.now

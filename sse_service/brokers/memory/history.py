@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 ENTRY_BYTES = 512
-"""Memory of an entry without its text. Measured: 406 bytes with CPython 3.11, plus its slot in the list."""
+"""Memory of an entry without its text. Measured: 414 bytes with CPython 3.11, plus its slot in the list.
+
+A trace adds 104. It is not counted: that would cost every event something."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,9 +8,9 @@ from sse_service.brokers.base import Entry, Page
 from sse_service.brokers.dedupe import MAX_DEDUPE_KEYS
 from sse_service.brokers.valkey.connections import Connections
 from sse_service.brokers.valkey.entries import decode
+from sse_service.brokers.valkey.link import database
 from sse_service.brokers.valkey.listener import ValkeyListener, drop_misdirected
 from sse_service.brokers.valkey.losses import LossDetector
-from sse_service.brokers.valkey.pipeline import database
 from sse_service.brokers.valkey.prober import ValkeyProber
 from sse_service.brokers.valkey.publisher import ValkeyPublisher
 from sse_service.brokers.valkey.revocations import ValkeyRevocations

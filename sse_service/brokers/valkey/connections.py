@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import AuthenticationError
 
+from sse_service.brokers.valkey.link import CONNECTION_ERRORS, connect
 from sse_service.brokers.valkey.listener import CONFIRM_SECONDS
-from sse_service.brokers.valkey.pipeline import CONNECTION_ERRORS, Pipeline, connect
+from sse_service.brokers.valkey.pipeline import Pipeline
 from sse_service.brokers.valkey.requirements import ACL_RULES, NO_PERMISSION, lacks_permission, run_id
 from sse_service.model.errors import InvalidSettings, Unavailable
 
@@ -94,8 +95,8 @@ class Connections:
     async def check(self) -> None:
         """Raise InvalidSettings if the server must not be used. If it does not answer, only log a warning."""
         try:
-            async with connect(self._url) as connection:
-                await run_id(connection)
+            async with connect(self._url) as link:
+                await run_id(Pipeline(link))
         except (Unavailable, *CONNECTION_ERRORS) as error:
             self._away = _reason(error)
             _log.warning("Valkey cannot be used yet; the service starts anyway and retries: %s", _details(error))
@@ -173,18 +174,18 @@ class Connections:
     async def _connect_and_run(self) -> None:
         """Connect, and use the connections until one fails. Raises the failure."""
         async with AsyncExitStack() as stack:
-            made = [await stack.enter_async_context(connect(self._url)) for _ in range(3)]
-            runs = {await run_id(connection) for connection in made}
+            links = [await stack.enter_async_context(connect(self._url)) for _ in range(3)]
+            storing, reading, other = map(Pipeline, links)
+            runs = {await run_id(pipeline) for pipeline in (storing, reading, other)}
             if len(runs) > 1:
                 raise Unavailable("the connections lead to different servers")
             self.run_id = runs.pop()
-            storing, reading, messages = Pipeline(made[0]), Pipeline(made[1]), made[2]
             confirmed = asyncio.Event()
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(storing.run())
                     tasks.create_task(reading.run())
-                    tasks.create_task(self._listener.run(messages, confirmed=confirmed))
+                    tasks.create_task(self._listener.run(links[2], confirmed=confirmed))
                     async with asyncio.timeout(CONFIRM_SECONDS):
                         await confirmed.wait()
                     self._storing, self._reading = storing, reading
@@ -201,10 +202,10 @@ class Connections:
 
 def _reason(error: BaseException) -> str:
     """Return the public reason, without the server's address or user."""
+    if isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError):
+        return "the server refuses the password"
     if isinstance(error, Unavailable | InvalidSettings):
         return str(error)
-    if isinstance(error, AuthenticationError):
-        return "the server refuses the password"
     if lacks_permission(error):
         return NO_PERMISSION
     return "no connection"

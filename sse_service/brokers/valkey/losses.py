@@ -47,15 +47,20 @@ class LossDetector:
             if self._offsets.get(channel, last) is None:
                 self._offsets[channel] = last
 
-    def received(self, channel: str, *, previous: int, offset: int) -> None:
-        """Note a message, and report a loss if the previous message of its channel did not arrive."""
-        if channel not in self._offsets:
-            return
-        last = self._offsets[channel]
-        if last is not None and previous > last:
-            self._report_missing()
-            last = None
-        self._offsets[channel] = offset if last is None or last < offset else last
+    def received(self, channel: str, *, previous: int, offset: int) -> bool:
+        """Note a message. Returns False, and notes nothing, if the previous message of its channel did not arrive.
+
+        The caller then passes on what came before, calls ``report_missing``, and notes the message again.
+        """
+        last = self._offsets.get(channel)
+        if last is None:
+            if channel in self._offsets:
+                self._offsets[channel] = offset
+        elif previous > last:
+            return False
+        elif last < offset:
+            self._offsets[channel] = offset
+        return True
 
     def compare(self, channels: Sequence[str], lasts: Sequence[int]) -> None:
         """Report a loss if the store had a later event in any channel.
@@ -65,7 +70,7 @@ class LossDetector:
         for channel, last in zip(channels, lasts, strict=True):
             known = self._offsets.get(channel)
             if known is not None and last > known:
-                self._report_missing()
+                self.report_missing()
                 return
 
     def begin_epoch(self, epoch: str) -> None:
@@ -85,7 +90,7 @@ class LossDetector:
         self._offsets = dict.fromkeys(self._offsets)
         self._on_lost(complete)
 
-    def _report_missing(self) -> None:
+    def report_missing(self) -> None:
         """Report all channels: the fault that lost one message may have lost messages of other channels."""
         self._metrics.broker_jumps.inc()
         _log.warning("a message from Valkey was lost; the streams continue from history")

@@ -3,117 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio.connection import ConnectionPool, SSLConnection, parse_url
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
-from redis.maint_notifications import MaintNotificationsConfig
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
+from sse_service.brokers.valkey.link import CALL_SECONDS, pack
 from sse_service.model.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from redis.asyncio.connection import AbstractConnection
-
-CALL_SECONDS = 3.0
-"""Timeout of a call or connection attempt. After that, the server counts as unavailable."""
-
-HANDSHAKE_SECONDS = 2.5
-"""Timeout of a TLS handshake. It is shorter than CALL_SECONDS, so that it ends before the attempt as a whole does."""
-
-NO_HANDSHAKE = "the TLS handshake did not complete: a server without TLS needs redis://"
-NOT_TRUSTED = "the server's TLS certificate is not trusted"
-NO_DATABASE = "the server refuses the database number in SSE_BROKER_URL"
+    from sse_service.brokers.valkey.link import Link
 
 BROKEN = "the connection broke"
-"""Used instead of the library's message, which contains the server's address and becomes the exception's cause."""
-
-CONNECTION_ERRORS = (RedisError, OSError, TimeoutError)
-"""Exceptions of redis-py and of the network that a connection may raise."""
-
-
-class _TLSConnection(SSLConnection):
-    """Limits the handshake by itself. A server without TLS waits for the rest of a command, and never answers it."""
-
-    def _connection_arguments(self) -> Mapping[str, Any]:
-        return {**super()._connection_arguments(), "ssl_handshake_timeout": HANDSHAKE_SECONDS}
-
-
-@asynccontextmanager
-async def connect(url: str) -> AsyncIterator[AbstractConnection]:
-    """Connect, and disconnect at the end of the block. Raises Unavailable, and one of CONNECTION_ERRORS.
-
-    The library's retries, health checks and reconnects are off, because they would hide possible losses.
-    """
-    pool = ConnectionPool.from_url(
-        url,
-        protocol=2,
-        socket_timeout=None,
-        socket_connect_timeout=None,
-        health_check_interval=0,
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),
-    )
-    if pool.connection_class is SSLConnection:
-        pool.connection_class = _TLSConnection
-    connection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's has no types
-    try:
-        async with asyncio.timeout(CALL_SECONDS):
-            try:
-                await connection.connect_check_health(check_health=False, retry_socket_connect=False)
-            except (RedisConnectionError, ResponseError) as error:
-                if reason := _refusal(error):
-                    raise Unavailable(reason) from error
-                raise
-        yield connection
-    finally:
-        # Do not wait for the server: it may be gone.
-        await connection.disconnect(nowait=True)
-
-
-def _refusal(error: RedisError) -> str | None:
-    """Return why the server cannot be used as the URL says; None if the error has another cause."""
-    if isinstance(error, ResponseError):
-        return NO_DATABASE if "DB index" in str(error) else None
-    cause = error.__context__
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return NOT_TRUSTED
-    # A handshake that takes too long is a ConnectionAbortedError.
-    return NO_HANDSHAKE if isinstance(cause, ssl.SSLError | ConnectionAbortedError) else None
-
-
-async def send(connection: AbstractConnection, *arguments: str | bytes | int) -> None:
-    """Send a command. Raises one of CONNECTION_ERRORS."""
-    try:
-        await connection.send_packed_command(connection.pack_command(*arguments), check_health=False)
-    except (RuntimeError, AttributeError) as error:
-        # uvloop raises RuntimeError if the transport has just closed. AttributeError: redis-py has no writer any more.
-        raise ConnectionError(BROKEN) from error
-
-
-def database(url: str) -> int:
-    """Return the database number in the URL."""
-    return int(parse_url(url).get("db", 0))
+"""Used instead of the cause's message, which may contain the server's address."""
 
 
 class Pipeline:
-    """Sends the commands of many callers on one connection, and returns the right answer to each.
+    """Sends the commands of many callers on one Link, and returns the right answer to each.
 
-    A single reader matches answers to calls. If a caller is cancelled while it waits, its answer is discarded, and can
-    never be taken for the answer to another call.
+    If a caller is cancelled while it waits, its answer is discarded when it comes, and can never be taken for the
+    answer to another call.
     """
 
-    def __init__(self, connection: AbstractConnection) -> None:
-        self._connection = connection
-        self._waiting: deque[asyncio.Future[Any]] = deque()
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        # Callers in the order of their commands, and when each must have its answer.
+        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._ended: str | None = None
-        # Expires early if a call gets no answer.
-        self._reading = asyncio.timeout(None)
+        # One timer for all calls: it looks at the oldest one.
+        self._timer: asyncio.TimerHandle | None = None
+        link.attach(self)
 
     @property
     def ended(self) -> bool:
@@ -122,62 +41,82 @@ class Pipeline:
 
     async def call(self, *arguments: str | bytes | int) -> Any:
         """Send a command and return its answer. Raises Unavailable, and ResponseError if the server refuses it."""
-        if self._ended is None and not self._connection.is_connected:
-            # A caller was cancelled while writing, which closed the connection. Another write would silently reconnect.
-            self._end("a command was cut off")
+        command = pack(*arguments)
         if self._ended is not None:
             raise Unavailable(self._ended)
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(answer)
-        try:
-            async with asyncio.timeout(CALL_SECONDS):
-                # Nothing is awaited before the write, so commands are written in the order of ``_waiting``.
-                await send(self._connection, *arguments)
-                return await answer
-        except TimeoutError:
-            self._end(f"no answer within {CALL_SECONDS:.0f} s")
-            raise Unavailable(self._ended) from None
-        except ResponseError:
-            raise
-        except (RedisError, OSError) as error:
-            self._end(BROKEN)
-            raise Unavailable(BROKEN) from error
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        until = loop.time() + CALL_SECONDS
+        self._waiting.append((answer, until))
+        if self._timer is None:
+            self._timer = loop.call_at(until, self._expire)
+        self._link.write(command)
+        return await answer
 
     async def run(self) -> None:
-        """Read answers until cancelled. Raises Unavailable when the connection breaks or a call times out."""
+        """Wait until the connection breaks or a call times out, then raise Unavailable."""
         try:
-            async with self._reading:
-                while True:
-                    answer = await self._read()
-                    caller = self._waiting.popleft()
-                    if caller.done():
-                        continue
-                    if isinstance(answer, ResponseError):
-                        caller.set_exception(answer)
-                    else:
-                        caller.set_result(answer)
-        except (RedisError, OSError, TimeoutError, IndexError) as error:
-            self._end(BROKEN)
-            raise Unavailable(self._ended) from error
+            await self._link.run()
+        except (RedisError, OSError) as error:
+            raise Unavailable(self._ended or BROKEN) from error
         finally:
             self._end("the connection was closed")
 
-    async def _read(self) -> Any:
-        try:
-            return await self._connection.read_response(disable_decoding=True, disconnect_on_error=False)
-        except ResponseError as error:
-            return error
+    def receive(self, answers: list[Any]) -> None:
+        """Give each answer to its caller."""
+        for answer in answers:
+            if not self._waiting:
+                raise InvalidResponse("an answer to no command")
+            caller, _ = self._waiting.popleft()
+            if isinstance(answer, RedisError):
+                self._refuse(caller, answer)
+            elif not caller.done():
+                caller.set_result(answer)
 
-    def _end(self, reason: str) -> None:
+    def link_ended(self, error: Exception) -> None:
+        """Fail all calls."""
+        self._end(BROKEN, error)
+
+    def _refuse(self, caller: asyncio.Future[Any], error: RedisError) -> None:
+        if isinstance(error, ResponseError):
+            if not caller.done():
+                caller.set_exception(error)
+            return
+        # The server refuses every command, because it is loading its data or wants a password.
+        _fail(caller, BROKEN, error)
+        self._link.end(error)
+
+    def _expire(self) -> None:
+        """End the connection if the oldest call has waited for too long. A cancelled one counts, too."""
+        self._timer = None
+        if not self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        _, until = self._waiting[0]
+        if loop.time() < until:
+            self._timer = loop.call_at(until, self._expire)
+            return
+        self._end(f"no answer within {CALL_SECONDS:.0f} s")
+        self._link.end(TimeoutError())
+
+    def _end(self, reason: str, cause: Exception | None = None) -> None:
         """Fail all waiting and all later calls."""
         if self._ended is not None:
             return
         self._ended = reason
-        with suppress(RuntimeError):  # raised if the reader has ended
-            self._reading.reschedule(0)
-        for answer in self._waiting:
-            if not answer.done():
-                answer.set_exception(Unavailable(reason))
-                # Mark it as retrieved, because a cancelled caller never retrieves it.
-                answer.exception()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for caller, _ in self._waiting:
+            _fail(caller, reason, cause)
         self._waiting.clear()
+
+
+def _fail(caller: asyncio.Future[Any], reason: str, cause: Exception | None) -> None:
+    if caller.done():
+        return
+    failure = Unavailable(reason)
+    failure.__cause__ = cause
+    caller.set_exception(failure)
+    # Mark it as retrieved, because a cancelled caller never retrieves it.
+    caller.exception()

@@ -86,8 +86,10 @@ class ValkeyProber:
 
     def _next_channels(self) -> list[str]:
         if self._round_start is None or not self._round:
-            self._round, self._round_start = deque(self._listener.confirmed_channels()), None
-        return [self._round.popleft() for _ in range(min(len(self._round), COMPARED_CHANNELS))]
+            self._round, self._round_start = deque(self._listener.channels()), None
+        channels = [self._round.popleft() for _ in range(min(len(self._round), COMPARED_CHANNELS))]
+        # One that is not confirmed has no live stream yet.
+        return [channel for channel in channels if self._listener.is_confirmed(channel)]
 
     def _compare(self, here: Cursor, channels: list[str], lasts: list[int]) -> None:
         """Compare channels with the store, and finish the round if these were the last ones.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from redis.exceptions import NoPermissionError
 
-from sse_service.brokers.valkey.pipeline import CALL_SECONDS, send
 from sse_service.model.errors import InvalidSettings, Unavailable
 
 if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection
+    from sse_service.brokers.valkey.pipeline import Pipeline
 
 MIN_VERSION = 7
 """Older servers ignore a script's first line, which declares what it may do when memory is full."""
@@ -35,14 +33,12 @@ ACL_RULES = " ".join(("~{sse}:*", "&{sse}:*", "-@all", *(f"+{command}" for comma
 NO_PERMISSION = "the server's user lacks a permission"
 
 
-async def run_id(connection: AbstractConnection) -> str:
+async def run_id(pipeline: Pipeline) -> str:
     """Return the server's ``run_id``. Raises InvalidSettings if the server must not be used, and Unavailable.
 
     Called first on every connection, because a host name can lead to a different server each time.
     """
-    async with asyncio.timeout(CALL_SECONDS):
-        await send(connection, "INFO")
-        info = parse_info(await connection.read_response(disable_decoding=True))
+    info = parse_info(await pipeline.call("INFO"))
     if problem := unmet_requirement(info):
         raise InvalidSettings(f"SSE_BROKER_URL: {problem}")
     if info.get("role", "master") != "master":

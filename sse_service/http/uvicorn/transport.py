@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import TYPE_CHECKING, Any
+from fcntl import ioctl
+from termios import TIOCOUTQ
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sse_service.streams.sink import Progress
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from starlette.types import ASGIApp
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
     from sse_service.http.uvicorn.protocol import HTTPProtocol
@@ -19,24 +22,45 @@ if TYPE_CHECKING:
 EXTENSION = "sse_service.transport"
 """Key in the ASGI scope's ``extensions`` for weak references to the connection and the response."""
 
+LAST_CHUNK = b"0\r\n\r\n"
+
 _TCP_INFO = struct.Struct("=24xI92xQ16xI")  # linux/tcp.h: tcpi_unacked 24, tcpi_bytes_acked 120, tcpi_notsent_bytes 144
+
+
+_NONE = bytes(4)
+"""A queue without bytes. TIOCOUTQ counts those that are not sent and those that are not acknowledged (tcp(7)).
+
+Most peers have none pending, and TCP_INFO takes four times as long: uvloop duplicates the descriptor for it.
+"""
+
+_NOTHING_PENDING = Progress(0, pending=False)
+
+
+class Held(Protocol):
+    """What a connection holds until it is lost."""
+
+    def end(self) -> None:
+        """Release it. Called once."""
+        ...
 
 
 class StreamTransport:
     """The connection of one stream, or of one request that waits for events."""
 
     __slots__ = (
-        *("_closing", "_cycle", "_flow", "_protocol", "_waiter", "_write"),
+        *("_cycle", "_finished", "_flow", "_held", "_protocol", "_transport", "_waiter"),
         *("chunked", "closed", "keep_alive", "on_data", "on_writable"),
     )
 
     def __init__(self, protocol: HTTPProtocol, cycle: RequestResponseCycle, *, keep_alive: bool) -> None:
         self._protocol = protocol
-        self._cycle = cycle
-        # Bound once, because a broadcast writes to thousands of transports.
-        self._write: Callable[[bytes], None] = protocol.transport.write
-        self._closing = protocol.transport.is_closing
+        # None when the request is over and its stream goes on.
+        self._cycle: RequestResponseCycle | None = cycle
+        # A broadcast writes to thousands of transports, so these two are not looked up each time.
+        self._transport = protocol.transport
         self._flow = protocol.flow
+        self._held: Held | None = None
+        self._finished = False
         self._waiter: asyncio.Future[None] | None = None
         self.on_writable: Callable[[], None] | None = None
         """Called when the transport accepts more after ``write`` has returned False."""
@@ -55,9 +79,9 @@ class StreamTransport:
         Returns False if the caller must hold back until ``on_writable`` is called.
         """
         # uvloop's transport raises when the connection is lost. The response learns of it a moment later.
-        if self._closing():
+        if self._finished or self._transport.is_closing():
             return False
-        self._write(data)
+        self._transport.write(data)
         return not self._flow.write_paused
 
     async def wait(self) -> None:
@@ -65,6 +89,7 @@ class StreamTransport:
         if not self.closed:
             self._waiter = self._protocol.loop.create_future()
             await self._waiter
+            self._waiter = None
 
     def wake(self) -> None:
         """Let ``wait`` return."""
@@ -72,26 +97,53 @@ class StreamTransport:
             self._waiter.set_result(None)
 
     def connection_lost(self) -> None:
-        """Note that the client has left."""
+        """Note that the client has left, and end what ``hold`` was given."""
         self.closed = True
+        self.on_data = None
         self.wake()
+        held, self._held = self._held, None
+        if held is not None:
+            held.end()
 
-    def release_request(self) -> None:
-        """Free what was needed to read the request, because a stream lasts for hours."""
-        self._protocol.release_request(self._cycle)
+    def hold(self, held: Held) -> None:
+        """Keep a stream until the connection is lost, and end it then. The request that began it must return.
 
-    def release_waiting(self) -> None:
-        """Free what is not needed while a request waits for its answer, which need not end the connection."""
-        self._protocol.release_waiting(self._cycle)
+        Its task, its scope and the rest of what it needs would take 7 kB for as long as the stream lasts.
+        """
+        if self.closed:
+            held.end()
+        elif self._cycle is not None:
+            self._held = held
+            self._protocol.release_request(self._cycle)
+            self._cycle = None
+
+    def suspend(self, held: Held) -> None:
+        """Keep a stream in the same way, but let its request be answered after ``resume``. The request must return now.
+
+        The caller keeps ``send`` for the answer, because middleware may have wrapped it.
+        """
+        if self.closed:
+            held.end()
+        elif self._cycle is not None:
+            self._held = held
+            self._protocol.suspend(self._cycle)
+
+    def resume(self, app: ASGIApp) -> None:
+        """Answer a suspended request: ``app`` runs as its task, and must end what ``suspend`` was given."""
+        self._held = None
+        if self._cycle is not None:
+            self._protocol.resume(self._cycle, app)
 
     def close_if_draining(self) -> None:
         """Do not keep the connection alive if the task is ending. Must be called before the response starts."""
-        self._protocol.close_if_draining(self._cycle)
+        if self._cycle is not None:
+            self._protocol.close_if_draining(self._cycle)
 
     def switch_protocol(self, answer: bytes, on_data: Callable[[bytes], None]) -> None:
         """Send an answer of status 101. From then on, the connection's bytes are not HTTP's in either direction."""
-        # uvicorn must neither send an answer of its own nor miss one.
-        self._cycle.response_started = self._cycle.disconnected = True
+        if self._cycle is not None:
+            # uvicorn must neither send an answer of its own nor miss one.
+            self._cycle.response_started = self._cycle.disconnected = True
         self.write(answer)
         self.on_data = on_data
         if early := self._protocol.take_after_upgrade():
@@ -112,13 +164,29 @@ class StreamTransport:
 
     def finish(self) -> None:
         """Let ``write`` discard its data and return False from now on. What was written before is still sent."""
-        self._closing = _always
+        self._finished = True
+
+    def end_body(self) -> None:
+        """Complete the response of a stream that is held, and close the connection after its last bytes are sent.
+
+        While the reader holds back, this waits: the timer of streams knows whether it still reads, and ``close`` would
+        give it 30 s.
+        """
+        if self._finished or self._transport.is_closing():
+            return
+        if self._flow.write_paused:
+            self.on_writable = self.end_body
+            return
+        if self.chunked:
+            self._transport.write(LAST_CHUNK)
+        self.finish()
+        self.close()
 
     def end_writing(self) -> None:
         """Close this direction alone. The client is still read from."""
         self.finish()
-        if not self._protocol.transport.is_closing():
-            self._protocol.transport.write_eof()
+        if not self._transport.is_closing():
+            self._transport.write_eof()
 
     def close(self) -> None:
         """Close the connection after its last bytes are sent."""
@@ -130,17 +198,15 @@ class StreamTransport:
 
     def progress(self) -> Progress:
         """Ask the kernel how much the peer has acknowledged (TCP_INFO)."""
-        transport = self._protocol.transport
+        transport = self._transport
         if transport.is_closing():
             return Progress(0, pending=transport.get_write_buffer_size() > 0)
         sock = transport.get_extra_info("socket")
+        if not transport.get_write_buffer_size() and ioctl(sock.fileno(), TIOCOUTQ, _NONE) == _NONE:
+            return _NOTHING_PENDING
         raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         unacked, acknowledged, unsent = _TCP_INFO.unpack(raw)
         return Progress(acknowledged, pending=bool(unacked or unsent or transport.get_write_buffer_size()))
-
-
-def _always() -> bool:
-    return True
 
 
 def take_transport(scope: Any) -> StreamTransport:

@@ -13,13 +13,13 @@ from sse_service.http.problems import problem
 from sse_service.http.uvicorn.transport import borrow_transport
 from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
 from sse_service.model.reasons import CloseReason, RefusalReason
+from sse_service.protocols.polling.poll import Deadlines, Poll
 from sse_service.protocols.polling.sink import PollSink
 from sse_service.protocols.refusal import refusal
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from sse_service.http.uvicorn.transport import StreamTransport
     from sse_service.protocols.admission import Admission, StreamRequest
     from sse_service.streams.registry import StreamRegistry
     from sse_service.streams.subscription import Subscription
@@ -31,12 +31,15 @@ READ_SECONDS = 10.0
 
 
 class PollEndpoint:
-    """An ASGI application, because Starlette's wrapper around a function would stay in memory as long as the poll."""
+    """An ASGI application. It has no Response for Starlette: a poll may wait when the request has returned."""
 
     def __init__(self, *, admission: Admission, streams: StreamRegistry) -> None:
         self._admission = admission
         self._streams = streams
         self._pacer = Pacer()
+        self._deadlines = Deadlines()
+        # Bound once, because every poll that waits keeps it.
+        self._send_late_answer = self._send_answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with events, or with an error."""
@@ -51,20 +54,14 @@ class PollEndpoint:
             await failure(scope, receive, send)
 
     async def _admit(self, request: Request) -> StreamRequest | Response:
-        """Admit a request, or return the answer that refuses it.
-
-        The Request object lives only in this method, not as long as the poll.
-        """
+        """Admit a request, or return the answer that refuses it."""
         try:
             return await self._admission.admit(request, polls=True)
         except (InvalidToken, Forbidden, ValueError, Overloaded) as error:
             return refusal(error)
 
     async def _answer(self, scope: Scope, send: Send, request: StreamRequest) -> Response | None:
-        """Wait and answer. The Subscription is opened around both, so that all end together in any case.
-
-        Returns the answer to a poll that could not begin.
-        """
+        """Answer at once, or let the connection hold the poll. Returns the answer to a poll that could not begin."""
         transport = borrow_transport(scope)
         if transport.closed:
             return None
@@ -78,41 +75,48 @@ class PollEndpoint:
             filter=request.filter,
         )
         with stream as subscription:
+            poll = Poll(
+                stream=stream,
+                subscription=subscription,
+                sink=sink,
+                transport=transport,
+                send=send,
+                deadlines=self._deadlines,
+                answer=self._send_late_answer,
+            )
+            began = asyncio.get_running_loop().time()
+            await _read(poll)
             # A client without a cursor needs one first.
-            wait_seconds = 0 if request.start.live else request.wait_seconds
-            await _wait(transport, sink, subscription, wait_seconds)
-            # An event may wake thousands of polls. To answer one takes about 0.1 ms, and live events must not wait.
-            await self._pacer.wait()
-            if transport.closed:
+            if request.wait_seconds and sink.caught_up and not (request.start.live or poll.due):
+                poll.wait(began + request.wait_seconds)
                 return None
-            transport.close_if_draining()
-            if not sink.greeted:
-                return _cannot_begin(subscription)
-            body = sink.answer(subscription)
-            length = (b"content-length", b"%d" % len(body))
-            await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, length]})
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-            del body
-            # This waits for a slow reader. The timer watches it, and it counts as an open stream.
-            await send({"type": "http.response.body", "body": b""})
-            stream.answered = not transport.closed
+            return await self._send_answer(poll)
+
+    async def _send_answer(self, poll: Poll) -> Response | None:
+        # An event may wake thousands of polls. To answer one takes about 0.1 ms, and live events must not wait.
+        await self._pacer.wait()
+        if poll.transport.closed:
+            return None
+        poll.transport.close_if_draining()
+        if not poll.sink.greeted:
+            return _cannot_begin(poll.subscription)
+        body = poll.sink.answer(poll.subscription)
+        length = (b"content-length", b"%d" % len(body))
+        await poll.send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, length]})
+        await poll.send({"type": "http.response.body", "body": body, "more_body": True})
+        del body
+        # This waits for a slow reader. The timer watches it, and it counts as an open stream.
+        await poll.send({"type": "http.response.body", "body": b""})
+        poll.stream.answered = not poll.transport.closed
         return None
 
 
-async def _wait(transport: StreamTransport, sink: PollSink, subscription: Subscription, wait_seconds: int) -> None:
-    """Wait until the poll can be answered, or the client has left."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    timer = loop.call_later(READ_SECONDS, sink.expire)
-    while not (sink.caught_up or sink.full or sink.over or subscription.closed or transport.closed):
-        await transport.wait()
-    timer.cancel()
-    if not sink.caught_up or sink.has_news or not wait_seconds:
-        return
-    transport.release_waiting()
-    timer = loop.call_at(began + wait_seconds, sink.expire)
-    while not (sink.has_news or sink.over or subscription.closed or transport.closed):
-        await transport.wait()
+async def _read(poll: Poll) -> None:
+    """Wait until the poll has read what it has missed, or must be answered without that."""
+    timer = asyncio.get_running_loop().call_later(READ_SECONDS, poll.sink.expire)
+    sink = poll.sink
+    while not (sink.caught_up or sink.full or sink.over or poll.subscription.closed or poll.transport.closed):
+        await poll.transport.wait()
     timer.cancel()
 
 

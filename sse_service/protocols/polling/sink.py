@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from sse_service.http.uvicorn.transport import StreamTransport
     from sse_service.model.cursor import Cursor
+    from sse_service.model.reasons import CloseReason
+    from sse_service.protocols.polling.poll import Poll
     from sse_service.streams.frame import Frame
     from sse_service.streams.service_events import ServiceEvent
     from sse_service.streams.sink import Progress
@@ -31,7 +33,7 @@ class PollSink:
 
     __slots__ = (
         *("_answered", "_bytes", "_cursor", "_events", "_gap", "_resumed", "_transport"),
-        *("caught_up", "full", "greeted", "on_writable", "over"),
+        *("caught_up", "full", "greeted", "on_writable", "over", "waiting"),
     )
 
     def __init__(self, transport: StreamTransport) -> None:
@@ -51,6 +53,8 @@ class PollSink:
         """Whether an event did not fit any more."""
         self.over = False
         """Whether the poll may not wait any longer."""
+        self.waiting: Poll | None = None
+        """The poll, if its request has returned. Otherwise a change wakes the request."""
         self.on_writable: Callable[[], None] | None = None
         """See ``streams.sink.Sink``. A full answer stays full, so this is never called."""
 
@@ -60,9 +64,9 @@ class PollSink:
         return bool(self._events or self._gap)
 
     def expire(self) -> None:
-        """Note that the poll may not wait any longer, and wake its request."""
+        """Note that the poll may not wait any longer."""
         self.over = True
-        self._transport.wake()
+        self._changed()
 
     def write(self, frame: Frame) -> bool:
         """Keep an event if it fits. The first poll that keeps it encodes it for all."""
@@ -73,7 +77,7 @@ class PollSink:
             self._events.append(frame.encodings[ENCODING_KEY])
             self._bytes += size
             self._cursor = frame.cursor
-        self._transport.wake()
+        self._changed()
         return not self.full
 
     def write_service_event(self, event: ServiceEvent) -> bool:
@@ -88,7 +92,7 @@ class PollSink:
             case "stream.cursor":
                 self.caught_up = True
         self._cursor = event.cursor or self._cursor
-        self._transport.wake()
+        self._changed()
         return not self.full
 
     def heartbeat(self) -> bool:
@@ -103,16 +107,22 @@ class PollSink:
         """Ask the kernel how much of the answer the peer has acknowledged."""
         return self._transport.progress()
 
-    def end(self) -> None:
-        """Wake the request, which then sees that the Subscription is closed."""
-        self._transport.wake()
+    def end(self, _: CloseReason) -> None:
+        """Let the poll be answered, because the Subscription is closed."""
+        self._changed()
 
     def abort(self) -> None:
         """Reset the connection if its peer does not take the answer. Otherwise the answer is still to be sent."""
         if self._answered:
             self._transport.abort()
         else:
+            self._changed()
+
+    def _changed(self) -> None:
+        if self.waiting is None:
             self._transport.wake()
+        else:
+            self.waiting.look()
 
     def answer(self, subscription: Subscription) -> bytes:
         """Make the body of the answer, and let the Subscription go. It must have been greeted."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class EventsEndpoint:
-    """An ASGI application, because Starlette's wrapper around a function would stay in memory as long as the stream."""
+    """An ASGI application. It has no Response for Starlette: the stream goes on when the request has returned."""
 
     def __init__(self, *, admission: Admission, streams: StreamRegistry, heartbeat_seconds: int) -> None:
         self._admission = admission
@@ -36,10 +36,7 @@ class EventsEndpoint:
             await self._stream.answer(scope, send, answer)
 
     async def _admit(self, request: Request) -> StreamRequest | Response:
-        """Admit a request, or return the answer that refuses it.
-
-        The Request object lives only in this method, not as long as the stream.
-        """
+        """Admit a request, or return the answer that refuses it."""
         try:
             return await self._admission.admit(request)
         except (InvalidToken, Forbidden, ValueError) as error:

@@ -39,9 +39,9 @@ GREETING_SECONDS = 0.02
 
 
 class EventStream(EventSourceResponse):
-    """Answers every request for a stream. The request's task sleeps until the client leaves or the stream ends.
+    """Answers every request for a stream. The request's task ends when the stream has begun.
 
-    One object serves all streams, so common state is not kept per stream.
+    From then on the connection holds the stream. One object serves all streams, so common state is not kept per stream.
     """
 
     def __init__(self, *, streams: StreamRegistry, heartbeat_seconds: int) -> None:
@@ -51,7 +51,7 @@ class EventStream(EventSourceResponse):
         self._heartbeat_event = encode_service_event(service_events.heartbeat(heartbeat_seconds))
 
     async def answer(self, scope: Scope, send: Send, request: StreamRequest) -> None:
-        """Send the stream. The Subscription is opened around the response, so that both end together in any case."""
+        """Begin the stream, and let its connection hold it. The Subscription ends with the connection in any case."""
         transport = take_transport(scope)
         if transport.closed:
             return
@@ -60,23 +60,21 @@ class EventStream(EventSourceResponse):
             await send({"type": "http.response.body", "body": b""})
             return
         sink = EventStreamSink(transport, heartbeat=self._heartbeat_event if request.heartbeat_events else COMMENT)
-        with self._streams.open(
+        stream = self._streams.open(
             protocol="sse",
             sink=sink,
             principal=request.principal,
             address=request.address,
             start=request.start,
             filter=request.filter,
-        ) as subscription:
+        )
+        with stream as subscription:
             await _wait_for_greeting(transport)
             await send(self._start())
-            transport.release_request()
+            transport.hold(stream.detach())
             sink.begin()
-            while not (subscription.closed or transport.closed):
-                await transport.wait()
             if subscription.closed:
-                # Inside the with block, so that the timer still watches a reader that stalls on the last bytes.
-                await send({"type": "http.response.body", "body": b""})
+                transport.end_body()
 
     def _start(self) -> Message:
         """Make a new message for each stream, because Starlette's middleware adds headers to it in place."""
@@ -84,10 +82,7 @@ class EventStream(EventSourceResponse):
 
 
 async def _wait_for_greeting(transport: StreamTransport) -> None:
-    """Wait until the sink has something to write after the head, but at most GREETING_SECONDS.
-
-    A function of its own, so that the timer does not stay in memory as long as the stream.
-    """
+    """Wait until the sink has something to write after the head, but at most GREETING_SECONDS."""
     timer = asyncio.get_running_loop().call_later(GREETING_SECONDS, transport.wake)
     await transport.wait()
     timer.cancel()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sse_service.http.uvicorn.transport import StreamTransport
+    from sse_service.model.reasons import CloseReason
     from sse_service.streams.frame import Frame
     from sse_service.streams.service_events import ServiceEvent
     from sse_service.streams.sink import Progress
@@ -28,12 +29,13 @@ class EventStreamSink:
     Until ``begin`` it keeps everything, so that the response's head and the greeting are sent in one segment.
     """
 
-    __slots__ = ("_heartbeat", "_kept", "_send", "_transport")
+    __slots__ = ("_begun", "_heartbeat", "_kept", "_send", "_transport")
 
     def __init__(self, transport: StreamTransport, *, heartbeat: bytes = COMMENT) -> None:
         """``heartbeat`` is in chunked coding."""
         self._transport = transport
         self._heartbeat = heartbeat
+        self._begun = False
         # Bytes to send after the head, in chunked coding.
         self._kept: list[bytes] = []
         # Bound once, because a broadcast writes to thousands of streams.
@@ -52,6 +54,7 @@ class EventStreamSink:
         """Write the kept bytes after the head. From now on, bytes are sent at once."""
         was_full = self._is_full()
         kept, self._kept = [self._heartbeat, *self._kept], []
+        self._begun = True
         if self._transport.chunked:
             self._send = self._transport.write
         else:
@@ -81,9 +84,12 @@ class EventStreamSink:
         """Ask the kernel how much the peer has acknowledged."""
         return self._transport.progress()
 
-    def end(self) -> None:
-        """Wake the response, which then sees that the Subscription is closed."""
-        self._transport.wake()
+    def end(self, _: CloseReason) -> None:
+        """Complete the response, or wake it if it has not begun: it then sees that the Subscription is closed."""
+        if self._begun:
+            self._transport.end_body()
+        else:
+            self._transport.wake()
 
     def abort(self) -> None:
         """Reset the connection."""

@@ -11,7 +11,7 @@ from websockets.protocol import OPEN, SEND_EOF, SERVER, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sse_service.http.uvicorn.transport import StreamTransport
+    from sse_service.http.uvicorn.transport import Held, StreamTransport
 
 MAX_MESSAGE_BYTES = 1024
 """Limit of a client's message. Nothing that a client says is needed once it is known."""
@@ -39,8 +39,8 @@ class Connection:
     """
 
     __slots__ = (
-        *("_first_text", "_parser", "_pause", "_text", "_transport", "_unread", "_waits"),
-        *("closing", "on_writable"),
+        *("_end_of_patience", "_first_text", "_held", "_parser", "_pause", "_text", "_transport", "_unread", "_waits"),
+        *("closing", "on_closing", "on_writable"),
     )
 
     def __init__(self, transport: StreamTransport, head: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
@@ -55,6 +55,11 @@ class Connection:
         # What was received and is not parsed yet.
         self._unread = b""
         self._pause: asyncio.TimerHandle | None = None
+        self._held: Held | None = None
+        # Closes the connection if the client does not answer the closing handshake.
+        self._end_of_patience: asyncio.TimerHandle | None = None
+        self.on_closing: Callable[[], None] | None = None
+        """Called when the closing handshake begins."""
         self.on_writable: Callable[[], None] | None = None
         """Called when the transport accepts more after a write has returned False."""
         self.closing = False
@@ -89,14 +94,25 @@ class Connection:
             self._parser.send_close(code, reason.encode()[:123].decode(errors="ignore"))
             self._flush()
 
+    def hold(self, held: Held) -> None:
+        """Keep a stream until the connection is closed, and end it then. The request that began it can return."""
+        self._held = held
+        self._transport.hold(self)
+
     async def closed(self) -> None:
         """Wait until the connection is closed."""
-        timer = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transport.close)
         while not self._transport.closed:
             await self._transport.wait()
-        timer.cancel()
-        if self._pause is not None:
-            self._pause.cancel()
+        self.end()
+
+    def end(self) -> None:
+        """End what ``hold`` was given. The connection is closed."""
+        for timer in (self._pause, self._end_of_patience):
+            if timer is not None:
+                timer.cancel()
+        self._pause = self._end_of_patience = self.on_closing = self.on_writable = self._transport.on_writable = None
+        if self._held is not None:
+            self._held.end()
 
     def _receive(self, data: bytes) -> None:
         """Parse a slice of what the client sends, and leave the rest for later: others must be served in between."""
@@ -161,6 +177,9 @@ class Connection:
             self.closing = True
             # No message may follow a close frame (RFC 6455 §5.5.1).
             self._transport.finish()
+            self._end_of_patience = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transport.close)
             self._transport.wake()
+            if self.on_closing is not None:
+                self.on_closing()
         if ends:
             self._transport.end_writing()

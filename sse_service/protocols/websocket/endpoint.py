@@ -10,12 +10,11 @@ from starlette.responses import Response
 from sse_service.http.problems import UNVERIFIED
 from sse_service.http.uvicorn.transport import take_transport
 from sse_service.model.errors import Forbidden, InvalidToken, Overloaded
-from sse_service.model.reasons import CloseReason
 from sse_service.protocols.refusal import refusal, refusal_event
 from sse_service.protocols.websocket.connection import MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES, Connection
 from sse_service.protocols.websocket.encoding import PING, encode_service_event
 from sse_service.protocols.websocket.handshake import answer_to
-from sse_service.protocols.websocket.sink import WebSocketSink
+from sse_service.protocols.websocket.sink import CLOSE_CODES, FORBIDDEN, UNAUTHORIZED, WebSocketSink
 from sse_service.protocols.websocket.unidentified import WaitingRoom
 from sse_service.streams import service_events
 
@@ -25,20 +24,6 @@ if TYPE_CHECKING:
     from sse_service.http.uvicorn.transport import StreamTransport
     from sse_service.protocols.admission import Admission, StreamRequest
     from sse_service.streams.registry import StreamRegistry
-
-UNAUTHORIZED, FORBIDDEN = 4401, 4403
-"""Close codes for what is 401 and 403 in HTTP. RFC 6455 §7.4.2 leaves 4000 to 4999 to applications."""
-
-CLOSE_CODES = {
-    CloseReason.DRAIN: 1012,
-    CloseReason.SLOW: 1013,
-    CloseReason.EXPIRED: UNAUTHORIZED,
-    CloseReason.LIMIT: 1013,
-    CloseReason.MAX_AGE: 1000,
-    CloseReason.ERROR: 1011,
-    CloseReason.REVOKED: UNAUTHORIZED,
-}
-"""Close codes for the reasons of ``stream.close``. 1012 and above are in IANA's WebSocket registry."""
 
 
 class WebSocketEndpoint:
@@ -72,14 +57,12 @@ class WebSocketEndpoint:
             return
         max_bytes = MAX_FIRST_MESSAGE_BYTES if admitted is None else MAX_MESSAGE_BYTES
         connection = Connection(transport, head, max_bytes=max_bytes)
-        del head
         if admitted is None:
             admitted = await self._identify(connection, scope)
-        transport.release_request()
         if isinstance(admitted, Exception):
             _close_refused(transport, connection, admitted)
         elif admitted is not None:
-            await self._stream(transport, connection, admitted)
+            self._begin_stream(transport, connection, admitted)
             return
         await connection.closed()
 
@@ -97,27 +80,24 @@ class WebSocketEndpoint:
         except (InvalidToken, Forbidden, ValueError, Overloaded) as error:
             return error.with_traceback(None)
 
-    async def _stream(self, transport: StreamTransport, connection: Connection, request: StreamRequest) -> None:
-        """Hold the stream. The Subscription is opened around the connection's life, so that both end together."""
+    def _begin_stream(self, transport: StreamTransport, connection: Connection, request: StreamRequest) -> None:
+        """Open the stream, and let the connection hold it. Both end together."""
         heartbeat = PING + self._heartbeat_event if request.heartbeat_events else PING
-        with self._streams.open(
+        stream = self._streams.open(
             protocol="websocket",
             sink=WebSocketSink(transport, connection, heartbeat=heartbeat),
             principal=request.principal,
             address=request.address,
             start=request.start,
             filter=request.filter,
-        ) as subscription:
+        )
+        with stream as subscription:
             if request.heartbeat_events:
                 transport.write(self._heartbeat_event)
-            while not (subscription.closed or connection.over):
-                await transport.wait()
-            if (reason := subscription.close_reason) is not None:
-                connection.close(CLOSE_CODES[reason], reason)
-            else:
+            connection.on_closing = subscription.leave
+            if connection.closing:
                 subscription.leave()
-            # Inside the with block, so that the timer still watches a reader that stalls on the last bytes.
-            await connection.closed()
+            connection.hold(stream.detach())
 
 
 def _close_refused(transport: StreamTransport, connection: Connection, error: Exception) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sse_service.model.reasons import CloseReason
 from sse_service.protocols.websocket.encoding import ENCODING_KEY, PING, encode, encode_service_event
 
 if TYPE_CHECKING:
@@ -14,6 +15,21 @@ if TYPE_CHECKING:
     from sse_service.streams.frame import Frame
     from sse_service.streams.service_events import ServiceEvent
     from sse_service.streams.sink import Progress
+
+
+UNAUTHORIZED, FORBIDDEN = 4401, 4403
+"""Close codes for what is 401 and 403 in HTTP. RFC 6455 §7.4.2 leaves 4000 to 4999 to applications."""
+
+CLOSE_CODES = {
+    CloseReason.DRAIN: 1012,
+    CloseReason.SLOW: 1013,
+    CloseReason.EXPIRED: UNAUTHORIZED,
+    CloseReason.LIMIT: 1013,
+    CloseReason.MAX_AGE: 1000,
+    CloseReason.ERROR: 1011,
+    CloseReason.REVOKED: UNAUTHORIZED,
+}
+"""Close codes for the reasons of ``stream.close``. 1012 and above are in IANA's WebSocket registry."""
 
 
 class WebSocketSink:
@@ -58,9 +74,9 @@ class WebSocketSink:
         """Ask the kernel how much the peer has acknowledged."""
         return self._transport.progress()
 
-    def end(self) -> None:
-        """Wake the request, which then sees that the Subscription is closed, and says why."""
-        self._transport.wake()
+    def end(self, reason: CloseReason) -> None:
+        """Begin the closing handshake, which says why."""
+        self._connection.close(CLOSE_CODES[reason], reason)
 
     def abort(self) -> None:
         """Reset the connection, unless its peer has taken everything. Such a peer is told why it is closed."""

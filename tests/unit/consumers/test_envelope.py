@@ -236,3 +236,9 @@ def test_the_whole_wrapper_is_kept_beside_its_content(through_sns: bool) -> None
     text = json.dumps(event)
     assert unwrapped(sns(text) if through_sns else text).wrapper == event
     assert unwrapped(sns("plain") if through_sns else "plain").wrapper is None
+
+
+@pytest.mark.parametrize("body", ["text", '{"specversion":"1.0","id":"1","source":"s","type":"t"}'])
+def test_an_envelope_has_awss_trace_header(body: str) -> None:
+    assert unwrap(message_id="sqs-1", body=body, trace="Root=1-1-1").trace == "Root=1-1-1"
+    assert unwrap(message_id="sqs-1", body=body).trace is None

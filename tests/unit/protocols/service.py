@@ -17,6 +17,7 @@ from sse_service.http.uvicorn.server import SecondaryServer
 from sse_service.protocols.admission import Admission
 from sse_service.protocols.polling.endpoint import PollEndpoint
 from sse_service.protocols.sse.endpoint import EventsEndpoint
+from sse_service.protocols.websocket.endpoint import WebSocketEndpoint
 from tests.unit.serving import serving
 from tests.unit.task import Task
 
@@ -33,6 +34,7 @@ async def service(task: Task) -> AsyncIterator[SecondaryServer]:
         streams={
             "/events": EventsEndpoint(admission=admission, streams=task.streams, heartbeat_seconds=15),
             "/events/poll": PollEndpoint(admission=admission, streams=task.streams),
+            "/ws": WebSocketEndpoint(admission=admission, streams=task.streams, heartbeat_seconds=15),
         },
         session=Session(
             verifier=verifier,
@@ -54,6 +56,15 @@ async def service(task: Task) -> AsyncIterator[SecondaryServer]:
     finally:
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
+
+
+UPGRADE = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+"""The headers of a WebSocket's handshake."""
 
 
 def request(line: str = "GET /events HTTP/1.1", *headers: str) -> bytes:

@@ -208,3 +208,11 @@ def test_at_debug_each_stored_event_has_one_line_with_its_ids_and_no_payload(
         "message 1 (event 1) was not understood " + NAMES_NOBODY,
         "message 0: 1 events name nobody",
     ]
+
+
+def test_the_events_of_a_message_carry_its_trace() -> None:
+    setup = Setup()
+    records = [{"eventSource": "aws:s3", "s3": {"object": {"key": f"users/42/{n}"}}} for n in range(2)]
+    traced, plain = envelopes(json.dumps({"Records": records}), GOOD)
+    asyncio.run(setup.handler([traced._replace(trace="t"), plain]))
+    assert [entry.event.trace for entry in setup.live] == ["t", "t", None]

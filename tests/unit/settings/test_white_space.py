@@ -29,6 +29,7 @@ PADDED = {
     "cors_origins": "https://a.example,https://b.example",
     "trusted_proxies": "10.0.0.0/8,::1/128",
     "sqs_fast_path": "false",
+    "otel": "false",
     "admin_host": "::1",
     "emf_namespace": "push/prod",
     "log_level": "debug",

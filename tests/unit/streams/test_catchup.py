@@ -264,13 +264,20 @@ def test_an_error_in_the_catchup_cuts_that_stream_and_no_other(monkeypatch: pyte
 
 def test_an_idle_stream_older_than_the_history_falls_behind_without_a_gap() -> None:
     task, sink = Task(), MemorySink()
-    timer = Timer(streams=task.streams, broker=task.broker, heartbeat_seconds=15, history_seconds=3600)
+    timer = Timer(
+        streams=task.streams,
+        broker=task.broker,
+        heartbeat_seconds=15,
+        history_seconds=3600,
+        clock=lambda: task.clock,
+    )
 
     async def body() -> None:
         with task.open(sink) as subscription:
             await wait_until(lambda: subscription.live)
             for _ in range(5):
                 task.now += 1300
+                task.clock += 20
                 await timer.tick()
             task.hub.lost({"user:1": 2**60})
             await wait_until(lambda: subscription.live)

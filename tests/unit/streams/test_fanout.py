@@ -108,7 +108,7 @@ def test_a_reader_that_pauses_during_a_broadcast_gets_the_event_when_it_is_writa
             await wait_until(lambda: all(stream.live for stream in streams))
             await task.publish("1", channels=BROADCAST)
             sinks[-1].room = 1
-            streams[-1].heartbeat(silent_seconds=0)
+            streams[-1].heartbeat(at=0)
             await wait_until(lambda: count_showing(sinks, "1") == CROWD - 1)
             await task.publish("2", channels=BROADCAST)
             await wait_until(lambda: count_showing(sinks, "1", "2") == CROWD - 1)

@@ -117,3 +117,10 @@ def test_a_possible_loss_makes_each_subscriber_of_the_channels_fall_behind_once(
     assert (mine.got, theirs.got) == (["behind"], [])
     hub.lost({"user:1": 5, "user:2": 5, "broadcast": 5})
     assert (mine.got, theirs.got) == (["behind"] * 2, ["behind"])
+
+
+def test_subscribers_of_several_channels_are_counted_once() -> None:
+    hub, one, both = Hub(metrics=Metrics()), Client(), Client()
+    hub.join(one, ["user:1"])
+    hub.join(both, ["user:1", "broadcast"])
+    assert [hub.count(channels) for channels in (["user:1"], ["broadcast", "user:1"], ["user:2"])] == [2, 2, 0]

@@ -33,6 +33,7 @@ class Client:
             filter=wanted,
             limits=limits or QueueLimits(),
             on_behind=self.behind.append,
+            opened_at=0,
             ends_at=math.inf,
         )
         self.subscription.replay_from(Cursor("life", 0))
@@ -188,10 +189,10 @@ def test_no_heartbeat_is_written_while_the_sink_holds_back() -> None:
     client = Client()
     client.sink.room = 1
     client.offer(1)
-    client.subscription.heartbeat(silent_seconds=0)
+    client.subscription.heartbeat(at=0)
     assert client.sink.writes == 1
     client.sink.make_room()
-    client.subscription.heartbeat(silent_seconds=0)
+    client.subscription.heartbeat(at=0)
     assert client.sink.written.endswith(b"\n\n:\n")
 
 

@@ -1,12 +1,15 @@
 """Encoded events are decoded unchanged, and anything else is a ValueError."""
 
+from dataclasses import replace
+
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sse_service.brokers.valkey.entries import LiveMessage, decode, decode_message, encode
+from sse_service.brokers.valkey.entries import decode, decode_message, encode
 from sse_service.model.cursor import digest
-from sse_service.model.events import Event, Route, group_channel, user_channel
+from sse_service.model.events import BROADCAST, Event, Route, group_channel, user_channel
 
 # Texts with a special meaning in keys, patterns or messages of the server.
 SPECIAL = st.sampled_from(
@@ -42,7 +45,7 @@ def test_different_routes_are_encoded_differently(one: Route, other: Route) -> N
 def test_a_message_is_split_at_its_first_line_end_only(route: Route, offset: int, previous: int) -> None:
     event = encode(route)
     message = f"{EPOCH} {offset} {previous}\n".encode() + event
-    assert decode_message(message) == LiveMessage(EPOCH, offset, previous, event)
+    assert decode_message(message) == (EPOCH, offset, previous, event)
 
 
 @settings(deadline=None)
@@ -82,3 +85,28 @@ def test_a_malformed_entry_is_a_value_error(raw: bytes) -> None:
 def test_an_entry_with_wrong_field_types_is_a_value_error(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode(raw, epoch=EPOCH, offset=1)
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@settings(deadline=None)
+@given(route=ROUTE.filter(lambda route: route.channels))
+def test_an_event_is_decoded_with_its_trace(route: Route) -> None:
+    event = replace(route.event, trace=TRACE)
+    entry = decode(encode(Route(event, route.channels)), epoch=EPOCH, offset=1)
+    assert (entry.event, entry.event.trace, entry.channels) == (event, TRACE, route.channels)
+
+
+def test_version_0_1_reads_an_event_with_a_trace_as_one_with_a_channel_that_nobody_can_have() -> None:
+    encoded = encode(Route(Event("a", "x", trace=TRACE), ("user:1", "broadcast")))
+    # All that its decoder did with the result.
+    event_id, kind, subject, time, data, channels = orjson.loads(encoded)
+    assert (event_id, kind, subject, time, data) == ("a", None, None, None, "x")
+    assert tuple(channels) == ("user:1", "broadcast", f"trace:{TRACE}")
+    possible = (user_channel("trace:"), group_channel("trace:"), BROADCAST)
+    assert not any(channel.startswith("trace:") for channel in possible)
+
+
+def test_the_trace_costs_an_event_without_one_no_byte() -> None:
+    assert encode(Route(Event("a", "x"), ("user:1",))) == b'["a",null,null,null,"x",["user:1"]]'

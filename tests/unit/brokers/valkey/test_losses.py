@@ -22,6 +22,12 @@ class WatchedChannels:
             self.losses.watch(channel)
         self.reports.clear()
 
+    def receive(self, channel: str, *, previous: int, offset: int) -> None:
+        """Do what the listener does."""
+        if not self.losses.received(channel, previous=previous, offset=offset):
+            self.losses.report_missing()
+            assert self.losses.received(channel, previous=previous, offset=offset)
+
     @property
     def counted(self) -> bool:
         return "sse_broker_jumps_total 1.0" in self.metrics.render().decode()
@@ -30,24 +36,32 @@ class WatchedChannels:
 def test_consecutive_messages_are_no_loss() -> None:
     detector = WatchedChannels()
     detector.losses.history_read(["user:1"], [3])
-    detector.losses.received("user:1", previous=3, offset=5)
-    detector.losses.received("user:1", previous=5, offset=9)
+    detector.receive("user:1", previous=3, offset=5)
+    detector.receive("user:1", previous=5, offset=9)
     assert detector.reports == []
 
 
 def test_a_missing_previous_message_is_a_loss() -> None:
     detector = WatchedChannels()
     detector.losses.history_read(["user:1", "user:2"], [3, 4])
-    detector.losses.received("user:1", previous=5, offset=9)
+    detector.receive("user:1", previous=5, offset=9)
     assert detector.reports == [{"user:1": 3, "user:2": 4}]
     assert detector.counted
-    detector.losses.received("user:1", previous=9, offset=10)
+    detector.receive("user:1", previous=9, offset=10)
     assert len(detector.reports) == 1
+
+
+def test_a_message_after_a_missing_one_is_not_noted_before_the_loss_is_reported() -> None:
+    detector = WatchedChannels()
+    detector.losses.history_read(["user:1", "user:2"], [3, 4])
+    assert not detector.losses.received("user:1", previous=5, offset=9)
+    detector.losses.report()
+    assert detector.reports == [{"user:1": 3, "user:2": 4}]
 
 
 def test_a_channel_has_no_losses_before_its_history_is_read() -> None:
     detector = WatchedChannels()
-    detector.losses.received("user:1", previous=5, offset=9)
+    detector.receive("user:1", previous=5, offset=9)
     detector.losses.compare(["user:2"], [7])
     assert detector.reports == []
     detector.losses.report()
@@ -58,7 +72,7 @@ def test_reading_history_again_does_not_hide_a_loss() -> None:
     detector = WatchedChannels()
     detector.losses.history_read(["user:1"], [3])
     detector.losses.history_read(["user:1"], [5])
-    detector.losses.received("user:1", previous=5, offset=9)
+    detector.receive("user:1", previous=5, offset=9)
     assert detector.reports == [{"user:1": 3, "user:2": ABOVE_ALL}]
 
 
@@ -93,6 +107,6 @@ def test_a_forgotten_channel_is_not_reported() -> None:
     detector = WatchedChannels()
     detector.losses.forget("user:1")
     detector.losses.forget("user:1")
-    detector.losses.received("user:1", previous=5, offset=9)
+    detector.receive("user:1", previous=5, offset=9)
     detector.losses.report()
     assert detector.reports == [{"user:2": ABOVE_ALL}]

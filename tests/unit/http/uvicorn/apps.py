@@ -1,4 +1,4 @@
-"""Two ASGI apps for tests of connections, and a request."""
+"""ASGI apps for tests of connections, and a request."""
 
 from __future__ import annotations
 
@@ -26,6 +26,23 @@ class StreamingApp:
                 pass
         finally:
             self.running -= 1
+
+
+class HoldingApp:
+    """An app whose requests return while their connections hold its streams."""
+
+    def __init__(self) -> None:
+        self.transports: list[StreamTransport] = []
+        self.ended = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        transport = take_transport(scope)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+        transport.hold(self)
+        self.transports.append(transport)
+
+    def end(self) -> None:
+        self.ended += 1
 
 
 async def plain_app(scope: Scope, receive: Receive, send: Send) -> None:

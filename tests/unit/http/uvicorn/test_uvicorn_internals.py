@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import HANDLED_SIGNALS, Server, ServerState
 
 from sse_service.http import uvicorn as package
+from sse_service.http.uvicorn.flow_control import LeanFlowControl
 from sse_service.http.uvicorn.protocol import HTTPProtocol
 from sse_service.http.uvicorn.request_reader import RequestReader
 
@@ -33,6 +34,7 @@ PROTOCOL_METHODS = {
     "pause_writing": [],
     "resume_writing": [],
     "send_400_response": ["msg"],
+    "shutdown": [],
     "timeout_keep_alive_handler": [],
 }
 """Methods of the protocol that are overridden or called, with their parameters."""
@@ -42,10 +44,13 @@ PROTOCOL_ATTRIBUTES = {
     *("timeout_keep_alive", "timeout_keep_alive_task", "transport"),
 }
 CYCLE_ATTRIBUTES = {
-    *("chunked_encoding", "disconnected", "keep_alive", "message_event", "more_body", "response_complete"),
-    *("response_started", "scope"),
+    *("body", "chunked_encoding", "disconnected", "keep_alive", "message_event", "more_body", "on_response"),
+    *("response_complete", "response_started", "scope"),
 }
-FLOW_ATTRIBUTES = {"pause_reading", "resume_reading", "write_paused"}
+FLOW_ATTRIBUTES = {
+    *("_transport", "drain", "pause_reading", "pause_writing", "read_paused", "resume_reading", "resume_writing"),
+    "write_paused",
+}
 SERVER_METHODS = {
     "capture_signals": [],
     "handle_exit": ["sig", "frame"],
@@ -125,6 +130,17 @@ def test_the_lists_name_everything_that_is_used_of_uvicorn() -> None:
         assert used <= PROTOCOL_METHODS.keys() | PROTOCOL_ATTRIBUTES
     cycles = attributes_of("cycle", ast.parse(source)) | attributes_of("running", ast.parse(source))
     assert cycles <= CYCLE_ATTRIBUTES
+
+
+def test_the_flow_control_replaces_everything_that_uses_the_event() -> None:
+    """``__init__`` and three methods of uvicorn's use the Event, and ours has them all."""
+    (tree,) = ast.parse(inspect.getsource(FlowControl)).body
+    assert isinstance(tree, ast.ClassDef)
+    methods = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    uses = {method.name for method in methods if "_is_writable_event" in attributes_of("self", method)}
+    assert uses <= vars(LeanFlowControl).keys()
+    ours = attributes_of("self", ast.parse(inspect.getsource(LeanFlowControl)))
+    assert ours - {"_writable"} <= FLOW_ATTRIBUTES
 
 
 def attributes_of(owner: str, tree: ast.AST) -> set[str]:

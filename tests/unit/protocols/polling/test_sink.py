@@ -51,6 +51,7 @@ class Poll:
             filter=wanted,
             limits=QueueLimits(),
             on_behind=lambda _: None,
+            opened_at=0,
             ends_at=math.inf,
         )
         self.subscription.write_service_event(

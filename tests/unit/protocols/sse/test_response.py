@@ -8,7 +8,7 @@ import gc
 import pytest
 
 from sse_service.model.reasons import CloseReason
-from tests.unit.protocols.service import request, service
+from tests.unit.protocols.service import UPGRADE, request, service
 from tests.unit.serving import Run, client
 from tests.unit.task import Task, wait_until
 
@@ -23,6 +23,21 @@ def test_a_stream_that_the_server_closes_ends_with_the_last_chunk(run: Run) -> N
             task.streams.snapshot()[0].close(CloseReason.DRAIN, retry_ms=1000)
             assert (await reader.read()).endswith(b'{"reason":"drain","reconnect":true}\n\n\r\n0\r\n\r\n')
             await wait_until(lambda: len(task.streams) == 0)
+
+    run(body())
+
+
+@pytest.mark.parametrize("line", ["GET /events", "GET /events/poll?since=all&wait=50", "GET /ws"])
+def test_an_open_stream_keeps_no_task(run: Run, line: str) -> None:
+    """A task with the frames that it sleeps in takes as much memory as all the rest of a stream."""
+    task = Task()
+
+    async def body() -> None:
+        async with service(task) as server, client(server) as (_, writer):
+            writer.write(request(f"{line} HTTP/1.1", *(UPGRADE if line == "GET /ws" else ())))
+            await wait_until(lambda: bool(len(task.streams)) and not server.server_state.tasks)
+            assert len(server.server_state.connections) == 1
+            assert not task.streams.snapshot()[0].closed
 
     run(body())
 
@@ -71,9 +86,20 @@ def test_cutting_a_stream_resets_its_connection(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["GET /events", "HEAD /events", "GET /events/poll", "POST /session", "GET /healthz", "GET /nothing"]
+    ("line", "answer"),
+    [
+        ("GET /events", b"stream.ready"),
+        ("HEAD /events", b"\r\n\r\n"),
+        ("GET /events/poll", b"\r\n\r\n"),
+        ("GET /events/poll?since=all&wait=1", b"\r\n\r\n"),
+        ("GET /ws", b"stream.ready"),
+        ("POST /session", b"\r\n\r\n"),
+        ("GET /healthz", b"\r\n\r\n"),
+        ("GET /nothing", b"\r\n\r\n"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_answers_leave_no_reference_cycles(run: Run, line: str) -> None:
+def test_answers_leave_no_reference_cycles(run: Run, line: str, answer: bytes) -> None:
     task = Task()
 
     async def body() -> None:
@@ -81,8 +107,8 @@ def test_answers_leave_no_reference_cycles(run: Run, line: str) -> None:
 
             async def ask() -> None:
                 async with client(server) as (reader, writer):
-                    writer.write(request(f"{line} HTTP/1.1"))
-                    await reader.readuntil(b"stream.ready" if line == "GET /events" else b"\r\n\r\n")
+                    writer.write(request(f"{line} HTTP/1.1", *(UPGRADE if line == "GET /ws" else ())))
+                    await reader.readuntil(answer)
                 state = server.server_state
                 await wait_until(lambda: not state.connections and not state.tasks)
 
