@@ -2,11 +2,11 @@
 -- Stores the events of one call, without duplicates, and publishes them to the subscribed tasks.
 --
 -- ARGV: maximum events of a channel, age of the history in µs, maximum bytes of all channels, dedupe window in µs,
--- maximum dedupe keys, prefix of the pub/sub channels, number of events, number of channels; the dedupe key of each
--- event; the field of each channel ('@' .. channel); the digest of each event's content; the events. Then, unless the
+-- maximum dedupe keys, prefix of the pub/sub channels, number of events, number of channels, number of different dedupe
+-- keys; the dedupe key of each event; the field of each channel ('@' .. channel); the digest of each event's content; the events. Then, unless the
 -- first event is of the first channel alone, the second of the second, and so on: for each event, the numbers of its
 -- channels, separated by spaces.
--- Returns the epoch, and for each event: its offset, or 'same' or 'differing' for a duplicate.
+-- Returns for each event its offset, or 'same' or 'differing' for a duplicate; and last the epoch.
 --
 -- What a call costs is its commands, arguments and garbage. So one command reads all records, one all dedupe keys, and
 -- one each writes them. Per event there are only XADD and PUBLISH, and as few strings and tables as possible.
@@ -14,7 +14,7 @@
 local max_events, age, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local window, max_keys, live, events = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
 -- The first dedupe key is ARGV[KEY + 1], the first field ARGV[FIELD + 1], and its record records[FIXED + 1].
-local KEY, FIELD, channels = 10, 10 + events, tonumber(ARGV[10])
+local KEY, FIELD, channels = 11, 11 + events, tonumber(ARGV[10])
 local CONTENT = FIELD + channels
 local EVENT, WHERE = CONTENT + events, CONTENT + 2 * events
 
@@ -23,7 +23,8 @@ local records = open(ARGV, FIELD + 1, FIELD + channels)
 -- A history may exceed its limits of events and age by a tenth, and is then cut to them. So one command removes many
 -- entries. The limit of bytes is exact.
 local most_events, too_old = max_events + math.min(math.floor(max_events / 10), 50), now - age - age / 10
-local score_age = math.min(SCORE_AGE, age / 60)
+-- The scores of channels without an event since then are set again.
+local minute = now - now % math.min(SCORE_AGE, age / 60)
 local created = 0
 -- Scores to set, each with its channel.
 local scores = {}
@@ -133,18 +134,20 @@ local function work_on_entries()
   return work
 end
 
-local function append(index, event, number, offset)
-  local channel, stored = string.sub(ARGV[FIELD + index], 2), records[FIXED + index]
+local pcall, sub = redis.pcall, string.sub
+
+local function append(index, event, number)
+  local channel, stored = sub(ARGV[FIELD + index], 2), records[FIXED + index]
   local previous, changed, lost, aged = '0', nil, false, true
   if stored then
-    local newest, removed, held, count, first = match(stored, '^(%d+)( %d+ )(%d+) (%d+)( %d+)$')
-    previous, count, aged = newest, tonumber(count), tonumber(newest) < offset - offset % score_age
+    local newest, removed, held, count, first = match(stored, '^(%d+)( %d+ )(%d+) (%d+)(.+)$')
+    previous, count, aged = newest, tonumber(count), tonumber(newest) < minute
     -- That a history is too old is noticed with the first event of a minute.
     if count > 0 and count < most_events and not (aged and tonumber(first) < too_old) then
       -- NOMKSTREAM notices the loss of a whole history, which costs less than asking for its length. The loss of single
       -- entries is noticed when the history is read. An error means that another client of the server has put something
       -- else there.
-      if type(redis.pcall('XADD', HISTORY .. channel, 'NOMKSTREAM', number, 'e', event)) == 'string' then
+      if type(pcall('XADD', HISTORY .. channel, 'NOMKSTREAM', number, 'e', event)) == 'string' then
         local size = #event + ENTRY_BYTES
         bytes = bytes + size
         changed = format('%s%s%d %d%s', number, removed, held + size, count + 1, first)
@@ -163,19 +166,23 @@ end
 
 -- Returns the digest in the value of a dedupe key, if that is within the window.
 local function within_window(value, offset)
-  if not value then return nil end
   local at, content = match(value, '^(%d+) (.*)$')
   if tonumber(at) >= offset - window then return content end
 end
 
-local young = read_fields(DEDUPE, ARGV, KEY + 1, KEY + events)
+-- The answers take the place of the stored values.
+local answer = read_fields(DEDUPE, ARGV, KEY + 1, KEY + events)
 local aged = old > 0 and read_fields(DEDUPE_OLD, ARGV, KEY + 1, KEY + events)
-local here, answer, marked = {}, {epoch}, false
+-- Contents of this call, if a dedupe key is in it more than once.
+local here, marked = tonumber(ARGV[11]) < events and {}, false
 for i = 1, events do
   local key, content, offset = ARGV[KEY + i], ARGV[CONTENT + i], math.max(last + 1, now)
-  local before = here[key] or within_window(young[i], offset) or aged and within_window(aged[i], offset)
+  local stored = answer[i]
+  local before = here and here[key] or stored and within_window(stored, offset)
+  stored = aged and not before and aged[i]
+  if stored then before = within_window(stored, offset) end
   if before then
-    answer[i + 1] = before == content and 'same' or 'differing'
+    answer[i] = before == content and 'same' or 'differing'
   else
     if not marked then
       -- If the script fails before its end, events are published or stored that the metadata does not know. With this
@@ -187,18 +194,20 @@ for i = 1, events do
     if listed >= MAX_UNPACKED then
       seen, listed = seen + call('HSET', DEDUPE, unpack(list, 1, listed)), 0
     end
-    last, here[key] = offset, content
+    last = offset
+    if here then here[key] = content end
     local number, where = text(offset), ARGV[WHERE + i]
-    answer[i + 1] = number
+    answer[i] = number
     list[listed + 1], list[listed + 2] = key, number .. ' ' .. content
     listed = listed + 2
     if not where then
-      append(i, ARGV[EVENT + i], number, offset)
+      append(i, ARGV[EVENT + i], number)
     else
-      for index in string.gmatch(where, '%d+') do append(tonumber(index), ARGV[EVENT + i], number, offset) end
+      for index in string.gmatch(where, '%d+') do append(tonumber(index), ARGV[EVENT + i], number) end
     end
   end
 end
+answer[events + 1] = epoch
 if not marked then return answer end
 
 seen = seen + call('HSET', DEDUPE, unpack(list, 1, listed))

@@ -133,15 +133,15 @@ class ValkeyPublisher:
             [numbers.setdefault(f"@{channel}", len(numbers) + 1) for channel in dict.fromkeys(route.channels)]
             for route in routes
         ]
-        arguments: list[str | bytes | int] = [len(routes), len(numbers)]
-        arguments += map(dedupe_key, routes)
+        keys = list(map(dedupe_key, routes))
+        arguments: list[str | bytes | int] = [len(routes), len(numbers), len(set(keys)), *keys]
         arguments += numbers
         arguments += map(content_digest, routes)
         arguments += (event for call in calls for event in call.events)
         if any(indices != [number] for number, indices in enumerate(where, start=1)):
             # Mostly, each event has one channel of its own, and the script needs to know no more.
             arguments += (" ".join(map(str, indices)) for indices in where)
-        epoch, *answers = await self._script(
+        *answers, epoch = await self._script(
             self._connections.storing, self._connections.run_id, *self._limits, self._prefix, *arguments
         )
         self._losses.begin_epoch(epoch.decode())
