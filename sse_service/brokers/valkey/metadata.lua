@@ -76,7 +76,8 @@ local function open(list, first, final)
   local upto = math.min(final, first + MAX_UNPACKED - 1)
   local fields = call('HMGET', META, 'epoch', 'run', 'last', 'floor', 'bytes', 'seen', 'old', 'rotated', 'scan',
     unpack(list, first, upto))
-  local intact = call('HLEN', META) - FIXED == call('ZCARD', INDEX) and call('HLEN', DEDUPE) == tonumber(fields[6] or '')
+  local intact = call('HLEN', META) - FIXED == call('ZCARD', INDEX)
+    and call('HLEN', DEDUPE) == tonumber(fields[6] or '')
     and call('HLEN', DEDUPE_OLD) == tonumber(fields[7] or '')
   for i = 1, FIXED do intact = intact and fields[i] end
   if not intact then
@@ -136,11 +137,14 @@ local function work_on_records()
     return record
   end
 
-  -- Returns the records of channels in the index.
+  -- Returns the records of channels in the index. One that has none was put there by another client of the server.
   function work.read(channels)
     local fields, records = {}, {}
     for i, channel in ipairs(channels) do fields[i] = '@' .. channel end
-    for i, stored in ipairs(read_fields(META, fields, 1, #fields)) do records[i] = work.parse(channels[i], stored) end
+    for i, stored in ipairs(read_fields(META, fields, 1, #fields)) do
+      records[i] = stored and work.parse(channels[i], stored)
+        or {channel = channels[i], last = '0', bytes = 0, count = 0}
+    end
     return records
   end
 

@@ -3,9 +3,9 @@
 --
 -- ARGV: maximum events of a channel, age of the history in µs, maximum bytes of all channels, dedupe window in µs,
 -- maximum dedupe keys, prefix of the pub/sub channels, number of events, number of channels, number of different dedupe
--- keys; the dedupe key of each event; the field of each channel ('@' .. channel); the digest of each event's content; the events. Then, unless the
--- first event is of the first channel alone, the second of the second, and so on: for each event, the numbers of its
--- channels, separated by spaces.
+-- keys; the dedupe key of each event; the field of each channel ('@' .. channel); the digest of each event's content;
+-- the events. Then, unless the first event is of the first channel alone, the second of the second, and so on: for each
+-- event, the numbers of its channels, separated by spaces.
 -- Returns for each event its offset, or 'same' or 'differing' for a duplicate; and last the epoch.
 --
 -- What a call costs is its commands, arguments and garbage. So one command reads all records, one all dedupe keys, and
