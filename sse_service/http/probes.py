@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
@@ -18,8 +19,10 @@ class Probes:
     def __init__(self, *, health: Health) -> None:
         self._health = health
 
-    async def healthz(self, _: Request) -> Response:
+    async def healthz(self, request: Request) -> Response:
         """Tell the load balancer whether to send requests to this task."""
+        if not _on_this_machine(request):
+            self._health.note_probe()
         if self._health.draining:
             return JSONResponse({"status": "draining"}, 503, headers={"Connection": "close"})
         healthy = self._health.healthy()
@@ -33,3 +36,14 @@ class Probes:
         states |= {name: f"unavailable: {trouble}" for name, trouble in troubles.items() if trouble}
         status = "draining" if self._health.draining else "ready" if ready else "unready"
         return JSONResponse({"status": status, "dependencies": states}, 200 if ready else 503)
+
+
+def _on_this_machine(request: Request) -> bool:
+    """Whether the container's own health check asks, or somebody beside it. A load balancer has another address."""
+    if request.client is None:
+        return False
+    try:
+        address = ip_address(request.client.host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

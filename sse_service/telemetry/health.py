@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+
+PROBED_SECONDS = 330.0
+"""How long a load balancer's last question counts. An ALB asks at least every 300 s."""
 
 
 class Health:
@@ -29,6 +33,7 @@ class Health:
         self._notes = notes or {}
         self._was_ready = False
         self._draining = False
+        self._probed: float | None = None
 
     @property
     def draining(self) -> bool:
@@ -38,6 +43,15 @@ class Health:
     def begin_drain(self) -> None:
         """Note that the task is ending. It may be called more than once."""
         self._draining = True
+
+    @property
+    def probed(self) -> bool:
+        """Whether a load balancer asks for the task's health, and so may go on sending requests for a while."""
+        return self._probed is not None and time.monotonic() - self._probed < PROBED_SECONDS
+
+    def note_probe(self) -> None:
+        """Note that a load balancer has asked."""
+        self._probed = time.monotonic()
 
     def troubles(self) -> dict[str, str | None]:
         """Return what is wrong with each dependency, by name; None for one that works."""

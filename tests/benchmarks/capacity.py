@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.health_checks import HealthChecks
 from tests.benchmarks.queue_load import QueueLoad
 from tests.benchmarks.quota import Quota
 from tests.benchmarks.rate import Trial, highest, using
@@ -17,6 +18,8 @@ TRIES = 7
 GENTLY = 20
 """Streams that are opened at the same time when there is no hurry."""
 BROADCASTS = 5
+CHECKED_SECONDS = 10
+"""Interval of the container's health checks, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,8 @@ def measure_capacity(bench: Bench, cpus: float, *, seconds: int, tries: int = TR
         Quota(cpus) as quota,
         bench.fed("ours") as (server, feed),
         bench.ours(server, streams, awake=False) as load,
+        # One in each trial: three times as often as the image says.
+        HealthChecks(quota, port=server.port, every=min(seconds, CHECKED_SECONDS)) as checks,
     ):
         quota.take(server.pids)
         opened = load("open", 0, streams, GENTLY)["seconds"]
@@ -79,6 +84,8 @@ def measure_capacity(bench: Bench, cpus: float, *, seconds: int, tries: int = TR
         back = time.monotonic() - began
         source.burst(streams)
         source.check()
+    if checks.failed or not checks.passed:
+        bench.faults["health check"] += checks.failed or 1
     return Capacity(
         cpus=cpus,
         streams=streams,

@@ -45,6 +45,10 @@ class Quota:
         for pid in pids:
             self._write("cgroup.procs", str(pid))
 
+    def within(self, command: Sequence[str]) -> list[str]:
+        """The command, which moves itself into the group before it does anything."""
+        return ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(self._group / "cgroup.procs"), *command]
+
     def throttling(self) -> Throttling:
         """The counts so far."""
         counts = dict(line.split() for line in (self._group / "cpu.stat").read_text().splitlines())

@@ -38,7 +38,7 @@ def stages(path: Path) -> tuple[dict[str, str], list[Stage]]:
     """Return the arguments before the first stage, and the stages."""
     arguments: dict[str, str] = {}
     found: list[Stage] = []
-    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
     for line in re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines():
         if not line.strip():
             continue

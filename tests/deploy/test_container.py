@@ -2,6 +2,9 @@
 
 import ast
 import json
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from sse_service.settings.names import unknown_variables
 from sse_service.settings.settings import Settings
 from sse_service.telemetry import emf
 from tests.deploy.template import ALL, MEMORY, PATH, VALKEY, Template
+from tests.integration.process import DEADLINE
 
 # ---- The container
 
@@ -44,7 +48,7 @@ def test_the_container_is_read_only_and_may_open_enough_files() -> None:
     assert files["Name"] == "nofile"
     # A tenth of the descriptors, and 100, are kept back from SSE_MAX_STREAMS.
     assert files["HardLimit"] >= files["SoftLimit"] >= Settings.model_fields["max_streams"].default * 1.12 + 100
-    assert container["LinuxParameters"] == {"InitProcessEnabled": True}
+    assert container["LinuxParameters"] == {"InitProcessEnabled": True, "Capabilities": {"Drop": ["ALL"]}}
 
 
 def test_ecs_exec_is_off() -> None:
@@ -55,9 +59,27 @@ def test_ecs_exec_is_off() -> None:
 
 def test_the_health_check_needs_no_shell() -> None:
     kind, program, flag, code = VALKEY.container["HealthCheck"]["Command"]
-    assert (kind, program, flag) == ("CMD", "python", "-c")
+    assert (kind, program, flag) == ("CMD", "python", "-ISc")
     ast.parse(code)
-    assert "http://127.0.0.1:8000/healthz" in code
+    assert "('127.0.0.1', 8000)" in code.replace('"', "'")
+
+
+def test_the_health_check_tells_a_healthy_task_from_others_and_asks_no_proxy() -> None:
+    *_, flag, code = VALKEY.container["HealthCheck"]["Command"]
+    for status, passes in (("200 OK", True), ("503 Service Unavailable", False)):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            asked = subprocess.Popen(
+                [sys.executable, flag, code.replace("8000", str(port))],
+                env={"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
+                stderr=subprocess.DEVNULL,
+            )
+            server.settimeout(DEADLINE)
+            connection, _ = server.accept()
+            with connection:
+                assert connection.recv(1024).startswith(b"GET /healthz HTTP/1.0\r\n")
+                connection.sendall(f"HTTP/1.1 {status}\r\n\r\n".encode())
+            assert (asked.wait(DEADLINE) == 0) is passes
 
 
 def test_logging_does_not_block_the_service() -> None:

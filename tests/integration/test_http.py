@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -294,6 +295,26 @@ def test_sigterm_closes_every_stream_with_a_reason_and_exits_with_0(small: Chain
         assert small.client.get(f"{small.admin}/metrics").headers["connection"] == "close"
         stream.wait_for_end()
     assert small.process.wait() == 0
+
+
+def test_sigterm_ends_the_process_before_docker_kills_it_where_nobody_would_notice(queue: str) -> None:
+    # On loopback, as the container's own health check. A poll of 20 s is open.
+    with service(queue, drain_seconds="110") as running:
+        assert running.get("/healthz").status_code == 200
+        began = time.monotonic()
+        running.process.signal(signal.SIGTERM)
+        assert running.process.wait() == 0
+        assert time.monotonic() - began < 10
+        assert "ending at once" in running.process.output
+
+
+def test_behind_a_load_balancer_the_port_stays_open_after_the_last_stream(queue: str) -> None:
+    with service(queue, drain_seconds="3", trusted_proxies="127.0.0.1") as running:
+        running.get("/healthz", headers={"X-Forwarded-For": "10.0.1.7"})
+        running.process.signal(signal.SIGTERM)
+        running.process.wait_for("draining 0 streams")
+        assert running.get("/healthz").status_code == 503
+        assert running.process.wait() == 0
 
 
 def test_a_second_signal_closes_all_streams_at_once_and_exits_with_0(queue: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hiredis import Reader, pack_command
-from redis.asyncio.connection import ConnectionPool, SSLConnection, parse_url
+from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection, parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
@@ -175,6 +176,7 @@ async def connect(url: str) -> AsyncIterator[Link]:
     try:
         async with asyncio.timeout(CALL_SECONDS):
             try:
+                await _resolve(connection)
                 await connection.connect_check_health(check_health=False, retry_socket_connect=False)
             except (RedisConnectionError, ResponseError) as error:
                 if reason := _refusal(error):
@@ -189,6 +191,16 @@ async def connect(url: str) -> AsyncIterator[Link]:
             link.end(ConnectionError("the connection was closed"))
     finally:
         await connection.disconnect(nowait=True)
+
+
+async def _resolve(connection: AbstractConnection) -> None:
+    """Look up the server's name, and forget the answer.
+
+    uvloop's create_connection leaves its own look-up behind when it times out, and logs its failure as an error that
+    nobody has retrieved. Its getaddrinfo does not. After it, the name is known, and the other look-up does not hang.
+    """
+    if isinstance(connection, Connection):
+        await asyncio.get_running_loop().getaddrinfo(connection.host, connection.port, type=socket.SOCK_STREAM)
 
 
 def _refusal(error: RedisError) -> str | None:

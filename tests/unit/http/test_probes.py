@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from starlette.requests import Request
 
 from sse_service.http.probes import Probes
@@ -44,3 +45,22 @@ def test_a_draining_task_is_not_ready() -> None:
     health = Health(dependencies={"broker": lambda: None})
     health.begin_drain()
     assert readyz(health) == (503, {"status": "draining", "dependencies": {"broker": "ok"}})
+
+
+@pytest.mark.parametrize(
+    ("client", "probed"),
+    [
+        (("127.0.0.1", 40000), False),
+        (("::1", 40000), False),
+        (("::ffff:127.0.0.1", 40000), False),
+        (("10.0.1.7", 40000), True),
+        (("::ffff:10.0.1.7", 40000), True),
+        (("2001:db8::7", 40000), True),
+        (("somebody", 0), True),
+        (None, True),
+    ],
+)
+def test_only_a_question_from_another_machine_is_a_load_balancers(client: tuple[str, int] | None, probed: bool) -> None:
+    health = Health(dependencies={})
+    asyncio.run(Probes(health=health).healthz(Request({"type": "http", "client": client})))
+    assert health.probed is probed

@@ -77,12 +77,13 @@ def test_close_now_closes_all_remaining_streams() -> None:
     task.run(body)
 
 
-def test_a_drain_without_streams_lasts_a_minimum_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drain_without_streams_lasts_a_minimum_time_behind_a_load_balancer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sse_service.streams.drain.MIN_OPEN_SECONDS", 0.2)
     for seconds, least in ((3600, 0.2), (0.1, 0.1)):
 
         async def body(seconds: float = seconds, least: float = least) -> None:
             drained = DrainedTask(Task(), seconds=seconds)
+            drained.health.note_probe()
             began = time.monotonic()
             await drained.drain.run()
             assert time.monotonic() - began >= least
@@ -95,6 +96,7 @@ def test_the_drain_waits_for_the_consumer_up_to_its_time_limit(monkeypatch: pyte
 
     async def finishes() -> None:
         drained = DrainedTask(Task(), seconds=3600, finishes=False)
+        drained.health.note_probe()
         running = asyncio.create_task(drained.drain.run())
         await wait_until(lambda: drained.stopped)
         with pytest.raises(TimeoutError):
@@ -105,9 +107,32 @@ def test_the_drain_waits_for_the_consumer_up_to_its_time_limit(monkeypatch: pyte
 
     async def never() -> None:
         drained = DrainedTask(Task(), seconds=0.2, finishes=False)
+        drained.health.note_probe()
         began = time.monotonic()
         await drained.drain.run()
         assert time.monotonic() - began >= 0.2
 
     asyncio.run(finishes())
     asyncio.run(never())
+
+
+def test_without_streams_and_load_balancer_the_drain_waits_for_nothing() -> None:
+    async def body() -> None:
+        drained = DrainedTask(Task(), seconds=3600, finishes=False)
+        await drained.drain.run()
+        assert drained.stopped
+        assert drained.health.draining
+
+    asyncio.run(body())
+
+
+def test_a_load_balancer_that_has_not_asked_for_long_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("sse_service.telemetry.health.time.monotonic", lambda: now)
+    health = Task().health
+    assert not health.probed
+    health.note_probe()
+    now += 300  # the longest interval of an ALB
+    assert health.probed
+    now += 60
+    assert not health.probed
