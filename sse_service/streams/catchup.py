@@ -109,7 +109,7 @@ class CatchUp:
             self._metrics.gaps.labels(reason).inc()
             start_of_page = complete_from(page)
             subscription.replay_from(start_of_page)
-            subscription.write_service_event(service_events.gap(reason, start_of_page))
+            subscription.write_service_event(service_events.gap(reason, start_of_page), at=self._clock())
         return self._write_page(subscription, page, position_known=position_known)
 
     async def _replay(self, subscription: Subscription, losses: Sequence[PossibleLoss]) -> Page:
@@ -127,7 +127,7 @@ class CatchUp:
         if page.more or not subscription.go_live(page.upto):
             return False
         if not position_known:
-            subscription.write_service_event(service_events.position(page.upto))
+            subscription.write_service_event(service_events.position(page.upto), at=now)
         self._metrics.replay_events.observe(subscription.take_replayed())
         return True
 

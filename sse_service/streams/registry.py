@@ -173,7 +173,8 @@ class StreamRegistry:
                 # randint() takes four times as long, and this runs for every stream.
                 retry_ms=int(random.uniform(1000, 5000)),  # noqa: S311  spreads load
                 cursor=after if start.live else None,
-            )
+            ),
+            at=self._clock(),
         )
         subscription.replay_from(after if after is not None and page.gap is None else complete_from(page))
         return page

@@ -21,6 +21,8 @@ class Progress:
     """Bytes that the peer's kernel has acknowledged so far. Only known while some are pending."""
     pending: bool
     """Whether bytes wait to be acknowledged, in this process or in its machine's kernel."""
+    silent_seconds: float = 0
+    """How long nothing came from the peer: no acknowledgement, no other segment. Only known while some are pending."""
 
 
 class Sink(Protocol):

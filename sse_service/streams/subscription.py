@@ -33,8 +33,8 @@ class Subscription:
 
     __slots__ = (
         *("_backlog", "_live_from", "_newest_offered", "_on_behind", "_page_stale", "_possible_losses", "_replayed"),
-        *("_unwritten", "channels", "close_reason", "closed", "ends_at", "filter", "last_id", "limits", "live"),
-        *("look_at", "opened_at", "paused", "position", "principal", "sink", "start", "wrote_at"),
+        *("_unwritten", "beat_at", "channels", "close_reason", "closed", "ends_at", "filter", "last_id", "limits"),
+        *("live", "look_at", "opened_at", "paused", "position", "principal", "sink", "start", "wrote_at"),
     )
 
     def __init__(
@@ -88,7 +88,9 @@ class Subscription:
         self._live_from = 0
         self._replayed = 0
         self.wrote_at = opened_at
-        """Nothing that reaches the client was written later, except perhaps service events of the catch-up."""
+        """When something was last written. A Frame counts from when it was made."""
+        self.beat_at = opened_at
+        """When the last heartbeat was written."""
         self.look_at = 0
         """The second in which the timer looks at the stream next (see ``wheel.Wheel``)."""
 
@@ -207,10 +209,11 @@ class Subscription:
         replayed, self._replayed = self._replayed, 0
         return replayed
 
-    def write_service_event(self, event: ServiceEvent) -> None:
+    def write_service_event(self, event: ServiceEvent, *, at: float) -> None:
         """Write a service event."""
         if self.closed:
             return
+        self.wrote_at = at
         if event.cursor is not None:
             self.last_id = event.cursor.offset
         if not self.sink.write_service_event(event):
@@ -218,21 +221,23 @@ class Subscription:
 
     def write_position(self, position: ServiceEvent, *, at: float) -> None:
         """Write the position up to which everything was offered. The stream must be idle."""
-        self.position, self.wrote_at = position.cursor, at
-        self.write_service_event(position)
+        self.position = position.cursor
+        self.write_service_event(position, at=at)
 
     def heartbeat(self, *, at: float) -> None:
         """Write a heartbeat, unless the Sink holds back."""
         self.wrote_at = at
-        if not self.paused and not self.sink.heartbeat():
-            self.paused = True
+        if not self.paused:
+            self.beat_at = at
+            self.paused = not self.sink.heartbeat()
 
     def close(self, reason: CloseReason, *, reconnect: bool = True, retry_ms: int | None = None) -> None:
         """End the stream with ``stream.close``. The client gets queued events when it resumes. Idempotent."""
         if self.closed:
             return
         self.flush()
-        self.write_service_event(service_events.close(reason, reconnect=reconnect, retry_ms=retry_ms))
+        event = service_events.close(reason, reconnect=reconnect, retry_ms=retry_ms)
+        self.write_service_event(event, at=self.wrote_at)
         self._end(reason)
 
     def cut(self, reason: CloseReason) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sse_service.brokers.base import Broker
     from sse_service.model.cursor import Cursor
     from sse_service.streams.registry import StreamRegistry
+    from sse_service.streams.sink import Progress
     from sse_service.streams.subscription import Subscription
 
 TICK_SECONDS = 1
@@ -34,15 +35,11 @@ SLICE = 100
 
 
 class _Acknowledged(NamedTuple):
-    """What one peer has acknowledged."""
+    """What a peer with pending bytes has acknowledged."""
 
-    bytes: int | None = None
-    """Bytes acknowledged; None if the kernel was not asked yet."""
-    since: float | None = None
-    """When that number was first seen, in seconds of the timer's clock; None if unknown."""
-
-
-_NOT_ASKED = _Acknowledged()
+    bytes: int
+    since: float
+    """No more was acknowledged since then, in seconds of the timer's clock."""
 
 
 class Timer:
@@ -53,7 +50,8 @@ class Timer:
 
     A peer that vanishes is cut within the heartbeat's interval plus 30 s. When it vanishes, the last write that it has
     acknowledged is at most an interval old, so the next look comes within an interval. That look finds pending bytes,
-    or it writes a heartbeat, which then stays pending. From then on the peer is checked every second.
+    or it writes a heartbeat. The look after it then finds that nothing was acknowledged since the heartbeat. Peers with
+    pending bytes are checked every second.
     """
 
     def __init__(
@@ -74,8 +72,8 @@ class Timer:
         self._stale_us = int(history_seconds * 1_000_000 / 3)
         # A tick less than the interval: the stream is looked at in the second that begins then, and not at its start.
         self._silence = heartbeat_seconds - TICK_SECONDS
-        self._period = min(self._silence, history_seconds / 3 / LOOKS_PER_STALE)
-        # Peers with pending bytes, and those that got a heartbeat at the last tick.
+        self._period = min(self._silence, history_seconds / 3 / LOOKS_PER_STALE, STALLED_SECONDS - TICK_SECONDS)
+        # Peers with pending bytes.
         self._watched: dict[Subscription, _Acknowledged] = {}
         self._wall_ahead = wall_clock() - clock()
 
@@ -93,40 +91,33 @@ class Timer:
         self._wall_ahead = ahead
         wheel = self._streams.wheel
         due = wheel.take_all() if was_set else wheel.take(int(now))
-        written = _Acknowledged(since=now)
-        silent = []
         here = self._broker.delivered()
         for number, subscription in enumerate(due, 1):
-            if subscription in self._streams:
-                if self._look(subscription, now, here):
-                    silent.append(subscription)
-                else:
-                    self._watched.setdefault(subscription, _NOT_ASKED)
+            # A stream may end while others have their turn.
+            if subscription.look_at:
+                self._look(subscription, now, here)
                 wheel.put(subscription, self._next_look(subscription, now))
             if number % SLICE == 0:
                 await asyncio.sleep(0)
                 here = self._broker.delivered()
-        await self._probe(now)
-        for subscription in silent:
-            # What was written now is acknowledged whole or not at all, so while it is pending, nothing was since.
-            self._watched.setdefault(subscription, written)
+        await self._check_pending(now)
 
-    def _look(self, subscription: Subscription, now: float, here: Cursor) -> bool:
-        """Write or end what is due. Returns True if something was written to a stream that was silent."""
+    def _look(self, subscription: Subscription, now: float, here: Cursor) -> None:
+        """Note a peer with pending bytes, then write or end what is due."""
+        progress = subscription.sink.progress()
+        if progress.pending and subscription not in self._watched:
+            self._watched[subscription] = _Acknowledged(progress.acknowledged, _since(subscription, progress, now))
         if subscription.closed:
             # The response is being ended. Its reader may stall on the last bytes.
-            return False
+            return
         if subscription.principal.expires <= now + self._wall_ahead:
             subscription.close(CloseReason.EXPIRED, reconnect=subscription.principal.renewable, retry_ms=_retry_ms())
         elif subscription.ends_at <= now:
             subscription.close(CloseReason.MAX_AGE, retry_ms=_retry_ms())
         elif subscription.idle and here.offset - subscription.last_id > self._stale_us:
             subscription.write_position(service_events.position(here), at=now)
-            return True
         elif int(now) >= int(subscription.wrote_at + self._silence):
             subscription.heartbeat(at=now)
-            return True
-        return False
 
     def _next_look(self, subscription: Subscription, now: float) -> int:
         due = min(
@@ -137,13 +128,11 @@ class Timer:
         )
         return max(int(due), int(now) + 1)
 
-    async def _probe(self, now: float) -> None:
+    async def _check_pending(self, now: float) -> None:
         for number, (subscription, (acknowledged, since)) in enumerate([*self._watched.items()], 1):
-            progress = subscription.sink.progress() if subscription in self._streams else None
+            progress = subscription.sink.progress() if subscription.look_at else None
             if progress is None or not progress.pending:
                 del self._watched[subscription]
-            elif acknowledged is None or since is None:
-                self._watched[subscription] = _Acknowledged(progress.acknowledged, now if since is None else since)
             elif progress.acknowledged != acknowledged:
                 self._watched[subscription] = _Acknowledged(progress.acknowledged, now)
             elif now - since >= STALLED_SECONDS - TICK_SECONDS:
@@ -152,6 +141,15 @@ class Timer:
                 subscription.cut(CloseReason.SLOW)
             if number % SLICE == 0:
                 await asyncio.sleep(0)
+
+
+def _since(subscription: Subscription, progress: Progress, now: float) -> float:
+    """Return since when nothing was acknowledged. At the look before this one, nothing was pending."""
+    beat_at = subscription.beat_at
+    # A heartbeat is acknowledged whole or not at all. If it is the last write, it is what is pending.
+    if subscription.wrote_at == beat_at or progress.silent_seconds > now - beat_at:
+        return beat_at
+    return now
 
 
 def _retry_ms() -> int:

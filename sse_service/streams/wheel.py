@@ -14,7 +14,7 @@ class Wheel:
     """Finds the streams that are due without a look at those that are not.
 
     Seconds are whole ones of the timer's clock. A stream is in one of them at most: ``Subscription.look_at`` says in
-    which.
+    which. It is 0 when the stream has ended.
     """
 
     def __init__(self) -> None:
@@ -29,8 +29,9 @@ class Wheel:
             self._seconds[second] = {subscription}
 
     def discard(self, subscription: Subscription) -> None:
-        """Forget the stream, so that nothing of it stays in memory. Idempotent."""
+        """Forget the stream, which has ended, so that nothing of it stays in memory. Idempotent."""
         self._seconds.get(subscription.look_at, set()).discard(subscription)
+        subscription.look_at = 0
 
     def take(self, second: int) -> list[Subscription]:
         """Remove and return the streams that are due in this second or were due before."""

@@ -133,13 +133,13 @@ class Bench:
                 yield server
 
     @contextmanager
-    def valkey(self) -> Iterator[tuple[PinnedProcess, str]]:
-        """A Valkey server on the core of the load generator, and its URL."""
+    def valkey(self, core: int = LOAD_CORE) -> Iterator[tuple[PinnedProcess, str]]:
+        """A Valkey server, and its URL. By default it is on the core of the load generator."""
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             port = free_port()
             program = os.environ.get("VALKEY_SERVER") or get_binary_path()
             command = (program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder)
-            with PinnedProcess(*command, core=LOAD_CORE, port=port) as server:
+            with PinnedProcess(*command, core=core, port=port) as server:
                 yield server, f"redis://127.0.0.1:{port}/0"
 
     def tokens(self, users: int) -> list[str]:

@@ -192,7 +192,9 @@ def growth(bench: Bench) -> list[Row]:
     ):
         bench.open(few, 0, size.few)
         bench.open(most, 0, bench.most)
-        # In a whole interval each stream gets a heartbeat.
+        # In a whole interval each stream gets a heartbeat. Between two seconds the clients must not fall asleep.
+        for load in (few, most):
+            load("awake", 2_000)
         with spent(empty, small, large) as idle:
             time.sleep(size.interval)
         rows = [

@@ -27,6 +27,7 @@ from tests.benchmarks import (
     poll_cases,
     queue_cases,
     stream_cases,
+    valkey_cases,
     websocket_cases,
 )
 from tests.benchmarks.bench import FULL, SMALL, Bench
@@ -49,6 +50,7 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "chain": queue_cases.chain,
     "growth": delivery_cases.growth,
     "valkey": delivery_cases.valkey,
+    "valkey-server": valkey_cases.valkey_server,
     "subscribe": delivery_cases.subscribe,
 }
 

@@ -105,6 +105,12 @@ class ExampleFactory:
         return ExampleBroker(store=self._store, **settings)
 
 
+def with_test_clock(script: bytes) -> bytes:
+    """Return the script with the test's clock in place of the server's."""
+    assert b"redis.call('TIME')" in script
+    return script.replace(b"redis.call('TIME')", b"{0, redis.call('GET', 'clock')}")
+
+
 class ValkeyFactory:
     """Makes brokers on a real server whose scripts read the test's clock instead of TIME."""
 

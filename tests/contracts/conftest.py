@@ -8,7 +8,14 @@ import pytest
 import redis
 
 from sse_service.brokers.valkey import connections, prober, scripts
-from tests.contracts.brokers import FEATURES, BrokerFactory, ExampleFactory, ValkeyFactory, memory_factory
+from tests.contracts.brokers import (
+    FEATURES,
+    BrokerFactory,
+    ExampleFactory,
+    ValkeyFactory,
+    memory_factory,
+    with_test_clock,
+)
 from tests.contracts.harness import BrokerHarness
 from tests.integration.valkey import Valkey
 
@@ -32,13 +39,7 @@ def factory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param != "valkey":
         return memory_factory(request.param)
     source = scripts.source
-
-    def with_test_clock(name: str) -> bytes:
-        text = source(name)
-        assert b"redis.call('TIME')" in text
-        return text.replace(b"redis.call('TIME')", b"{0, redis.call('GET', 'clock')}")
-
-    monkeypatch.setattr(scripts, "source", with_test_clock)
+    monkeypatch.setattr(scripts, "source", lambda name: with_test_clock(source(name)))
     monkeypatch.setattr(prober, "PROBE_SECONDS", 0.002)
     monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 0.002)
     return ValkeyFactory(request.getfixturevalue("server"))

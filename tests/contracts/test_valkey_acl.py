@@ -14,6 +14,7 @@ from sse_service.brokers.valkey import connections, listener, prober
 from sse_service.brokers.valkey.broker import ValkeyBroker
 from sse_service.brokers.valkey.requirements import ACL_RULES, COMMANDS, NO_PERMISSION
 from sse_service.model.errors import Unavailable
+from sse_service.model.revocations import Revocation
 from sse_service.telemetry.metrics import Metrics
 from tests.contracts.harness import route
 from tests.integration.until import until
@@ -53,7 +54,10 @@ class RestrictedStore:
         # More events than a channel keeps, more dedupe keys than one generation, more bytes than all channels may take.
         await self.broker.publish([route(str(number)) for number in range(4)])
         await self.broker.publish([route(f"other {number}", f"user:{number}", data="x" * 9_000) for number in (2, 3)])
+        # Only the newest event's channel is left, and it is too large.
+        await self.broker.publish([route(f"large {number}", data="x" * 9_000) for number in range(2)])
         await self.broker.replay(["user:1", "user:3"], before, 10)
+        await self.broker.revoke([Revocation("user:1", 1, 2**40)])
         # Without its metadata, the store removes the histories that it knows, and scans for others.
         self._admin.delete("{sse}:book")
         await self.broker.publish([route("new")])

@@ -14,7 +14,7 @@ from typing import Any
 from consumers.base import Outcome
 from consumers.envelope import Envelope
 from sse_service import cli
-from sse_service.brokers.valkey import broker
+from sse_service.brokers.valkey import publisher
 from sse_service.model.events import Route
 from sse_service.protocols.polling import sink
 from sse_service.protocols.websocket.sink import WebSocketSink
@@ -30,12 +30,12 @@ def no_catch_up() -> None:
 
 def dedupe_per_process() -> None:
     """Each task recognises only duplicates of events that it stored itself."""
-    shared = broker.dedupe_key
+    shared = publisher.dedupe_key
 
     def own(route: Route) -> bytes:
         return shared(route) + str(os.getpid()).encode()
 
-    broker.dedupe_key = own
+    publisher.dedupe_key = own
 
 
 def ack_before_publish() -> None:

@@ -40,6 +40,10 @@ class Task:
         self.port = int((await asyncio.to_thread(process.wait_for, r"listening on http://127\.0\.0\.1:(\d+)"))[1])
         self.admin = (await asyncio.to_thread(process.wait_for, r"metrics on (http://\S+)/metrics"))[1]
 
+    def use(self, program: tuple[str, ...]) -> None:
+        """Start another program the next time."""
+        self._program = program
+
     async def end(self, how: signal.Signals) -> int:
         process, self.process = self.process, None
         assert process is not None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sse_service.brokers.base import Entry, Page
-from sse_service.brokers.dedupe import MAX_DEDUPE_KEYS, content_digest, count_duplicate, dedupe_key
+from sse_service.brokers.dedupe import MAX_DEDUPE_KEYS
 from sse_service.brokers.valkey.connections import Connections
-from sse_service.brokers.valkey.entries import decode, encode
+from sse_service.brokers.valkey.entries import decode
 from sse_service.brokers.valkey.link import database
 from sse_service.brokers.valkey.listener import ValkeyListener, drop_misdirected
 from sse_service.brokers.valkey.losses import LossDetector
 from sse_service.brokers.valkey.prober import ValkeyProber
+from sse_service.brokers.valkey.publisher import ValkeyPublisher
 from sse_service.brokers.valkey.revocations import ValkeyRevocations
 from sse_service.brokers.valkey.scripts import Script
 from sse_service.model.cursor import Cursor, find_gap
@@ -51,12 +52,8 @@ class ValkeyBroker:
     ) -> None:
         """The limits are those of the memory broker. All tasks that share a server must use the same limits."""
         self._metrics = metrics
-        self._history_events = history_events
         self._history_seconds = history_seconds
         self._age_us = int(history_seconds * 1_000_000)
-        self._history_bytes = history_bytes
-        self._dedupe_us = int(dedupe_seconds * 1_000_000)
-        self._max_dedupe_keys = max_dedupe_keys
         # All databases of a server share its pub/sub channels, so the names contain the number of the database.
         self._live = f"{{sse}}:{database(url)}:live:"
         self._losses = LossDetector(on_lost=on_lost, metrics=metrics)
@@ -71,7 +68,14 @@ class ValkeyBroker:
             revocations=self._revocations,
             metrics=metrics,
         )
-        self._publish, self._replay = Script("publish"), Script("replay")
+        self._publisher = ValkeyPublisher(
+            connections=self._connections,
+            losses=self._losses,
+            metrics=metrics,
+            prefix=self._live,
+            limits=(history_events, self._age_us, history_bytes, int(dedupe_seconds * 1_000_000), max_dedupe_keys),
+        )
+        self._replay = Script("replay")
 
     @property
     def trouble(self) -> str | None:
@@ -87,36 +91,9 @@ class ValkeyBroker:
         await self._connections.run()
 
     async def publish(self, routes: Sequence[Route]) -> None:
-        """Deduplicate, store and publish all events in one script."""
-        if not routes:
-            return
-        arguments: list[str | bytes | int] = []
-        for route in routes:
-            channels = dict.fromkeys(route.channels)
-            arguments += dedupe_key(route), content_digest(route), encode(route), len(channels), *channels
-        try:
-            epoch, *answers = await self._publish(
-                self._connections.storing,
-                self._connections.run_id,
-                self._history_events,
-                self._age_us,
-                self._history_bytes,
-                self._dedupe_us,
-                self._max_dedupe_keys,
-                self._live,
-                len(routes),
-                *arguments,
-            )
-        except Unavailable as error:
-            self._connections.operation_failed("store", error)
-            raise
-        self._connections.operation_succeeded("store")
-        self._losses.begin_epoch(epoch.decode())
-        for route, answer in zip(routes, answers, strict=True):
-            if answer in (b"same", b"differing"):
-                count_duplicate(route, same=answer == b"same", metrics=self._metrics)
-            else:
-                self._metrics.events_stored.inc()
+        """Deduplicate, store and publish all events in one script, perhaps with those of other calls."""
+        if routes:
+            await self._publisher.publish(routes)
 
     async def subscribe(self, channels: Sequence[str]) -> None:
         """Wait until the server has confirmed all subscriptions."""

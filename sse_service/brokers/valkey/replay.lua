@@ -10,20 +10,26 @@
 local age, after, max_entries, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local count = tonumber(ARGV[7])
 
+local check = work_on_records().check
+local wanted, records = {}, {}
+for i = 1, count do wanted[i] = '@' .. ARGV[7 + i] end
+local stored = open(wanted, 1, count)
+for i = 1, count do records[ARGV[7 + i]] = check(ARGV[7 + i], stored[FIXED + i]) end
+
 last = math.max(last, now)
 -- An offset in the future proves nothing, so return everything.
 if after > last then after = 0 end
 
 local lost = 0
 for i = 8 + count, #ARGV, 3 do
-  local channel, complete, upto = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
-  local record = read(channel)
+  local channel, complete = ARGV[i], tonumber(ARGV[i + 1])
+  local record = records[channel] or check(channel, call('HMGET', META, '@' .. channel)[1])
   local first
-  if math.max(floor, record and record.floor or 0) > complete then
+  if math.max(floor, record and tonumber(record.floor) or 0) > complete then
     first = complete + 1
   else
-    local entry = redis.call('XRANGE', HISTORY .. channel, '(' .. text(complete) .. '-0', text(upto), 'COUNT', 1)[1]
-    first = entry and tonumber(string.match(entry[1], '%d+'))
+    local entry = call('XRANGE', HISTORY .. channel, '(' .. ARGV[i + 1] .. '-0', ARGV[i + 2], 'COUNT', 1)[1]
+    first = entry and tonumber(match(entry[1], '%d+'))
   end
   if first then
     lost, after = 1, math.min(after, first - 1)
@@ -32,11 +38,11 @@ end
 
 local floors, lasts, active, size, held = floor, {}, {}, 0, 0
 for i = 8, 7 + count do
-  local record = read(ARGV[i])
-  lasts[#lasts + 1] = text(record and record.last or 0)
+  local record = records[ARGV[i]]
+  lasts[#lasts + 1] = record and record.last or '0'
   if record then
-    floors = math.max(floors, record.floor)
-    if record.count > 0 and record.last > after then
+    floors = math.max(floors, tonumber(record.floor))
+    if record.count > 0 and tonumber(record.last) > after then
       active[#active + 1] = {ARGV[i], record}
       size, held = size + record.bytes, held + record.count
     end
@@ -52,18 +58,18 @@ if held > 0 then share = math.max(1, math.min(share, math.floor(max_bytes / #act
 local found, upto, more = {}, last, 0
 local start = '(' .. text(math.max(after, last - age - 1)) .. '-0'
 for _, pair in ipairs(active) do
-  local channel, record = pair[1], pair[2]
-  local entries = redis.call('XRANGE', HISTORY .. channel, start, '+', 'COUNT', share)
+  local channel, held_last = pair[1], tonumber(pair[2].last)
+  local entries = call('XRANGE', HISTORY .. channel, start, '+', 'COUNT', share)
   local newest = 0
   for _, entry in ipairs(entries) do
-    newest = tonumber(string.match(entry[1], '%d+'))
+    newest = tonumber(match(entry[1], '%d+'))
     found[#found + 1] = {newest, channel, entry[2][2]}
   end
   if #entries == share then
-    if newest < record.last then upto, more = math.min(upto, newest), 1 end
-  elseif newest ~= record.last and record.last >= last - age then
+    if newest < held_last then upto, more = math.min(upto, newest), 1 end
+  elseif newest ~= held_last and held_last >= last - age then
     -- The count is right, but the newest entry is missing, so the rest proves nothing.
-    floors = math.max(floors, record.last)
+    floors = math.max(floors, held_last)
   end
 end
 table.sort(found, function(a, b) return a[1] < b[1] end)
@@ -80,5 +86,5 @@ for _, entry in ipairs(found) do
     page[#page + 1], page[#page + 2], page[#page + 3] = text(newest), entry[2], entry[3]
   end
 end
-save()
+call('HSET', META, 'last', text(last))
 return {epoch, text(last), text(floors), lasts, lost, more, page}

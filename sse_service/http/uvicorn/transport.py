@@ -24,8 +24,8 @@ EXTENSION = "sse_service.transport"
 
 LAST_CHUNK = b"0\r\n\r\n"
 
-_TCP_INFO = struct.Struct("=24xI92xQ16xI")  # linux/tcp.h: tcpi_unacked 24, tcpi_bytes_acked 120, tcpi_notsent_bytes 144
-
+_TCP_INFO = struct.Struct("=24xI28xI60xQ16xI")
+"""linux/tcp.h: tcpi_unacked 24, tcpi_last_ack_recv 56 (ms), tcpi_bytes_acked 120, tcpi_notsent_bytes 144."""
 
 _NONE = bytes(4)
 """A queue without bytes. TIOCOUTQ counts those that are not sent and those that are not acknowledged (tcp(7)).
@@ -205,8 +205,9 @@ class StreamTransport:
         if not transport.get_write_buffer_size() and ioctl(sock.fileno(), TIOCOUTQ, _NONE) == _NONE:
             return _NOTHING_PENDING
         raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        unacked, acknowledged, unsent = _TCP_INFO.unpack(raw)
-        return Progress(acknowledged, pending=bool(unacked or unsent or transport.get_write_buffer_size()))
+        unacked, silent_ms, acknowledged, unsent = _TCP_INFO.unpack(raw)
+        pending = bool(unacked or unsent or transport.get_write_buffer_size())
+        return Progress(acknowledged, pending=pending, silent_seconds=silent_ms / 1000)
 
 
 def take_transport(scope: Any) -> StreamTransport:

@@ -56,12 +56,13 @@ class Poll:
         )
         self.subscription.write_service_event(
             service_events.ready(resumed=True, user="1", retry_ms=1, cursor=None),
+            at=0,
         )
         self.subscription.replay_from(Cursor("life", 0))
 
     def go_live(self) -> None:
         assert self.subscription.go_live(Cursor("life", 0))
-        self.subscription.write_service_event(service_events.position(Cursor("life", 0)))
+        self.subscription.write_service_event(service_events.position(Cursor("life", 0)), at=0)
 
     def offer(self, *offsets: int, **fields: Any) -> None:
         for offset in offsets:
@@ -181,7 +182,7 @@ def test_a_poll_that_lost_its_place_answers_with_no_cursor_beyond_what_it_wrote(
 @pytest.mark.parametrize("reason", GapReason)
 def test_a_gap_is_told_with_its_reason_and_moves_the_cursor(reason: GapReason) -> None:
     poll = Poll()
-    poll.subscription.write_service_event(service_events.gap(reason, Cursor("new", 9)))
+    poll.subscription.write_service_event(service_events.gap(reason, Cursor("new", 9)), at=0)
     assert poll.sink.has_news
     answer = poll.answer()
     assert (answer["gap"], answer["cursor"]) == (reason, "new.9.0")
