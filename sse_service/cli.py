@@ -276,9 +276,9 @@ def _route(arguments: argparse.Namespace, settings: Settings) -> int:
     try:
         data = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
         messages = read_messages(data, attributes=arguments.attributes, raw=arguments.raw)
-        return 0 if preview(messages, settings, as_json=arguments.json, write=print) else 1
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         return _fail(str(error), 2)
+    return 0 if preview(messages, settings, as_json=arguments.json, output=sys.stdout) else 1
 
 
 _COMMANDS = {

@@ -22,5 +22,5 @@ new PushClient(`${PUSH}/events`, {
   load: async () => show(await fetchJobs()),
   apply: (event) => show(changed(jobs, JSON.parse(event.data))),
   status: (text) => (document.title = text), // connecting, live, reconnecting, stopped
-  userChanged: () => location.reload(), // the cookie is another user's now, or nobody is signed in
+  userChanged: () => location.reload(), // the user has signed out, or another one has signed in
 });

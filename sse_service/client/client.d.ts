@@ -34,7 +34,10 @@ export interface PushOptions {
   load?: () => unknown;
   /** Shows one event. Events may come in any order, because queues deliver at least once. */
   apply?: (event: PushEvent) => unknown;
-  /** The session now belongs to another user, or to nobody (null). The client has closed. */
+  /**
+   * The session now belongs to another user, or to nobody (null). The client has closed. If nobody was signed in from
+   * the beginning, this is not called: the status is `closed`.
+   */
   userChanged?: (user: string | null) => unknown;
   /** Hears each change of `status`. */
   status?: (status: Status) => unknown;

@@ -33,7 +33,7 @@ export class PushClient extends EventTarget {
     on(document, "resume", () => this.#start());
     on(document, "visibilitychange", () => document.hidden || this.#wake());
     on(window, "online", () => this.#wake());
-    queueMicrotask(() => this.#start()); // after the page has added its listeners
+    queueMicrotask(() => this.#start()); // after the page added listeners
   }
 
   get lastEventId() {
@@ -139,7 +139,7 @@ export class PushClient extends EventTarget {
       tabs.postMessage({ user });
       tabs.close();
     }
-    this.#call("userChanged", user);
+    if (user !== this.#user) this.#call("userChanged", user);
   }
 
   // The connection, if this tab holds it
@@ -205,7 +205,7 @@ export class PushClient extends EventTarget {
   #gap() {
     this.#take({ type: "stream.gap", data: '{"reason":"lost"}', id: "" });
   }
-  // A ready and a gap together need one load. A gap during a load outdates it.
+  // A ready and a gap need one load. A gap during a load outdates it.
   #load(delay = 50) {
     if (!this.#options.load) return;
     this.#held ??= [];

@@ -211,10 +211,19 @@ def test_a_token_of_another_user_closes_the_stream(service: Service) -> None:
     service.saw("live", "closed", "userChanged bob")
 
 
-def test_a_signed_out_user_gets_no_stream_and_is_reported(service: Service) -> None:
+def test_a_page_where_nobody_is_signed_in_gets_no_stream_and_is_told_of_no_change(service: Service) -> None:
     service.start(token=[(401, "")])
-    service.saw("connecting", "closed", "userChanged ")
+    service.saw("connecting", "closed")
     assert service.count("/events") == 0
+    # A page reloads when the user changes. If it were told of one now, it would reload without end.
+    assert "userChanged " not in service.seen
+
+
+def test_a_user_who_signs_out_is_reported(service: Service) -> None:
+    service.start(token=[(200, json.dumps({"user": "ann", "expires_in": 900})), (401, "")])
+    service.saw("live")
+    service.page.evaluate("window.push.reconnect()")
+    service.saw("live", "closed", "userChanged ")
 
 
 def test_the_session_is_renewed_before_it_expires(service: Service) -> None:

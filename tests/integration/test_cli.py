@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -275,3 +276,27 @@ def test_publish_prints_the_id_that_the_log_shows(tmp_path: Path) -> None:
         assert ended.returncode == 1
         assert ended.stderr.count("\n") == 1
         assert "SSE_TOPIC_ARN (arn:aws:sns:us-east-1:123456789012:absent)" in ended.stderr
+
+
+@pytest.mark.parametrize(("user", "status"), [("42", 0), (None, 1)])
+def test_a_reader_of_route_that_has_enough_does_not_change_the_exit_status(
+    tmp_path: Path, user: str | None, status: int
+) -> None:
+    file = tmp_path / "messages.json"
+    body = json.dumps({"user_id": user, "text": "x" * 1000})
+    file.write_text(json.dumps({"Messages": [{"MessageId": str(n), "Body": body} for n in range(2000)]}))
+    arguments = [sys.executable, "-m", "sse_service", "route", str(file)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as route:
+        assert route.stdout is not None
+        assert route.stderr is not None
+        route.stdout.readline()
+        route.stdout.close()
+        assert route.stderr.read() == b""
+    assert route.returncode == status
+
+
+def test_a_file_of_messages_that_cannot_be_read_is_wrong_usage(tmp_path: Path) -> None:
+    ran = command("route", str(tmp_path / "missing.json"))
+    assert ran.returncode == 2
+    assert "missing.json" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1

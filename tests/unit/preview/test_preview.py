@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from enum import StrEnum
 from typing import Any
@@ -70,10 +71,10 @@ def shown(
     raw: bool = False,
     **settings: Any,
 ) -> tuple[bool, str]:
-    lines: list[str] = []
+    output = io.StringIO()
     messages = read_messages(text_of(message).encode(), attributes=attributes, raw=raw)
-    good = preview(messages, Settings(**settings), as_json=as_json, write=lines.append)
-    return good, "\n".join(lines)
+    good = preview(messages, Settings(**settings), as_json=as_json, output=output)
+    return good, output.getvalue().removesuffix("\n")
 
 
 def reported(message: Any, **settings: Any) -> dict[str, Any]:
@@ -207,9 +208,9 @@ def test_a_message_that_is_not_understood_says_why_and_what_to_do(message: Any, 
 
 def test_bytes_that_are_no_text_are_not_understood() -> None:
     messages = read_messages(b'{"user_id":"42","x":"\xff"}')
-    lines: list[str] = []
-    assert not preview(messages, Settings(), as_json=False, write=lines.append)
-    assert "not understood (encoding)" in lines[1]
+    output = io.StringIO()
+    assert not preview(messages, Settings(), as_json=False, output=output)
+    assert "not understood (encoding)" in output.getvalue().splitlines()[1]
 
 
 @pytest.mark.parametrize("reason", [*ConsumerReason, *RejectionReason])
