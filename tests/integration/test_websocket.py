@@ -262,9 +262,10 @@ def test_a_client_may_send_its_token_in_the_first_message(chain: Chain) -> None:
         (frame(TEXT, b"hello"), 4401),
         (frame(TEXT, b"[]"), 4401),
         (frame(TEXT, b'{"token": 1}'), 4401),
+        (frame(BINARY, b'{"token": "x.y.z"}'), 4401),
         (frame(TEXT, b"x" * 16_385), 1009),
     ],
-    ids=["a bad token", "a line end", "an empty token", "a text", "a list", "a number", "a long text"],
+    ids=["a bad token", "a line end", "an empty token", "a text", "a list", "a number", "binary", "a long text"],
 )
 def test_a_first_message_without_a_good_token_is_refused(chain: Chain, data: bytes, code: int) -> None:
     with opened(chain.url) as socket:

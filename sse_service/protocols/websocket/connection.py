@@ -73,7 +73,10 @@ class Connection:
         return self.closing or self._transport.closed
 
     async def first_text(self) -> str | None:
-        """Wait for a text message, and return it; None after ``stop_waiting``, and if the client leaves."""
+        """Wait for a text message, and return it; None after ``stop_waiting``, and if the client leaves.
+
+        A binary message counts as an empty text: it cannot have what is waited for.
+        """
         self._waits = True
         while self._waits and not self.over:
             await self._transport.wait()
@@ -150,7 +153,10 @@ class Connection:
 
     def _take(self, frame: Frame) -> None:
         """Put a text message together. The parser has checked the order and the sizes of the fragments."""
-        if frame.opcode is Opcode.TEXT:
+        if frame.opcode is Opcode.BINARY and self._waits:
+            self._first_text = ""
+            self.stop_waiting()
+        elif frame.opcode is Opcode.TEXT:
             self._text = bytearray(frame.data)
         elif frame.opcode is Opcode.CONT and self._text is not None:
             self._text += frame.data
