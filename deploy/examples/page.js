@@ -21,6 +21,6 @@ new PushClient(`${PUSH}/events`, {
   // Called when a stream did not resume, and on a gap. Events wait until it is done.
   load: async () => show(await fetchJobs()),
   apply: (event) => show(changed(jobs, JSON.parse(event.data))),
-  status: (text) => (document.title = text), // connecting, live, reconnecting, stopped
+  status: (text) => (document.title = text), // connecting, live, reconnecting, closed
   userChanged: () => location.reload(), // the user has signed out, or another one has signed in
 });

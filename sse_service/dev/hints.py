@@ -43,6 +43,10 @@ def hints(
             f"Watch the stream of {user}",
             _command("curl", "-N", "-H", f"Authorization: Bearer {token}", f"{url}/events?since=all"),
         ),
+        (
+            "Watch it as one line for each event, by a command that comes back by itsel",
+            _command(*executable, "tail", "--url", url, "--since", "all", "--token", token),
+        ),
         (f"Publish an event to {user}, as any back end does", f"{aws} {publish}"),
         (
             "Publish without the AWS CLI",

@@ -121,13 +121,18 @@ def blocks_of(page: bytes) -> list[Block]:
     """Return what a stream would bring in place of a poll's answer: first ``stream.ready``, last ``stream.cursor``."""
     try:
         found = json.loads(page)
-        blocks = [Block("stream.ready", json.dumps({"resumed": found["resumed"], "user": found["user"]}))]
+        blocks = [Block("stream.ready", _data(resumed=found["resumed"], user=found["user"]))]
         if found["gap"]:
-            blocks.append(Block("stream.gap", json.dumps({"reason": found["gap"]})))
+            blocks.append(Block("stream.gap", _data(reason=found["gap"])))
         blocks += [Block(event["type"] or "message", event["data"], event["id"]) for event in found["events"]]
         return [*blocks, Block("stream.cursor", "{}", found["cursor"])]
     except (TypeError, ValueError, KeyError):
         raise Refused(_NOT_OURS) from None
+
+
+def _data(**fields: Any) -> str:
+    """Return the data of a service event as a stream has it."""
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
 
 
 def _block_of(message: aiohttp.WSMessage) -> Block:
@@ -164,6 +169,8 @@ async def check(answer: aiohttp.ClientResponse, content_type: str = "") -> None:
         detail = str(json.loads(text)["detail"])
     except (ValueError, TypeError, KeyError):
         detail = _NOT_OURS
+    if answer.status == 404:
+        detail += ". --url is the address of the service, without a path such as /events"
     said = f"{answer.status}: {detail}"
     # 501: the service is installed without this protocol.
     if (answer.status < 500 and answer.status not in _TEMPORARY) or answer.status == 501:

@@ -124,7 +124,7 @@ class Tail:
             self._note(str(lost))
             self._retry_seconds = lost.retry_seconds
         except aiohttp.ClientError as error:
-            self._note(f"the connection is lost: {error or type(error).__name__}")
+            self._note(_cause(error))
         except TimeoutError:
             self._note(f"nothing has come for {self._silence_seconds:.0f} s: the connection is dead")
         self._failures += 1
@@ -159,6 +159,20 @@ class Tail:
             # The next connection has a new token, or is refused with the reason.
             self._retry_seconds = NEW_TOKEN_SECONDS
         self._printer.print(block)
+
+
+def _cause(error: aiohttp.ClientError) -> str:
+    """Say the same for all protocols, which aiohttp does not."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return f"cannot connect: {error}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        # asyncio puts the address into the text of an error. The errors of name servers have no number of the system's.
+        number = error.os_error.errno or 0
+        why = os.strerror(number).lower() if number > 0 else error.os_error.strerror
+        return f"cannot connect to {error.host}:{error.port}: {why}"
+    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+        return "the connection has ended"
+    return f"the connection is lost: {error or type(error).__name__}"
 
 
 def _seconds(block: Block) -> float:

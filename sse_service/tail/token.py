@@ -34,7 +34,8 @@ def token_source(
                 "SSE_JWT_SECRET: must be set to sign a token for --user. Otherwise give one with --token"
             )
         return partial(signer_of(settings).sign, user or "", groups=groups, ttl_seconds=TTL_SECONDS)
-    token = (sys.stdin.readline() if given == "-" else given).strip()
+    # Commands such as curl's show a token with the scheme of its header.
+    token = (sys.stdin.readline() if given == "-" else given).strip().removeprefix("Bearer ")
     if not _TOKEN.fullmatch(token):
         # It would not fit into a header.
         raise InvalidToken("there is no token, or it has a blank or another character that no token has")

@@ -53,6 +53,14 @@ def test_curl_sends_the_token_and_asks_for_the_history() -> None:
     assert line == ["curl", "-N", "-H", "Authorization: Bearer a.b.c", "http://127.0.0.1:8000/events?since=all"]
 
 
+def test_tail_follows_the_stream_with_the_token() -> None:
+    env, line = words("sse-service tail")
+    assert env == {}
+    assert line[:2] == ["/opt/my tools/sse-service", "tail"]
+    given = dict(zip(line[2::2], line[3::2], strict=True))
+    assert given == {"--url": "http://127.0.0.1:8000", "--since": "all", "--token": "a.b.c"}
+
+
 def test_aws_publishes_to_the_user_with_the_emulators_credentials() -> None:
     env, line = words("sns publish")
     assert env == {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
@@ -69,7 +77,7 @@ def test_aws_uploads_a_file_without_the_page() -> None:
 
 
 def test_the_publish_command_sets_all_variables_that_it_needs() -> None:
-    env, line = words("sse-service")
+    env, line = words("publish --user")
     assert line[0] == "/opt/my tools/sse-service"
     assert line[1:4] == ["publish", "--user", "demo"]
     assert env == {"SSE_TOPIC_ARN": EMULATOR.topic_arn, **EMULATOR.environment}
