@@ -80,9 +80,9 @@ def test_every_selector_finds_the_pods() -> None:
     assert all(selector == labels for selector in selectors)
 
 
-def test_the_image_is_named_as_in_the_dockerfile() -> None:
-    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
-    assert CONTAINER["image"] in dockerfile
+def test_the_image_is_named_as_in_the_page_that_builds_it() -> None:
+    page = (ROOT / "deploy" / "container.md").read_text()
+    assert CONTAINER["image"] in page
 
 
 # ---- Settings

@@ -45,7 +45,8 @@ def ack_before_publish() -> None:
 
     async def answer(self: Ingest, envelopes: Sequence[Envelope]) -> list[Outcome]:
         async def later() -> None:
-            await asyncio.sleep(0.5)
+            # Long enough that each kill finds a message in between.
+            await asyncio.sleep(2)
             await store(self, envelopes)
 
         work = asyncio.ensure_future(later())

@@ -132,11 +132,12 @@ def _gaps(names: Iterable[str]) -> set[str]:
 def _leaks(old: dict[str, float], now: dict[str, float]) -> list[str]:
     """Return what has grown by more than the open streams explain."""
     more = now["streams"] - old["streams"]
-    # The ten are for polls and new connections in progress.
+    # An open stream keeps a descriptor and no task. The ten are for polls and new connections in progress.
+    explained = {"descriptors": more + 10, "tasks": 10}
     found = [
         f"{what} {old[what]:.0f}, then {now[what]:.0f} with {more:+.0f} streams"
-        for what in ("descriptors", "tasks")
-        if now[what] > old[what] + more + 10
+        for what, growth in explained.items()
+        if now[what] > old[what] + growth
     ]
     if now["bytes"] > old["bytes"] * 1.5:
         found.append(f"bytes {old['bytes']:.0f}, then {now['bytes']:.0f}")

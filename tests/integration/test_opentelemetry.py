@@ -265,7 +265,7 @@ def test_what_is_left_is_sent_before_the_task_ends(queue: str) -> None:
 def test_a_collector_that_is_away_is_one_line_in_the_log_until_it_is_back(queue: str) -> None:
     port = free_port()
     # Each export gives up within the timeout, in seconds.
-    env = environment(queue) | reporting(f"http://127.0.0.1:{port}", OTEL_EXPORTER_OTLP_TIMEOUT="0.2")
+    env = environment(queue) | reporting(f"http://127.0.0.1:{port}", OTEL_EXPORTER_OTLP_TIMEOUT="1")
     with serve(queue, env) as chain:
         wait_until_ready(chain)
         with chain.stream("ann") as stream:
@@ -273,12 +273,14 @@ def test_a_collector_that_is_away_is_one_line_in_the_log_until_it_is_back(queue:
             stream.wait_for("first")
             chain.process.wait_for(r"collector does not take (spans|metrics) \(ConnectionError\)")
             with collector(port) as (seen, _):
+                # An outage of spans ends with the next spans.
+                chain.put("second", user_id="ann")
                 chain.process.wait_for("collector takes spans and metrics again")
                 seen.status = 403
                 chain.process.wait_for(r"collector does not take (spans|metrics) \(status 403\)")
                 asked = seen.requests
-                chain.put("second", user_id="ann")
-                stream.wait_for("second")
+                chain.put("third", user_id="ann")
+                stream.wait_for("third")
                 seen.wait_for(lambda seen: seen.requests > asked + 5)
         chain.process.signal(signal.SIGTERM)
         assert chain.process.wait() == 0

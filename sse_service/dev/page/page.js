@@ -163,7 +163,7 @@ function clear() {
 function userChanged(name) {
   if (name === null) {
     localStorage.removeItem("user");
-    notify("You were signed out. Sign in again to continue.");
+    notify("You were signed out, or the demo was started again. Sign in again to continue.");
     return signedOut();
   }
   notify(`Another window signed in as ${name}. This window now shows the files of ${name}.`);

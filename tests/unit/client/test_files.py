@@ -55,6 +55,23 @@ def test_a_browser_that_has_the_client_gets_no_body(form: str) -> None:
     assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
 
 
+@pytest.mark.parametrize("asked", ["gzip", "gzip, deflate, br, zstd", "br;q=1, GZIP ; q=0.5"])
+def test_the_client_is_compressed_for_who_takes_gzip(asked: str) -> None:
+    answer = get(accept_encoding=asked)
+    assert answer.headers["content-encoding"] == "gzip"
+    assert int(answer.headers["content-length"]) <= 6000
+    assert answer.text == CLIENT.read_text()
+    assert "Accept-Encoding" in answer.headers["vary"]
+
+
+@pytest.mark.parametrize("asked", ["identity", "br", "gzip;q=0", "gzip; q=0.000, br", ""])
+def test_the_client_is_not_compressed_for_who_does_not_take_gzip(asked: str) -> None:
+    answer = get(accept_encoding=asked)
+    assert "content-encoding" not in answer.headers
+    assert "Accept-Encoding" in answer.headers["vary"]
+    assert answer.headers["etag"] != get(accept_encoding="gzip").headers["etag"]
+
+
 def test_a_browser_that_has_another_client_gets_this_one() -> None:
     assert get(if_none_match='"other"').status_code == 200
 
