@@ -125,11 +125,11 @@ class Bench:
             yield server
 
     @contextmanager
-    def nginx(self) -> Iterator[PinnedProcess]:
-        """Nchan."""
+    def nginx(self, *, pings: int = 0) -> Iterator[PinnedProcess]:
+        """Nchan, with a ping to each stream every so many seconds."""
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             port = free_port()
-            with PinnedProcess(*peers.nchan(Path(folder), port, self.files), port=port) as server:
+            with PinnedProcess(*peers.nchan(Path(folder), port, self.files, pings), port=port) as server:
                 yield server
 
     @contextmanager

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +17,8 @@ from tests.benchmarks.table import Row, median
 BATCH = 10
 """Events in one receive."""
 WARM = 3
+CAUGHT_UP = 0.2
+"""Seconds for a server that was paused to send the heartbeats that are overdue."""
 OTHERS_MS = 50
 """The longest that a broadcast may delay another user's event."""
 NOBODY = 1_000_000
@@ -166,89 +167,6 @@ def one_to_each(bench: Bench) -> list[Row]:
             rows.append(Row("CPU per event", "µs", unicast().us(count), wide.us, "a broadcast's delivery", 2))
         load("check", 0, size.few, unicast.had, size.turns * (WARM + broadcasts))
     return [median(rows)]
-
-
-CAUGHT_UP = 0.2
-"""Seconds for a server that was paused to send the heartbeats that are overdue."""
-IDLE_US = 0.5
-FLOW = 20
-"""Events a second for each user."""
-GROWTH_RATIO = 1.05
-
-
-def growth(bench: Bench) -> list[Row]:
-    """The same events with few streams and with as many as possible, and events for users without a stream.
-
-    What idle streams cost is measured alone, then with a flow of events, and is not part of the other figures.
-    """
-    size = bench.size
-    count, beside = size.events // size.turns, f"with {size.few:,} streams"
-    with (
-        bench.driven() as (empty, _),
-        bench.driven() as (small, small_control),
-        bench.ours(small, size.few) as few,
-        bench.driven() as (large, large_control),
-        bench.ours(large, bench.most) as most,
-    ):
-        bench.open(few, 0, size.few)
-        bench.open(most, 0, bench.most)
-        # In a whole interval each stream gets a heartbeat. Between two seconds the clients must not fall asleep.
-        for load in (few, most):
-            load("awake", 2_000)
-        with spent(empty, small, large) as idle:
-            time.sleep(size.interval)
-        rows = [
-            Row(
-                f"CPU in a second of each of {streams:,} idle streams",
-                "µs",
-                (idle.seconds[number] - idle.seconds[0]) / size.interval / streams * 1e6,
-                bar=IDLE_US,
-            )
-            for number, streams in ((1, size.few), (2, bench.most))
-        ]
-        sent = size.few * FLOW * size.interval
-        flows = [
-            _flow(load, control, server, users=size.few, count=sent)
-            for load, control, server in ((few, small_control, small), (most, large_control, large))
-        ]
-        name = (
-            f"CPU per event, {FLOW} a second for each of {size.few:,} users, {bench.most:,} streams, idle work included"
-        )
-        rows.append(Row(name, "µs", flows[1].us(sent), flows[0].us(sent), beside, GROWTH_RATIO))
-        to_few = Unicast(few, small_control, small, users=size.few, count=count, had=sent // size.few)
-        to_most = Unicast(most, large_control, large, users=size.few, count=count, had=sent // size.few)
-        turns = by_turns(
-            size.turns,
-            (small, partial(_caught_up, to_few)),
-            (large, partial(_caught_up, to_most)),
-            (large, partial(_caught_up, to_most.for_nobody)),
-        )
-        few("check", 0, size.few, to_few.had, 0)
-        most("check", 0, size.few, to_most.had, 0)
-        most("check", size.few, bench.most - size.few, 0, 0)
-    name = f"CPU per event, {bench.most:,} streams"
-    bursts = [
-        (
-            Row(name, "µs", at_most.us(count), at_few.us(count), beside),
-            Row("CPU per event for nobody here", "µs", nobody.us(count), at_most.us(count), "for somebody"),
-        )
-        for at_few, at_most, nobody in turns
-    ]
-    return [*rows, *map(median, zip(*bursts, strict=True))]
-
-
-def _flow(load: Load, control: int, server: PinnedProcess, *, users: int, count: int) -> Spent:
-    """Publish events round robin at a rate, and wait until all have arrived."""
-    with spent(server) as used:
-        call(control, "/flow", users=users, count=count, per_second=FLOW * users, batch=BATCH)
-        load("await", 0, users, count // users, 60)
-    return used
-
-
-def _caught_up(publish: Callable[[], Spent]) -> Spent:
-    """Publish after the overdue heartbeats and before the next ones."""
-    time.sleep(CAUGHT_UP)
-    return publish()
 
 
 def valkey(bench: Bench) -> list[Row]:

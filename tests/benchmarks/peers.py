@@ -51,6 +51,7 @@ http {{
     listen 127.0.0.1:{port} backlog=4096;
     nchan_store_messages off;
     nchan_subscriber_first_message newest;
+    nchan_eventsource_ping_interval {pings}s;
     location = /own {{ nchan_subscriber eventsource; nchan_channel_id $arg_user; }}
     location = /all {{ nchan_subscriber eventsource; nchan_channel_id all; }}
     location = /publish {{ nchan_publisher; nchan_channel_id all; }}
@@ -74,10 +75,10 @@ def nginx() -> str:
     return program
 
 
-def nchan(folder: Path, port: int, files: int) -> list[str]:
-    """Write a configuration and return the command that runs it."""
+def nchan(folder: Path, port: int, files: int, pings: int) -> list[str]:
+    """Write a configuration and return the command that runs it. ``pings`` are seconds between them; 0 is never."""
     user = "user root;\n" if os.geteuid() == 0 else ""
-    text = NCHAN.format(user=user, module=MODULE, files=files, connections=files - 10, port=port)
+    text = NCHAN.format(user=user, module=MODULE, files=files, connections=files - 10, port=port, pings=pings)
     (folder / "nginx.conf").write_text(text)
     return [nginx(), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
 

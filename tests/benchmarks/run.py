@@ -22,6 +22,7 @@ from typing import Any
 
 from tests.benchmarks import (
     delivery_cases,
+    growth_cases,
     identity_cases,
     peers,
     poll_cases,
@@ -48,7 +49,7 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "websocket-fanout": websocket_cases.fanout,
     "latency": queue_cases.latency,
     "chain": queue_cases.chain,
-    "growth": delivery_cases.growth,
+    "growth": growth_cases.growth,
     "valkey": delivery_cases.valkey,
     "valkey-server": valkey_cases.valkey_server,
     "subscribe": delivery_cases.subscribe,
