@@ -20,8 +20,9 @@ from sse_service.http import descriptors
 from tests.benchmarks import peers
 from tests.benchmarks.http_messages import call
 from tests.benchmarks.load import Load
-from tests.benchmarks.pinned_process import LOAD_CORE, PinnedProcess, free_port
+from tests.benchmarks.pinned_process import LOAD_CORE, PinnedProcess
 from tests.integration.chain import AWS, SECRET
+from tests.ports import free_port
 
 AWAKE_MS = 20
 PATIENCE = 60

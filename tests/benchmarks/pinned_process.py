@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -21,18 +20,6 @@ CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 DEADLINE = 120.0
 """Seconds after which a start counts as failed."""
-
-
-def free_port() -> int:
-    """A port that nobody listens on, below those that the kernel gives to whoever asks for any (32768 to 60999).
-
-    One of those could be given to another process before ours listens on it.
-    """
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class PinnedProcess:

@@ -20,7 +20,8 @@ from tests.deploy.dockerfile import stages
 from tests.deploy.template import ROOT, VALKEY, raw
 from tests.integration.chain import Chain, queue_stub, service
 from tests.integration.process import DEADLINE
-from tests.integration.valkey import Valkey, free_port
+from tests.integration.valkey import Valkey
+from tests.ports import free_port
 
 PATH = ROOT / "deploy" / "kubernetes.yaml"
 TEXT = PATH.read_text()

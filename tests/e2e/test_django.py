@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -19,6 +18,7 @@ from tests.e2e.django_site.process import django_site
 from tests.e2e.django_site.templates import static_files
 from tests.e2e.test_restart import aws, in_thread  # noqa: F401  the fixture
 from tests.integration.process import DEADLINE, Process
+from tests.ports import free_port
 
 NUMBERS = {"ann": "1", "bob": "2"}
 TIMEOUT = DEADLINE * 1000
@@ -31,7 +31,7 @@ class World:
     def __init__(self, aws: Emulator, directory: Path) -> None:  # noqa: F811  the fixture
         self._aws = aws
         self._directory = directory
-        self._ports = free_ports(3)
+        self._ports = [free_port() for _ in range(3)]
         self.site, self.push, self.admin = (f"http://127.0.0.1:{port}" for port in self._ports)
 
     @contextmanager
@@ -85,12 +85,6 @@ class World:
         """Return the status of a new stream with this cookie."""
         with httpx.stream("GET", f"{self.push}/events", headers={"Cookie": cookie}, trust_env=False) as answer:
             return answer.status_code
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in sockets]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from sse_service.settings.settings import Settings
 from tests.integration.authorizer_chain import EVENT_STREAM
 from tests.integration.chain import Chain, environment, queue_stub, serve, wait_until_ready
 from tests.integration.repeating_backend import ANSWERS, repeating_backend
-from tests.integration.valkey import free_port
+from tests.ports import free_port
 
 COOKIE, AUTHORIZATION, QUERY, PASSWORD = "marked-cookie", "marked-authorization", "marked-query", "marked-password"
 PROXY_AUTHORIZATION = base64.b64encode(f"user:{PASSWORD}".encode()).decode()

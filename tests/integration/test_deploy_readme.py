@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.conformance.parser import parse
 from tests.integration.process import PROGRAM_DEADLINE
-from tests.integration.valkey import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,7 +17,8 @@ from tests.integration.chain import Chain, environment, queue_stub, serve, wait_
 from tests.integration.emulated import create_resources
 from tests.integration.otlp_receiver import Collector, Metric, collector
 from tests.integration.process import Process
-from tests.integration.valkey import Valkey, free_port
+from tests.integration.valkey import Valkey
+from tests.ports import free_port
 
 
 def reporting(url: str, **variables: str) -> dict[str, str]:

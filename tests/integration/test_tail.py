@@ -15,7 +15,8 @@ import pytest
 from tests.integration.chain import SECRET, Chain, environment, queue_stub, service
 from tests.integration.process import DEADLINE, Process
 from tests.integration.test_stream import user
-from tests.integration.valkey import Valkey, free_port
+from tests.integration.valkey import Valkey
+from tests.ports import free_port
 
 ENV = {"SSE_JWT_SECRET": SECRET}
 

@@ -24,7 +24,8 @@ from tests.integration.chain import AWS, SECRET, Chain, wait_until_ready
 from tests.integration.process import DEADLINE, Process
 from tests.integration.tls import certificates, tls_proxy
 from tests.integration.until import until
-from tests.integration.valkey import Valkey, free_port
+from tests.integration.valkey import Valkey
+from tests.ports import free_port
 from tests.unit.task import no_revocations
 
 PASSWORD = "canary-password"

@@ -11,7 +11,7 @@ from time import time
 import pytest
 
 from tests.integration.doctor.deployment import Output
-from tests.integration.valkey import free_port
+from tests.ports import free_port
 
 
 class _STS(http.server.BaseHTTPRequestHandler):

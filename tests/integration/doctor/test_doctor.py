@@ -14,7 +14,7 @@ from sse_service.doctor.run import run_checks
 from sse_service.settings.settings import Settings
 from tests.integration.doctor.deployment import OTHER, Deployment, Output, fails_alone, policy
 from tests.integration.test_cli import command
-from tests.integration.valkey import free_port
+from tests.ports import free_port
 
 SOUND = (
     *("settings", "region", "credentials", "clock", "queue", "redrive", "timeouts", "topic"),

@@ -13,7 +13,7 @@ from sse_service.auth.alb import keys as alb_keys
 from tests.integration.doctor.deployment import Deployment, Output, fails_alone
 from tests.integration.fixed_answers import Answer, FixedProvider, provider, site
 from tests.integration.test_cli import command
-from tests.integration.valkey import free_port
+from tests.ports import free_port
 
 ALB = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/push/0123456789abcdef"
 

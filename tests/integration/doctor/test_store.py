@@ -16,7 +16,8 @@ from sse_service.settings.settings import Settings
 from tests.integration.doctor.deployment import Output, fails_alone
 from tests.integration.tls import certificates, tls_proxy
 from tests.integration.until import until
-from tests.integration.valkey import Valkey, free_port
+from tests.integration.valkey import Valkey
+from tests.ports import free_port
 
 
 def test_a_valkey_that_is_unreachable_or_evicts_keys_fails(doctor: Callable[..., Output]) -> None:

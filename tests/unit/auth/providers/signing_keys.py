@@ -43,7 +43,7 @@ class SigningKey:
 
     def sign(self, *, headers: dict[str, Any] | None = None, **claims: Any) -> str:
         """Return a token for user 42. A claim or header that is None is left out."""
-        given = {"iss": ISSUER, "aud": "push", "sub": "42", "exp": int(time.time()) + 600, **claims}
+        given = {"iss": ISSUER, "aud": "push", "sub": "42", "exp": int(time.time()) + 86_400, **claims}
         return jwt.encode(
             {name: value for name, value in given.items() if value is not None},
             self._private,
