@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from sse_service.model.errors import InvalidSettings
@@ -17,7 +18,9 @@ def opentelemetry_of(settings: Settings, *, metrics: Metrics) -> OpenTelemetry |
 
     Raises InvalidSettings.
     """
-    if not settings.otel:
+    # The standard's own switch.
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if not settings.otel or disabled:
         return None
     try:
         from sse_service.telemetry.otel.sdk import OpenTelemetry

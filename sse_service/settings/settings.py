@@ -118,7 +118,7 @@ class Settings(BaseSettings):
         NoDecode,
         BeforeValidator(validators.split),
     ] = ()
-    """Networks of proxies whose `X-Forwarded-*` headers are trusted, separated by commas, such as `10.0.0.0/16`."""
+    """Networks of proxies whose `X-Forwarded-*` headers are trusted, such as `10.0.0.0/24,10.0.1.0/24`."""
     heartbeat_seconds: Annotated[int, AfterValidator(validators.heartbeat)] = 15
     """Seconds of silence after which a stream gets a comment. At most 50: an ALB closes after 60 s without a byte."""
     history_events: Annotated[int, Field(ge=1, le=100_000)] = 200

@@ -59,8 +59,10 @@ class Drain:
         self._health.begin_drain()
         self._stop_consumer()
         waiting = self._streams.snapshot()
-        if waiting or self._health.probed:
+        if waiting:
             _log.info("draining %d streams", len(waiting))
+        elif self._health.probed:
+            _log.info("no stream is open; the port stays open for a while, because a load balancer asks for /healthz")
         else:
             # `docker stop` kills what has not ended after 10 s. An open poll may last longer.
             _log.info("ending at once: no stream is open, and no load balancer asks for /healthz")

@@ -48,10 +48,10 @@ class Timer:
     A stream is due when it expires, and at the latest a heartbeat's interval after the last write. A later write does
     not move it: the timer finds out at its next look, and then decides when to look again.
 
-    A peer that vanishes is cut within the heartbeat's interval plus 30 s. When it vanishes, the last write that it has
-    acknowledged is at most an interval old, so the next look comes within an interval. That look finds pending bytes,
-    or it writes a heartbeat. The look after it then finds that nothing was acknowledged since the heartbeat. Peers with
-    pending bytes are checked every second.
+    A peer that vanishes is cut within the heartbeat's interval plus 30 s. Within an interval, a look finds bytes that
+    it has not acknowledged, or writes a heartbeat, which it will not acknowledge. From then on it has 30 s. The bytes
+    of a heartbeat are found at the next look, which therefore comes within these 30 s. Peers with pending bytes are
+    checked every second.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Timer:
         self._stale_us = int(history_seconds * 1_000_000 / 3)
         # A tick less than the interval: the stream is looked at in the second that begins then, and not at its start.
         self._silence = heartbeat_seconds - TICK_SECONDS
+        # The longest time between two looks: for heartbeats, for positions, and for peers that have vanished.
         self._period = min(self._silence, history_seconds / 3 / LOOKS_PER_STALE, STALLED_SECONDS - TICK_SECONDS)
         # Peers with pending bytes.
         self._watched: dict[Subscription, _Acknowledged] = {}
@@ -96,6 +97,8 @@ class Timer:
             # A stream may end while others have their turn.
             if subscription.look_at:
                 self._look(subscription, now, here)
+            # The look itself may have ended it.
+            if subscription.look_at:
                 wheel.put(subscription, self._next_look(subscription, now))
             if number % SLICE == 0:
                 await asyncio.sleep(0)
@@ -136,7 +139,7 @@ class Timer:
             elif progress.acknowledged != acknowledged:
                 self._watched[subscription] = _Acknowledged(progress.acknowledged, now)
             elif now - since >= STALLED_SECONDS - TICK_SECONDS:
-                # The next tick would be too late: 15 s to the heartbeat plus 30 s are at most 45 s.
+                # The next tick would be too late.
                 del self._watched[subscription]
                 subscription.cut(CloseReason.SLOW)
             if number % SLICE == 0:

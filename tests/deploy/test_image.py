@@ -303,10 +303,11 @@ def test_the_image_removes_pip_wherever_a_base_has_it(tmp_path: Path) -> None:
     [remove] = [run.exec_form for run in FINAL.all("RUN") if run.exec_form[0] == "find"]
     gone = [
         *("usr/local/bin/pip3.13", "usr/local/lib/python3.13/ensurepip/__init__.py"),
+        *("usr/bin/pip", "usr/bin/pip3", "usr/share/python-wheels/pip-25.1-py3-none-any.whl"),
         *(f"usr/local/lib/python3.13/site-packages/{name}/METADATA" for name in ("pip", "pip-26.1.dist-info")),
         *(f"usr/lib/python3/dist-packages/{name}/METADATA" for name in ("pip", "pip-25.1.dist-info")),
     ]
-    kept = ["usr/local/bin/python", "usr/local/lib/python3.13/site-packages/pipeline/__init__.py"]
+    kept = ["usr/bin/python3", "usr/local/bin/python", "usr/local/lib/python3.13/site-packages/pipeline/__init__.py"]
     for name in (*gone, *kept):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

@@ -312,7 +312,7 @@ def test_behind_a_load_balancer_the_port_stays_open_after_the_last_stream(queue:
     with service(queue, drain_seconds="3", trusted_proxies="127.0.0.1") as running:
         running.get("/healthz", headers={"X-Forwarded-For": "10.0.1.7"})
         running.process.signal(signal.SIGTERM)
-        running.process.wait_for("draining 0 streams")
+        running.process.wait_for("no stream is open; the port stays open")
         assert running.get("/healthz").status_code == 503
         assert running.process.wait() == 0
 

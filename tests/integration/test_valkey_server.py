@@ -92,6 +92,15 @@ def test_a_certificate_of_an_unknown_authority_is_refused(
     assert PASSWORD not in caplog.text
 
 
+def test_a_name_that_cannot_be_looked_up_is_reported_with_its_setting(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        # RFC 6761 §6.4: no such name exists.
+        async with broker("redis://valkey.invalid:6379/0"):
+            await until(lambda: "Valkey is away: the name in SSE_BROKER_URL cannot be looked up: " in caplog.text)
+
+    asyncio.run(test())
+
+
 def test_tls_to_a_server_without_tls_is_reported_with_the_scheme_that_it_needs(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

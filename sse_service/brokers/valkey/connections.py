@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
 import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -216,6 +217,8 @@ def _details(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         # Its text is empty, and its cause is the cancellation that ended the wait.
         return "no answer in time"
+    if isinstance(error, socket.gaierror):
+        return f"the name in SSE_BROKER_URL cannot be looked up: {error.strerror}"
     found = [each for each in (error, error.__cause__) if each is not None]
     text = ": ".join(str(each) or type(each).__name__ for each in found)
     if any(lacks_permission(each) for each in found):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from sse_service.brokers.valkey.losses import LossDetector
     from sse_service.model.events import Route
     from sse_service.telemetry.metrics import Metrics
+
+_log = logging.getLogger(__name__)
 
 MAX_EVENTS = 100
 """How many events one script stores, unless a single call has more. The server does nothing else meanwhile: 3 ms."""
@@ -109,21 +112,22 @@ class ValkeyPublisher:
     async def _store(self, calls: list[_Call]) -> None:
         try:
             answers = await self._run_script(calls)
+            self._count(calls, answers)
         except Unavailable as error:
             self._connections.operation_failed("store", error)
             _fail(calls, error)
-            return
-        except BaseException as error:
+        except Exception as error:
+            # It must not end the work: others wait for their turn.
+            _log.exception("unexpected error when storing %d events", sum(len(call.routes) for call in calls))
             _fail(calls, error)
+        except BaseException as error:
+            _fail([*calls, *self._waiting], error)
             raise
-        self._connections.operation_succeeded("store")
-        position = 0
-        for call in calls:
-            for route in call.routes:
-                self._count(route, answers[position])
-                position += 1
-            if not call.stored.done():
-                call.stored.set_result(None)
+        else:
+            self._connections.operation_succeeded("store")
+            for call in calls:
+                if not call.stored.done():
+                    call.stored.set_result(None)
 
     async def _run_script(self, calls: list[_Call]) -> list[bytes]:
         """Return the answer for each event."""
@@ -147,11 +151,12 @@ class ValkeyPublisher:
         self._losses.begin_epoch(epoch.decode())
         return answers
 
-    def _count(self, route: Route, answer: bytes) -> None:
-        if answer in (b"same", b"differing"):
-            count_duplicate(route, same=answer == b"same", metrics=self._metrics)
-        else:
-            self._metrics.events_stored.inc()
+    def _count(self, calls: list[_Call], answers: list[bytes]) -> None:
+        for route, answer in zip((route for call in calls for route in call.routes), answers, strict=True):
+            if answer in (b"same", b"differing"):
+                count_duplicate(route, same=answer == b"same", metrics=self._metrics)
+            else:
+                self._metrics.events_stored.inc()
 
 
 def _fail(calls: list[_Call], error: BaseException) -> None:

@@ -35,7 +35,10 @@ def _nothing() -> None:
 
 
 class HTTPProtocol(RequestReader):
-    """The protocol class of both ports."""
+    """The protocol class of both ports.
+
+    It relies on uvicorn's internals. A test lists each of them, and fails if a version of uvicorn lacks one.
+    """
 
     __slots__ = ("_health", "_stream")
 

@@ -40,6 +40,10 @@ _DEFAULTS = {
 }
 """The SDK's own. They are read here, because the SDK fails or falls silent if one of them is wrong."""
 
+_SAMPLERS = tuple(
+    f"{parent}{name}" for parent in ("", "parentbased_") for name in ("always_on", "always_off", "traceidratio")
+)
+
 _NAME = "sse-service"
 
 
@@ -57,7 +61,11 @@ class OpenTelemetry:
         self._resource = Resource.get_empty().merge(Resource(defaults)).merge(OTELResourceDetector().detect())
         self._sends_metrics = _sends("METRICS")
         # The sampler is the one that OTEL_TRACES_SAMPLER names.
-        self._spans = TracerProvider(resource=self._resource, shutdown_on_exit=False) if _sends("TRACES") else None
+        try:
+            self._spans = TracerProvider(resource=self._resource, shutdown_on_exit=False) if _sends("TRACES") else None
+        except ValueError as error:
+            # A limit of spans that is no number. The SDK names the variable.
+            raise InvalidSettings(str(error)) from None
         self.tracing = None if self._spans is None else self._tracing(self._spans, queue_url, store)
         """What makes spans; None if none are wanted."""
 
@@ -146,11 +154,22 @@ def _version() -> str:
 
 
 def _check_environment() -> None:
-    """Raise InvalidSettings for a protocol or an exporter that is not here: nothing would arrive, without a word."""
+    """Raise InvalidSettings for what the SDK would ignore: nothing would arrive, or too much, without a word."""
     for signal in ("", "TRACES_", "METRICS_"):
         _check(f"OTEL_EXPORTER_OTLP_{signal}PROTOCOL", "http/protobuf")
+        name = f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT"
+        if (url := _variable(name)) and not url.startswith(("http://", "https://")):
+            raise InvalidSettings(f"{name}: must begin with http:// or https://")
     for signal in ("TRACES", "METRICS"):
         _check(f"OTEL_{signal}_EXPORTER", "otlp", "none")
+    _check("OTEL_TRACES_SAMPLER", *_SAMPLERS)
+    share = _variable("OTEL_TRACES_SAMPLER_ARG") or "1"
+    try:
+        right = 0 <= float(share) <= 1
+    except ValueError:
+        right = False
+    if not right:
+        raise InvalidSettings("OTEL_TRACES_SAMPLER_ARG: must be a number from 0 to 1")
 
 
 def _check(name: str, *allowed: str) -> None:

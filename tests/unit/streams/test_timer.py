@@ -162,6 +162,26 @@ def test_a_stream_that_has_ended_is_not_kept_in_memory() -> None:
     task.run(body)
 
 
+def test_a_stream_that_ends_while_it_is_looked_at_is_not_looked_at_again() -> None:
+    task, sink = Task(), MemorySink()
+
+    async def body() -> None:
+        timer = make_timer(task)
+        with ExitStack() as opened:
+            subscription = opened.enter_context(task.open(sink))
+            await wait_until(lambda: subscription.live)
+
+            def end() -> Progress:
+                opened.close()
+                return Progress(0, pending=False)
+
+            sink.progress = end  # type: ignore[method-assign]  # the client leaves now
+            await run_ticks(timer, 15)
+            assert subscription.look_at == 0
+
+    task.run(body)
+
+
 def test_a_vanished_peer_of_a_silent_stream_is_cut_within_45_seconds() -> None:
     task, sink = Task(), MemorySink()
 

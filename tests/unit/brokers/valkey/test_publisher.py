@@ -108,6 +108,29 @@ def test_the_duplicates_of_all_callers_are_counted() -> None:
     run(test)
 
 
+@pytest.mark.parametrize(
+    "fail", [lambda answer: answer.set_exception(RuntimeError("new")), lambda answer: answer.set_result([b"epoch"])]
+)
+def test_an_unexpected_error_fails_its_callers_and_leaves_no_later_one_waiting(
+    fail: Callable[[asyncio.Future[Any]], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(server: Server) -> None:
+        failing = server.publish("a")
+        await turns()
+        later = server.publish("b")
+        await turns()
+        fail(server.scripts[0][1])
+        with pytest.raises(Unavailable):
+            await failing
+        await turns()
+        assert server.names(1) == ["b"]
+        await server.answer(1)
+        await later
+
+    run(test)
+    assert "unexpected error when storing 1 events" in caplog.text
+
+
 def test_a_failed_script_fails_its_callers_and_no_later_one() -> None:
     async def test(server: Server) -> None:
         failing = [server.publish("a"), server.publish("b")]
@@ -159,24 +182,5 @@ def test_a_script_has_a_limit_but_a_call_is_never_divided(
             await server.answer(number)
         await asyncio.gather(*callers)
         assert sent == ["ab", "c", "defg", "h"]
-
-    run(test)
-
-
-def test_an_unexpected_error_leaves_no_caller_waiting() -> None:
-    async def test(server: Server) -> None:
-        caller = server.publish("a")
-        await turns()
-        working = server.publisher._working
-        server.scripts[0][1].set_exception(LookupError("a bug"))
-        with pytest.raises(Unavailable):
-            await caller
-        assert working is not None
-        with pytest.raises(LookupError):
-            await working
-        later = server.publish("b")
-        await turns()
-        await server.answer(1)
-        await later
 
     run(test)

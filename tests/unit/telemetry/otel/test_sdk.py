@@ -8,6 +8,8 @@ import pytest
 from consumers.base import Outcome
 from consumers.envelope import Envelope
 from sse_service.model.errors import InvalidSettings
+from sse_service.observability import opentelemetry_of
+from sse_service.settings.settings import Settings
 from sse_service.telemetry.metrics import Metrics
 from sse_service.telemetry.otel.sdk import OpenTelemetry
 from tests.integration.otlp_receiver import Collector as OTLPCollector
@@ -32,6 +34,8 @@ def made() -> OpenTelemetry:
             for value in ("1m", "0", "-1", "1.5", "nan", "9" * 10, "²")
         ),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "many", "a whole number above 0"),
+        ("OTEL_TRACES_SAMPLER", "jaeger_remote", "always_on or always_off or traceidratio or parentbased_.*"),
+        *(("OTEL_TRACES_SAMPLER_ARG", value, "a number from 0 to 1") for value in ("1 %", "1.1", "-0.1", "nan")),
     ],
 )
 def test_what_is_not_supported_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, allowed: str) -> None:
@@ -40,11 +44,37 @@ def test_what_is_not_supported_is_refused(monkeypatch: pytest.MonkeyPatch, name:
         made()
 
 
+@pytest.mark.parametrize("name", [f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT" for signal in ("", "TRACES_", "METRICS_")])
+@pytest.mark.parametrize("value", ["localhost:4318", "collector", "grpc://collector:4317"])
+def test_an_endpoint_that_is_no_http_url_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSettings, match=f"^{name}: must begin with http:// or https://$"):
+        made()
+
+
+def test_a_variable_that_only_the_sdk_reads_is_refused_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many")
+    with pytest.raises(InvalidSettings, match="OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"):
+        made()
+
+
+@pytest.mark.parametrize("value", ["true", " TRUE "])
+def test_the_standards_own_switch_turns_it_off(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", value)
+    settings = Settings(queue_url="https://sqs.example.com/1/events", otel=True, single_task=True)
+    assert opentelemetry_of(settings, metrics=Metrics()) is None
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "false")
+    assert opentelemetry_of(settings, metrics=Metrics()) is not None
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         *(("OTEL_EXPORTER_OTLP_PROTOCOL", value) for value in ("http/protobuf", "", " HTTP/protobuf ")),
         *(("OTEL_TRACES_EXPORTER", value) for value in ("otlp", "")),
+        *(("OTEL_TRACES_SAMPLER", value) for value in ("parentbased_traceidratio", "always_off", "")),
+        *(("OTEL_TRACES_SAMPLER_ARG", value) for value in ("0", "0.01", "1", "1e-3", "")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "HTTPS://collector.example.com"),
         ("OTEL_METRIC_EXPORT_INTERVAL", ""),
     ],
 )
