@@ -78,6 +78,8 @@ async def chaos(
     report = Report(seed)
     client = MixedClient if mixed else Client
     async with Cluster(seed=seed, tasks=tasks, rate=rate, users=users, client=client, program=program) as cluster:
+        # The first fault must find events on their way.
+        await cluster.time_to_new_event()
         before = [await cluster.footprint(task) for task in cluster.tasks]
         until = time.monotonic() + seconds
         queue: list[str] = []
