@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from consumers.envelope import Envelope
 from consumers.sqs.consumer import SQSConsumer
 from tests.integration.process import DEADLINE
 from tests.integration.sqs_stub import Answer, SQSStub
+from tests.ports import free_port
 
 URL = "http://127.0.0.1/000000000000/events"
 SESSION = get_session()
@@ -92,9 +92,7 @@ class Queue:
         self.handler = handler or Recorder()
         self.counts = Counts()
         self.connections = 0
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._runner: web.ServerRunner | None = None
 
     async def up(self) -> None:

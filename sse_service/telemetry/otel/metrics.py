@@ -76,5 +76,5 @@ def _histogram(family: Family, labels: Mapping[str, str], since_ns: int, now_ns:
         # The last bound is infinity, which OpenTelemetry leaves out.
         explicit_bounds=bounds[:-1],
         min=None,  # type: ignore[arg-type]  # unknown here, and optional in OTLP
-        max=None,  # type: ignore[arg-type]
+        max=None,  # type: ignore[arg-type]  # the same
     )

@@ -214,8 +214,9 @@ def test_an_event_is_encoded_once_for_all_streams(run: Run) -> None:
                 await reader.readuntil(b"stream.ready")
             await wait_until(lambda: all(stream.live for stream in task.streams.snapshot()))
             for stream in task.streams.snapshot():
-                write = stream.sink._send  # type: ignore[attr-defined]  # records what the transport gets
-                stream.sink._send = lambda coded, write=write: seen.append(coded) or write(coded)  # type: ignore[attr-defined]
+                # Records what the transport gets. The Sink's type does not have this attribute of its implementation.
+                write = stream.sink._send  # type: ignore[attr-defined]  # see above
+                stream.sink._send = lambda coded, write=write: seen.append(coded) or write(coded)  # type: ignore[attr-defined]  # see above
             await task.publish("a")
             for reader in (one, two):
                 await reader.readuntil(b"data: a\n")
